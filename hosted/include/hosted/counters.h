@@ -1,0 +1,42 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file How often each kind of kernel invocation was made, successful or not. */
+
+#include <stdint.h>
+#include <hosted/system.h>
+
+typedef enum hosted_invocation {
+    HOSTED_UNTYPED_RETYPE,
+    HOSTED_CNODE_COPY,
+    HOSTED_CNODE_MINT,
+    HOSTED_CNODE_MOVE,
+    HOSTED_CNODE_DELETE,
+    HOSTED_CNODE_REVOKE,
+    HOSTED_PAGE_MAP,
+    HOSTED_PAGE_UNMAP,
+    HOSTED_PAGE_GET_ADDRESS,
+    HOSTED_PAGE_CACHE,        /* clean, invalidate, unify */
+    HOSTED_PAGE_TABLE_MAP,
+    HOSTED_PAGE_TABLE_UNMAP,
+    HOSTED_ASID_POOL_ASSIGN,
+    HOSTED_TCB,               /* any invocation of a TCB */
+    HOSTED_VCPU,              /* any invocation of a VCPU */
+    HOSTED_NUM_INVOCATIONS
+} hosted_invocation_t;
+
+/** The invocation's name as the seL4 manual has it, e.g. "ARM_Page_Map". */
+const char *hosted_invocation_name(hosted_invocation_t invocation);
+
+/** Invocations of that kind since the system was made. */
+uint64_t hosted_invocation_count(hosted_system_t *system, hosted_invocation_t invocation);
+
+/** Invocations of all kinds since the system was made. */
+uint64_t hosted_invocation_total(hosted_system_t *system);
+
+/** Invocations of that kind that answered an error since the system was made. */
+uint64_t hosted_invocation_failures(hosted_system_t *system, hosted_invocation_t invocation);

@@ -1,0 +1,65 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * An seL4 system (AArch64, hypervisor mode, 40-bit physical addresses) inside one Linux process.
+ *
+ * A system is made from a board's flattened device tree: its memory nodes become untyped memory,
+ * its device nodes become device untypeds. The process plays the root task: the handles below are
+ * what a root task builds from its boot information, and the seL4 invocations of `<sel4/sel4.h>`
+ * go to the system that the calling thread has entered.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sel4/sel4.h>
+#include <vka/vka.h>
+#include <vspace/vspace.h>
+#include <simple/simple.h>
+#include <platsupport/io.h>
+
+typedef struct hosted_system hosted_system_t;
+
+/**
+ * Make a system from a board description and enter it.
+ *
+ * @param board_dtb   flattened device tree of the board; only read during the call
+ * @param size        bytes of `board_dtb`
+ * @param error       receives one line when the call fails; may be NULL
+ * @param error_size  bytes of `error`
+ * @return the system, to be ended with hosted_system_destroy(); NULL on failure
+ */
+hosted_system_t *hosted_system_create(const void *board_dtb, size_t size, char *error,
+                                      size_t error_size);
+
+/** End a system: all of its objects, memory and mappings. @see hosted_system_create */
+void hosted_system_destroy(hosted_system_t *system);
+
+/** Direct the calling thread's seL4 invocations to `system` (NULL: to none). */
+void hosted_system_enter(hosted_system_t *system);
+
+/** The system that the calling thread has entered, or NULL. */
+hosted_system_t *hosted_system_current(void);
+
+/* The root task's handles. All live as long as the system. */
+seL4_BootInfo *hosted_bootinfo(hosted_system_t *system);
+vka_t *hosted_vka(hosted_system_t *system);
+simple_t *hosted_simple(hosted_system_t *system);
+vspace_t *hosted_vmm_vspace(hosted_system_t *system);
+ps_io_ops_t *hosted_io_ops(hosted_system_t *system);
+
+/** An endpoint capability of the root task, for vm_init()'s `host_endpoint`. */
+seL4_CPtr hosted_host_endpoint(hosted_system_t *system);
+
+/**
+ * A pointer to the bytes of physical memory at `paddr`, as a debugger on the bus would see them:
+ * always readable and writable, whoever has it mapped. Used by tests, and by models of devices.
+ *
+ * @return NULL unless [paddr, paddr + size) lies within one bank or device of the board
+ */
+void *hosted_physical_memory(hosted_system_t *system, seL4_Word paddr, size_t size);
