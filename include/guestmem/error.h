@@ -1,0 +1,68 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file Why the last call that failed did so. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sel4/sel4.h>
+#include <sel4vm/guest_vm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum guestmem_error_code {
+    GUESTMEM_OK,              /**< no call has failed yet */
+    GUESTMEM_BAD_ARGUMENT,    /**< NULL, or a value that is not allowed */
+    GUESTMEM_BAD_RANGE,       /**< size 0, wraps, or outside the guest's address space */
+    GUESTMEM_MISALIGNED,      /**< an address that must be aligned is not */
+    GUESTMEM_OVERLAP,         /**< another reservation or region is in the way */
+    GUESTMEM_PAGE_SHARED,     /**< a mapped reservation would share a page with another one */
+    GUESTMEM_ALREADY_MAPPED,  /**< the reservation is mapped */
+    GUESTMEM_NO_RESERVATION,  /**< no such reservation: freed, or another VM's */
+    GUESTMEM_BAD_FRAME,       /**< an iterator's frame does not fit */
+    GUESTMEM_NOT_MAPPED,      /**< the memory has no frame */
+    GUESTMEM_NOT_RAM,         /**< the range is not all RAM, or not in the state that it must be */
+    GUESTMEM_NO_HEAP,         /**< malloc_ops has no memory */
+    GUESTMEM_NO_SLOT,         /**< the allocator has no capability slot */
+    GUESTMEM_NO_FRAME,        /**< the allocator, or that physical address, has no frame */
+    GUESTMEM_NO_TABLE,        /**< the allocator has no page table object */
+    GUESTMEM_NO_ADDRESS,      /**< no room in anonymous regions, RAM, or the VMM's address space */
+    GUESTMEM_KERNEL,          /**< the kernel refused; see `kernel_error` */
+    GUESTMEM_NOT_INITIALISED, /**< vm_memory_init() has not succeeded for this VM */
+} guestmem_error_code_t;
+
+/** Longest reservation name that is kept, and a byte for its end. */
+#define GUESTMEM_NAME_SIZE 32
+
+typedef struct guestmem_error {
+    guestmem_error_code_t code;
+    const char *function; /**< the public function that failed */
+    uintptr_t base;       /**< the range that it was about: first address */
+    uintptr_t last;       /**< and last address (inclusive) */
+    uintptr_t other_base; /**< the range in the way, if there is one: else both 0 */
+    uintptr_t other_last;
+    char other_name[GUESTMEM_NAME_SIZE]; /**< its name, or "" */
+    seL4_Error kernel_error;             /**< what the kernel answered, else seL4_NoError */
+    char message[256];                   /**< all of this in one line, as it was logged */
+} guestmem_error_t;
+
+/**
+ * The reason of the last call that failed for this VM. Calls that succeed leave it alone.
+ *
+ * @return owned by the VM, valid until its next failure; a constant with GUESTMEM_NOT_INITIALISED
+ * if the VM is NULL or has no memory management
+ */
+const guestmem_error_t *guestmem_last_error(const vm_t *vm);
+
+/** A code's name, e.g. "overlap". */
+const char *guestmem_error_name(guestmem_error_code_t code);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,110 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file See what a VM's memory is made of: reservations, their names and backing, statistics. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sel4vm/guest_vm.h>
+#include <sel4vm/guest_memory.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Frame sizes, as an index into counts. */
+typedef enum guestmem_frame_size {
+    GUESTMEM_FRAME_4K,
+    GUESTMEM_FRAME_2M,
+    GUESTMEM_FRAME_1G,
+    GUESTMEM_NUM_FRAME_SIZES
+} guestmem_frame_size_t;
+
+/** How a reservation is backed. */
+typedef enum guestmem_backing {
+    GUESTMEM_EMULATED,     /**< no frames: each access faults */
+    GUESTMEM_FREE_FRAMES,  /**< frames of the allocator */
+    GUESTMEM_MAYBE_DEVICE, /**< frames of the allocator, of device untypeds too */
+    GUESTMEM_UNTYPED,      /**< the physical memory at chosen addresses */
+    GUESTMEM_CALLER,       /**< frames that an iterator or array handed in */
+} guestmem_backing_t;
+
+typedef struct guestmem_reservation_info {
+    uintptr_t base;   /**< first GPA */
+    uintptr_t last;   /**< last GPA (inclusive) */
+    const char *name; /**< "" if it has none; valid until renamed or freed */
+    guestmem_backing_t backing;
+    bool anonymous;                          /**< its address was taken from an anonymous region */
+    bool ram;                                /**< registered as RAM */
+    bool mapped;                             /**< has frames, or will get them on fault */
+    size_t frames[GUESTMEM_NUM_FRAME_SIZES]; /**< frames mapped now, by size */
+    seL4_CapRights_t rights;                 /**< the guest's, of the first frame */
+    bool cacheable;                          /**< the first frame's attribute */
+    uint64_t faults;                         /**< faults dispatched to it */
+} guestmem_reservation_info_t;
+
+/**
+ * The reservation that holds a GPA.
+ *
+ * @return owned by the VM; NULL if there is none
+ */
+vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr);
+
+/**
+ * The reservation with the lowest address above `reservation`; the lowest of all for NULL.
+ *
+ * @return NULL behind the last, or if `reservation` is none of this VM's
+ */
+vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
+
+/**
+ * Describe a reservation.
+ *
+ * @return 0; -1 if it is none of this VM's
+ */
+int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
+                              guestmem_reservation_info_t *info);
+
+/**
+ * Name a reservation, for errors, logs and maps.
+ *
+ * @param name  copied, cut to GUESTMEM_NAME_SIZE - 1 bytes; NULL or "" removes the name
+ * @return 0; -1 if the reservation is none of this VM's, or the heap is exhausted
+ */
+int guestmem_name_reservation(vm_t *vm, vm_memory_reservation_t *reservation, const char *name);
+
+/** What a VM's memory consists of now, and what it has asked of the kernel so far. */
+typedef struct guestmem_statistics {
+    size_t reservations;
+    size_t anonymous_regions;
+    size_t frames[GUESTMEM_NUM_FRAME_SIZES]; /**< mapped in the guest, by size */
+    size_t page_tables;                      /**< objects below the root */
+    size_t window_frames;                    /**< guest frames that the VMM has mapped as well */
+    size_t heap_bytes;                       /**< held from malloc_ops */
+    size_t heap_blocks;
+    uint64_t faults;           /**< calls of vm_memory_handle_fault() */
+    uint64_t faults_unhandled; /**< of them, with no reservation at the address */
+    uint64_t page_maps;        /**< kernel invocations by this library */
+    uint64_t page_unmaps;
+    uint64_t table_maps;
+    uint64_t table_unmaps;
+    uint64_t cap_copies;
+    uint64_t cap_deletes;
+    uint64_t object_allocations; /**< frames and tables asked of the vka */
+} guestmem_statistics_t;
+
+/**
+ * Tell a VM's statistics.
+ *
+ * @return 0; -1 if an argument is NULL or the VM has no memory management
+ */
+int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics);
+
+#ifdef __cplusplus
+}
+#endif

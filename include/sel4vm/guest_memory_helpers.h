@@ -1,0 +1,28 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file Ready-made parts for users of <sel4vm/guest_memory.h>. */
+
+#include <sel4vm/guest_vm.h>
+#include <sel4vm/guest_memory.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A fault callback for memory that the guest should never fault on: logs the access and the
+ * reservation, and stops the VM.
+ *
+ * @return FAULT_ERROR
+ */
+memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
+                                                   size_t fault_length, void *cookie);
+
+#ifdef __cplusplus
+}
+#endif
