@@ -1,0 +1,162 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * Kernel invocations. The first parameter is the capability that is invoked; meaning, errors and
+ * their details in the message registers are the seL4 manual's. Without a current system (see
+ * hosted_system_enter()) every one answers seL4_InvalidCapability.
+ */
+
+#include <sel4/types.h>
+
+/* Untyped memory. */
+
+/**
+ * Make `num_objects` objects of `type` out of untyped memory, at its watermark aligned up.
+ *
+ * @param service      the untyped
+ * @param type         seL4_UntypedObject ... seL4_ARM_VCPUObject
+ * @param size_bits    log2 bytes of an untyped, log2 slots of a CNode; ignored for other types
+ * @param root         CNode capability from which the destination CNode is looked up
+ * @param node_index   capability address of the destination CNode below `root`
+ * @param node_depth   bits of `node_index`; 0 means `root` itself
+ * @param node_offset  first of the consecutive empty slots that receive the capabilities
+ * @param num_objects  1 to CONFIG_RETYPE_FAN_OUT_LIMIT
+ */
+seL4_Error seL4_Untyped_Retype(seL4_Untyped service, seL4_Word type, seL4_Word size_bits,
+                               seL4_CNode root, seL4_Word node_index, seL4_Word node_depth,
+                               seL4_Word node_offset, seL4_Word num_objects);
+
+/* Capability spaces. */
+
+/** Copy a capability with rights no more than its own; the copy has no mapping. */
+seL4_Error seL4_CNode_Copy(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                           seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth,
+                           seL4_CapRights_t rights);
+
+/** Copy with a badge (endpoint, notification) or with a guard (CNode; seL4_CNode_CapData_t). */
+seL4_Error seL4_CNode_Mint(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                           seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth,
+                           seL4_CapRights_t rights, seL4_Word badge);
+
+/** Move a capability; its mapping and its place in the derivation tree go with it. */
+seL4_Error seL4_CNode_Move(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                           seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth);
+
+/** Move a capability and give it a badge or guard. */
+seL4_Error seL4_CNode_Mutate(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                             seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth,
+                             seL4_Word badge);
+
+/** Delete a capability; the object too if it was the last one. An empty slot is no error. */
+seL4_Error seL4_CNode_Delete(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
+
+/** Delete all capabilities that were derived from this one. */
+seL4_Error seL4_CNode_Revoke(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
+
+/** Save the reply capability of the caller. Nobody calls a hosted task, so it saves nothing. */
+seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
+
+/* Frames. */
+
+/** Map a frame; at the address where it is mapped already, change its rights and attributes. */
+seL4_Error seL4_ARM_Page_Map(seL4_ARM_Page service, seL4_CPtr vspace, seL4_Word vaddr,
+                             seL4_CapRights_t rights, seL4_ARM_VMAttributes attr);
+
+/** Undo the mapping of this capability, if it has one. */
+seL4_Error seL4_ARM_Page_Unmap(seL4_ARM_Page service);
+
+typedef struct seL4_ARM_Page_GetAddress {
+    int error;
+    seL4_Word paddr;
+} seL4_ARM_Page_GetAddress_t;
+
+/** The physical address of a frame. */
+seL4_ARM_Page_GetAddress_t seL4_ARM_Page_GetAddress(seL4_ARM_Page service);
+
+/** Cache maintenance on bytes [start_offset, end_offset) of a mapped frame. */
+seL4_Error seL4_ARM_Page_Clean_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                    seL4_Word end_offset);
+seL4_Error seL4_ARM_Page_Invalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                         seL4_Word end_offset);
+seL4_Error seL4_ARM_Page_CleanInvalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                              seL4_Word end_offset);
+seL4_Error seL4_ARM_Page_Unify_Instruction(seL4_ARM_Page service, seL4_Word start_offset,
+                                           seL4_Word end_offset);
+
+/* Page tables and address space identifiers. */
+
+/** Put a page table at the first level that `vaddr` has none of. */
+seL4_Error seL4_ARM_PageTable_Map(seL4_ARM_PageTable service, seL4_CPtr vspace, seL4_Word vaddr,
+                                  seL4_ARM_VMAttributes attr);
+
+/** Take a page table out of its address space, with all that is mapped below it. */
+seL4_Error seL4_ARM_PageTable_Unmap(seL4_ARM_PageTable service);
+
+/** Give an address space an identifier; before, nothing can be mapped in it. */
+seL4_Error seL4_ARM_ASIDPool_Assign(seL4_ARM_ASIDPool service, seL4_CPtr vspace);
+
+/* Threads. A hosted thread never runs by itself: an engine runs its VCPU. */
+
+seL4_Error seL4_TCB_Configure(seL4_TCB service, seL4_Word fault_ep, seL4_CNode cspace_root,
+                              seL4_Word cspace_root_data, seL4_CPtr vspace_root,
+                              seL4_Word vspace_root_data, seL4_Word buffer, seL4_CPtr bufferFrame);
+seL4_Error seL4_TCB_SetSpace(seL4_TCB service, seL4_Word fault_ep, seL4_CNode cspace_root,
+                             seL4_Word cspace_root_data, seL4_CPtr vspace_root,
+                             seL4_Word vspace_root_data);
+seL4_Error seL4_TCB_SetIPCBuffer(seL4_TCB service, seL4_Word buffer, seL4_CPtr bufferFrame);
+seL4_Error seL4_TCB_SetPriority(seL4_TCB service, seL4_TCB authority, seL4_Word priority);
+seL4_Error seL4_TCB_SetMCPriority(seL4_TCB service, seL4_TCB authority, seL4_Word mcp);
+seL4_Error seL4_TCB_SetSchedParams(seL4_TCB service, seL4_TCB authority, seL4_Word mcp,
+                                   seL4_Word priority);
+/** Set the node that the thread runs on, below CONFIG_MAX_NUM_NODES. */
+seL4_Error seL4_TCB_SetAffinity(seL4_TCB service, seL4_Word affinity);
+seL4_Error seL4_TCB_SetTLSBase(seL4_TCB service, seL4_Word tls_base);
+/** Read the first `count` words of the registers. */
+seL4_Error seL4_TCB_ReadRegisters(seL4_TCB service, seL4_Bool suspend_source, seL4_Uint8 arch_flags,
+                                  seL4_Word count, seL4_UserContext *regs);
+/** Write the first `count` words of the registers. */
+seL4_Error seL4_TCB_WriteRegisters(seL4_TCB service, seL4_Bool resume_target, seL4_Uint8 arch_flags,
+                                   seL4_Word count, seL4_UserContext *regs);
+seL4_Error seL4_TCB_Resume(seL4_TCB service);
+seL4_Error seL4_TCB_Suspend(seL4_TCB service);
+seL4_Error seL4_TCB_BindNotification(seL4_TCB service, seL4_CPtr notification);
+seL4_Error seL4_TCB_UnbindNotification(seL4_TCB service);
+
+/* Virtual processors. */
+
+/** Bind a VCPU and a thread to each other, in place of whatever they were bound to. */
+seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb);
+
+typedef struct seL4_ARM_VCPU_ReadRegs {
+    int error;
+    seL4_Word value;
+} seL4_ARM_VCPU_ReadRegs_t;
+
+seL4_ARM_VCPU_ReadRegs_t seL4_ARM_VCPU_ReadRegs(seL4_ARM_VCPU service, seL4_VCPUReg field);
+seL4_Error seL4_ARM_VCPU_WriteRegs(seL4_ARM_VCPU service, seL4_VCPUReg field, seL4_Word value);
+
+/**
+ * Put a virtual interrupt in list register `index`.
+ *
+ * @param group  0 or 1
+ * @param index  below 64, and a register that holds no pending interrupt
+ */
+seL4_Error seL4_ARM_VCPU_InjectIRQ(seL4_ARM_VCPU service, seL4_Uint16 virq, seL4_Uint8 priority,
+                                   seL4_Uint8 group, seL4_Uint8 index);
+
+/** Unmask the virtual timer's interrupt (27) again after its fault was handled. */
+seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq);
+
+/* Notifications. */
+
+/** Add the capability's badge to the notification's word and wake it. */
+void seL4_Signal(seL4_CPtr dest);
+
+/** Take the notification's word, 0 if nobody signalled; never waits. `sender` may be NULL. */
+seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender);

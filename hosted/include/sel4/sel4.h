@@ -1,0 +1,15 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file The seL4 API: types, boot information, message registers and invocations. */
+
+#include <autoconf.h>
+#include <sel4/types.h>
+#include <sel4/bootinfo.h>
+#include <sel4/functions.h>
+#include <sel4/arch/mapping.h>
+#include <sel4/invocations.h>
