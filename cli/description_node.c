@@ -1,0 +1,284 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the meaning of a node's `guestmem,...` properties: which go together with which backing, and
+ * what they default to. A property that would have no effect is an error, so that a misspelt or
+ * misplaced one is noticed.
+ */
+
+#include "description_internal.h"
+
+#include <inttypes.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BIT(backing) (1u << (backing))
+#define SINGLE_FRAME (BIT(VM_BACKING_ALLOCATED_FRAME) | BIT(VM_BACKING_DEVICE_FRAME))
+#define RAM          (BIT(VM_BACKING_RAM) | BIT(VM_BACKING_RAM_UNTYPED))
+#define MAPPED                                                                                     \
+    (BIT(VM_BACKING_FRAMES) | BIT(VM_BACKING_UNTYPED) | BIT(VM_BACKING_UNTYPED_AT) |               \
+     BIT(VM_BACKING_MAYBE_DEVICE))
+#define EMULATED   BIT(VM_BACKING_EMULATED)
+#define HAS_MEMORY (SINGLE_FRAME | RAM | MAPPED)
+
+/** Every `guestmem,` property of a node other than the root, and the backings that it goes with. */
+static const struct {
+    const char *name;
+    unsigned backings;
+} properties[] = {
+    {"guestmem,backing", ~0u},
+    {"guestmem,hidden", ~0u},
+    {"guestmem,size",
+     BIT(VM_BACKING_RAM) | BIT(VM_BACKING_FRAMES) | BIT(VM_BACKING_MAYBE_DEVICE) | EMULATED},
+    {"guestmem,paddr", BIT(VM_BACKING_UNTYPED_AT)},
+    {"guestmem,rights", SINGLE_FRAME},
+    {"guestmem,device", SINGLE_FRAME | MAPPED | EMULATED},
+    {"guestmem,map-on-fault", MAPPED},
+    {"guestmem,load", HAS_MEMORY},
+    {"guestmem,load-offset", HAS_MEMORY},
+    {"guestmem,device-tree", HAS_MEMORY},
+    {"guestmem,device-tree-offset", HAS_MEMORY},
+};
+
+static const size_t num_properties = sizeof(properties) / sizeof(properties[0]);
+
+static int check_property(const vm_node_t *node, const char *name, const char *backing_name,
+                          vm_backing_t backing)
+{
+    for (size_t i = 0; i < num_properties; i++) {
+        if (strcmp(name, properties[i].name) == 0) {
+            if (backing_name != NULL && (properties[i].backings & BIT(backing)) == 0) {
+                return vm_node_error(node, name, "has no effect with guestmem,backing = \"%s\"",
+                                     backing_name);
+            }
+            if (backing_name == NULL && strcmp(name, "guestmem,hidden") != 0) {
+                return vm_node_error(node, name, "has no effect without guestmem,backing");
+            }
+            return 0;
+        }
+    }
+    return vm_node_error(node, name, "no such property (see docs/vm-description.md)");
+}
+
+static int check_properties(const vm_node_t *node, const char *backing_name, vm_backing_t backing)
+{
+    const void *dtb = node->description->dtb;
+    int property;
+
+    fdt_for_each_property_offset(property, dtb, node->offset)
+    {
+        const char *name;
+        if (fdt_getprop_by_offset(dtb, property, &name, NULL) != NULL &&
+            strncmp(name, "guestmem,", 9) == 0 &&
+            check_property(node, name, backing_name, backing) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int read_backing(const vm_node_t *node, const char *text, vm_backing_t *backing)
+{
+    for (unsigned i = 0; i < VM_NUM_BACKINGS; i++) {
+        if (strcmp(text, vm_backing_name(i)) == 0) {
+            *backing = i;
+            return 0;
+        }
+    }
+    return vm_node_error(node, "guestmem,backing", "unknown backing \"%s\"", text);
+}
+
+static int read_rights(const vm_node_t *node, vm_rights_t *rights)
+{
+    const char *text;
+
+    if (vm_node_string(node, "guestmem,rights", &text) != 0) {
+        return -1;
+    }
+    if (text == NULL || strcmp(text, "rw") == 0) {
+        *rights = VM_RIGHTS_READ_WRITE;
+    } else if (strcmp(text, "ro") == 0) {
+        *rights = VM_RIGHTS_READ_ONLY;
+    } else if (strcmp(text, "none") == 0) {
+        *rights = VM_RIGHTS_NONE;
+    } else {
+        return vm_node_error(node, "guestmem,rights", "\"%s\" is none of \"rw\", \"ro\", \"none\"",
+                             text);
+    }
+    return 0;
+}
+
+/** Read a file-like property and its offset. */
+static int read_content(const vm_node_t *node, const char *property, const char *offset_property,
+                        const char **value, uint64_t *offset)
+{
+    bool present;
+
+    if (vm_node_string(node, property, value) != 0 ||
+        vm_node_number(node, offset_property, offset, &present) != 0) {
+        return -1;
+    }
+    if (present && *value == NULL) {
+        return vm_node_error(node, offset_property, "has no effect without %s", property);
+    }
+    return 0;
+}
+
+/** Read what all entries of the node share. */
+static int read_common(const vm_node_t *node, vm_range_t *range)
+{
+    bool has_paddr;
+
+    if (read_rights(node, &range->rights) != 0 ||
+        vm_node_string(node, "guestmem,device", &range->device) != 0 ||
+        vm_node_number(node, "guestmem,paddr", &range->paddr, &has_paddr) != 0 ||
+        read_content(node, "guestmem,load", "guestmem,load-offset", &range->load,
+                     &range->load_offset) != 0 ||
+        read_content(node, "guestmem,device-tree", "guestmem,device-tree-offset", &range->tree,
+                     &range->tree_offset) != 0) {
+        return -1;
+    }
+    range->on_fault = vm_node_has(node, "guestmem,map-on-fault");
+    range->node = node->offset;
+    if (range->backing == VM_BACKING_UNTYPED_AT && !has_paddr) {
+        return vm_node_error(node, "guestmem,paddr",
+                             "missing, but guestmem,backing = \"untyped-at\" needs it");
+    }
+    if (range->backing == VM_BACKING_EMULATED && range->device == NULL) {
+        return vm_node_error(node, "guestmem,device",
+                             "missing, but guestmem,backing = \"emulated\" needs it");
+    }
+    return 0;
+}
+
+static int check_range(const vm_node_t *node, const vm_range_t *range)
+{
+    const vm_description_t *description = node->description;
+
+    if ((BIT(range->backing) & SINGLE_FRAME) != 0 && range->size != 4096) {
+        return vm_range_error(description, range, "reg", node->error,
+                              "guestmem,backing = \"%s\" is one page: the size must be 0x1000",
+                              vm_backing_name(range->backing));
+    }
+    if (range->backing == VM_BACKING_UNTYPED_AT && range->paddr > UINT64_MAX - (range->size - 1)) {
+        return vm_range_error(description, range, "guestmem,paddr", node->error,
+                              "0x%" PRIx64 " plus the size wraps around", range->paddr);
+    }
+    if (range->load != NULL && range->load_offset >= range->size) {
+        return vm_range_error(description, range, "guestmem,load-offset", node->error,
+                              "0x%" PRIx64 " is not less than the size 0x%" PRIx64,
+                              range->load_offset, range->size);
+    }
+    if (range->tree != NULL && range->tree_offset >= range->size) {
+        return vm_range_error(description, range, "guestmem,device-tree-offset", node->error,
+                              "0x%" PRIx64 " is not less than the size 0x%" PRIx64,
+                              range->tree_offset, range->size);
+    }
+    return 0;
+}
+
+static char *entry_name(const vm_node_t *node, unsigned entry)
+{
+    size_t length = strlen(node->name) + 16;
+    char *name = malloc(length);
+
+    if (name != NULL) {
+        snprintf(name, length, entry == 0 ? "%s" : "%s[%u]", node->name, entry);
+    }
+    return name;
+}
+
+/** Append a range; the description owns it also if what follows fails. */
+static int append(const vm_node_t *node, vm_description_t *description, const vm_range_t *common,
+                  unsigned entry)
+{
+    vm_range_t *ranges = description->ranges;
+    vm_range_t *range;
+
+    /* Grown when the count is a power of two: doubling. */
+    if ((description->num_ranges & (description->num_ranges - 1)) == 0) {
+        size_t room = description->num_ranges == 0 ? 1 : description->num_ranges * 2;
+        ranges = realloc(ranges, room * sizeof(*ranges));
+        if (ranges == NULL) {
+            return cli_error_set(node->error, "%s: out of memory", description->file);
+        }
+        description->ranges = ranges;
+    }
+    range = &ranges[description->num_ranges++];
+    *range = *common;
+    range->entry = entry;
+    range->name = entry_name(node, entry);
+    range->path = vm_node_path(node);
+    if (range->name == NULL || range->path == NULL) {
+        return cli_error_set(node->error, "%s: out of memory", description->file);
+    }
+    return check_range(node, range);
+}
+
+/** A node without `reg`, which gets its address from an anonymous region. */
+static int append_placed(const vm_node_t *node, vm_description_t *description, vm_range_t *common)
+{
+    bool present;
+
+    if (vm_node_has(node, "reg")) {
+        return vm_node_error(node, "guestmem,size", "not allowed together with reg");
+    }
+    if (vm_node_number(node, "guestmem,size", &common->size, &present) != 0) {
+        return -1;
+    }
+    if (common->size == 0) {
+        return vm_node_error(node, "guestmem,size", "must not be 0");
+    }
+    common->placed_by_library = true;
+    return append(node, description, common, 0);
+}
+
+int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
+{
+    vm_range_t common = {0};
+    const char *backing;
+    int count;
+
+    if (vm_node_string(node, "guestmem,backing", &backing) != 0) {
+        return -1;
+    }
+    if (backing != NULL && read_backing(node, backing, &common.backing) != 0) {
+        return -1;
+    }
+    if (check_properties(node, backing, common.backing) != 0) {
+        return -1;
+    }
+    if (backing == NULL) {
+        return 0;
+    }
+    if (read_common(node, &common) != 0) {
+        return -1;
+    }
+    if (vm_node_has(node, "guestmem,size")) {
+        return append_placed(node, description, &common);
+    }
+    count = vm_node_reg_count(node);
+    for (int i = 0; i < count; i++) {
+        vm_range_t range = common;
+        if (vm_node_reg(node, i, &range.base, &range.size) != 0) {
+            return -1;
+        }
+        if (i > 0) {
+            /* Files go to the first entry; physical addresses go on where it ended. */
+            range.load = NULL;
+            range.tree = NULL;
+        }
+        if (append(node, description, &range, (unsigned)i) != 0) {
+            return -1;
+        }
+        if (common.paddr <= UINT64_MAX - range.size) {
+            common.paddr += range.size;
+        }
+    }
+    return count < 0 ? -1 : 0;
+}

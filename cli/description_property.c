@@ -1,0 +1,103 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the reading of single properties, and the error line that names a node and a property.
+ * Whatever the bytes are, nothing is read past a property's length.
+ */
+
+#include "description_internal.h"
+
+#include <ctype.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *vm_node_path(const vm_node_t *node)
+{
+    size_t length = 1;
+    char *path;
+
+    for (const vm_node_t *n = node; n->parent != NULL; n = n->parent) {
+        length += 1 + strlen(n->name);
+    }
+    if (length == 1) {
+        return strdup("/");
+    }
+    path = malloc(length);
+    if (path == NULL) {
+        return NULL;
+    }
+    path[--length] = '\0';
+    for (const vm_node_t *n = node; n->parent != NULL; n = n->parent) {
+        size_t name_length = strlen(n->name);
+        length -= name_length;
+        memcpy(path + length, n->name, name_length);
+        path[--length] = '/';
+    }
+    return path;
+}
+
+int vm_node_error(const vm_node_t *node, const char *property, const char *format, ...)
+{
+    char reason[512];
+    char *path = vm_node_path(node);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    cli_error_set(node->error, "%s: %s: %s: %s", node->description->file,
+                  path != NULL ? path : node->name, property, reason);
+    free(path);
+    return -1;
+}
+
+bool vm_node_has(const vm_node_t *node, const char *property)
+{
+    return fdt_getprop(node->description->dtb, node->offset, property, NULL) != NULL;
+}
+
+int vm_node_string(const vm_node_t *node, const char *property, const char **value)
+{
+    int length;
+    const char *text = fdt_getprop(node->description->dtb, node->offset, property, &length);
+
+    *value = NULL;
+    if (text == NULL) {
+        return 0;
+    }
+    if (length < 2 || memchr(text, '\0', (size_t)length) != text + length - 1) {
+        return vm_node_error(node, property, "must be one string that is not empty");
+    }
+    for (int i = 0; i < length - 1; i++) {
+        if (!isprint((unsigned char)text[i])) {
+            return vm_node_error(node, property, "must be one string of printable characters");
+        }
+    }
+    *value = text;
+    return 0;
+}
+
+int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value, bool *present)
+{
+    int length;
+    const void *cells = fdt_getprop(node->description->dtb, node->offset, property, &length);
+
+    *present = cells != NULL;
+    if (cells == NULL) {
+        return 0;
+    }
+    if (length == sizeof(fdt32_t)) {
+        *value = fdt32_ld(cells);
+    } else if (length == sizeof(fdt64_t)) {
+        *value = fdt64_ld(cells);
+    } else {
+        return vm_node_error(node, property, "must be one number of 32 or 64 bits, has %d bytes",
+                             length);
+    }
+    return 0;
+}

@@ -1,0 +1,33 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the list of device classes: a new model is added here and nowhere else.
+ */
+
+#include "device.h"
+
+#include <string.h>
+
+static const device_class_t *const classes[] = {
+    &device_log, &device_ones, &device_pl011, &device_virtio_empty, &device_zeros,
+};
+
+static const size_t num_classes = sizeof(classes) / sizeof(classes[0]);
+
+const device_class_t *device_class_at(size_t index)
+{
+    return index < num_classes ? classes[index] : NULL;
+}
+
+const device_class_t *device_class_find(const char *name)
+{
+    for (size_t i = 0; i < num_classes; i++) {
+        if (strcmp(classes[i]->name, name) == 0) {
+            return classes[i];
+        }
+    }
+    return NULL;
+}

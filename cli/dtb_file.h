@@ -1,0 +1,21 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file Device trees from files: flattened (.dtb) as they are, source (.dts) through dtc. */
+
+#include <stddef.h>
+#include "error.h"
+
+/**
+ * Load a device tree. What begins with a flattened tree's magic number, or is called .dtb, is taken
+ * as it is, and not checked; anything else is given to dtc.
+ *
+ * @param size   receives the bytes
+ * @param error  receives one line on failure: no file, no dtc, or dtc's first message
+ * @return the flattened tree, to be freed; NULL on failure
+ */
+void *dtb_file_load(const char *path, size_t *size, cli_error_t *error);

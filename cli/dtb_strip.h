@@ -1,0 +1,23 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file The device tree that the guest gets: the description without what is not for the guest. */
+
+#include <stddef.h>
+#include "description.h"
+
+/**
+ * Copy a description's tree without its `guestmem,...` properties and without the nodes that are
+ * marked `guestmem,hidden` (and all below them). Nodes that got their address from an anonymous
+ * region (`placed_by_library`) get a `reg` that says which, from the range's `base`.
+ *
+ * @param size   receives the bytes
+ * @param error  receives one line on failure
+ * @return the flattened tree, to be freed; NULL if memory is exhausted or an address does not fit
+ *         the parent's cells
+ */
+void *dtb_strip(const vm_description_t *description, size_t *size, cli_error_t *error);

@@ -1,0 +1,64 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file A VM's memory map as rows, for the printers: plain data, no seL4 types. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MAP_FRAMES_4K, MAP_FRAMES_2M, MAP_FRAMES_1G, MAP_NUM_FRAME_SIZES };
+
+typedef struct memory_map_row {
+    uint64_t base; /* first and last GPA */
+    uint64_t last;
+    char name[64];       /* the reservation's */
+    const char *backing; /* as in the description, or the library's word for what is not from it */
+    const char *device;  /* that answers its faults, or NULL */
+    const char *rights;  /* the guest's: "rw", "r-", "--"; "" where nothing is mapped */
+    bool cacheable;      /* with frames: whether they are mapped cached */
+    bool on_fault;       /* frames come at first access */
+    bool placed;         /* its address was taken from an anonymous region */
+    bool has_paddr;      /* backed by chosen physical memory, from `paddr` on */
+    uint64_t paddr;
+    uint64_t frames[MAP_NUM_FRAME_SIZES];
+    uint64_t faults; /* faults dispatched to it so far */
+} memory_map_row_t;
+
+typedef struct memory_map {
+    const char *title; /* the description's model, or its file */
+    const char *board; /* the board's file */
+    memory_map_row_t
+        *rows; /* ascending; an anonymous region comes before what was carved from it */
+    size_t num_rows;
+} memory_map_t;
+
+/** Free the rows. */
+void memory_map_release(memory_map_t *map);
+
+/** Bytes of a row; 0 stands for all 2^64. */
+uint64_t memory_map_row_size(const memory_map_row_t *row);
+
+/** Frames of each size in all rows. */
+void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES]);
+
+/** Longest text of memory_map_size_text(), with its end. */
+#define MAP_SIZE_TEXT 32
+
+/**
+ * A size as people write it: "128 MiB", "4 KiB", "513 B"; exact in the largest unit that divides
+ * it, or rounded ("~16.0 EiB") where that takes more than five digits.
+ *
+ * @return `text`
+ */
+const char *memory_map_size_text(char text[MAP_SIZE_TEXT], uint64_t size);
+
+/** Longest text of memory_map_frames_text(), with its end. */
+#define MAP_FRAMES_TEXT 80
+
+/** Frames by size, e.g. "3 x 4K, 63 x 2M"; "on fault" or "-" if there are none. @return `text` */
+const char *memory_map_frames_text(char text[MAP_FRAMES_TEXT], const memory_map_row_t *row);

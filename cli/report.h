@@ -1,0 +1,20 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file Printers of memory maps. Each writes one complete document to `out`. */
+
+#include <stdio.h>
+#include "memory_map.h"
+
+/** A table for people. */
+void report_text(FILE *out, const memory_map_t *map);
+
+/** JSON (RFC 8259), as documented in docs/vm-description.md. */
+void report_json(FILE *out, const memory_map_t *map);
+
+/** SVG 1.1: the address space as a column, from low to high addresses. */
+void report_svg(FILE *out, const memory_map_t *map);

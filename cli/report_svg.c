@@ -1,0 +1,252 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the picture of a memory map: one column, low addresses on top. Guests use from 4 KiB to
+ * 1 TiB of address space, so a range's height grows with the logarithm of its size (the picture
+ * says how), and the gaps between ranges have one height and tell their size. Every box is at least
+ * as high as its two lines of text, so texts never overlap.
+ */
+
+#include "report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    WIDTH = 980,
+    MARGIN = 24,
+    COLUMN_X = 210, /* the column of boxes */
+    COLUMN_WIDTH = 330,
+    DETAIL_X = COLUMN_X + COLUMN_WIDTH + 16,
+    HEADER = 78,
+    BOX_MIN = 36, /* up to 4 KiB */
+    BOX_STEP = 5, /* more for each doubling */
+    GAP = 30,
+    INSET = 26, /* of what was carved from an anonymous region */
+    LEGEND_ROW = 22,
+};
+
+typedef struct colour {
+    const char *backing;
+    const char *fill;
+    const char *says;
+} colour_t;
+
+static const colour_t colours[] = {
+    {"ram", "#8ecae6", "RAM of free frames"},
+    {"ram-untyped", "#5fa8d3", "RAM, physical memory 1:1"},
+    {"frames", "#b7e4c7", "free frames"},
+    {"untyped", "#74c69d", "physical memory 1:1"},
+    {"untyped-at", "#52b788", "physical memory at a chosen address"},
+    {"maybe-device", "#d8e2a8", "frames, maybe of device memory"},
+    {"allocated-frame", "#ffe08a", "one frame, shared with the VMM"},
+    {"device-frame", "#f9b56d", "one device frame"},
+    {"emulated", "#e3b7d3", "emulated: every access faults"},
+    {"anonymous", "#f3f3f3", "anonymous region"},
+    {"", "#cfcfcf", "other"},
+};
+
+static const size_t num_colours = sizeof(colours) / sizeof(colours[0]);
+
+static const colour_t *colour_of(const char *backing)
+{
+    size_t i = 0;
+
+    while (i < num_colours - 1 && strcmp(colours[i].backing, backing) != 0) {
+        i++;
+    }
+    return &colours[i];
+}
+
+/** Text with what XML reserves, and what it forbids, replaced. */
+static void print_text(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        default:
+            fputc((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e ? '?' : *text, out);
+        }
+    }
+}
+
+static int box_height(const memory_map_row_t *row)
+{
+    uint64_t size = memory_map_row_size(row);
+    int height = BOX_MIN;
+
+    if (size == 0) {
+        return BOX_MIN + 52 * BOX_STEP;
+    }
+    for (uint64_t step = 4096; step < size && step != 0; step <<= 1) {
+        height += BOX_STEP;
+    }
+    return height;
+}
+
+/** Whether the row lies inside the anonymous region of an earlier row, which ends at `last`. */
+static bool inside_region(const memory_map_row_t *row, bool have_region, uint64_t last)
+{
+    return have_region && row->base <= last && strcmp(row->backing, "anonymous") != 0;
+}
+
+static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
+{
+    char size[MAP_SIZE_TEXT];
+    char frames[MAP_FRAMES_TEXT];
+    int height = box_height(row);
+    int x = COLUMN_X + inset;
+
+    fprintf(out,
+            "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\" fill=\"%s\" "
+            "stroke=\"#333\"%s/>\n",
+            x, y, COLUMN_WIDTH - inset, height, colour_of(row->backing)->fill,
+            row->on_fault ? " stroke-dasharray=\"6 3\"" : "");
+    fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
+            COLUMN_X - 10, y + 13, row->base);
+    fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
+            COLUMN_X - 10, y + height - 5, row->last);
+    fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%d\">", x + 10, y + height / 2 + 5);
+    print_text(out, row->name);
+    fprintf(out, "</text>\n<text class=\"s\" x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
+            COLUMN_X + COLUMN_WIDTH - 10, y + height / 2 + 5,
+            memory_map_size_text(size, memory_map_row_size(row)));
+    fprintf(out, "<text class=\"d\" x=\"%d\" y=\"%d\">", DETAIL_X, y + height / 2 - 3);
+    print_text(out, row->backing);
+    if (row->device != NULL) {
+        fputs(": ", out);
+        print_text(out, row->device);
+    }
+    if (row->has_paddr) {
+        fprintf(out, " (physical 0x%" PRIx64 ")", row->paddr);
+    }
+    fprintf(out, "</text>\n<text class=\"f\" x=\"%d\" y=\"%d\">", DETAIL_X, y + height / 2 + 12);
+    if (row->rights[0] != '\0') {
+        fprintf(out, "%s, %s, %s", row->rights, row->cacheable ? "cached" : "uncached",
+                memory_map_frames_text(frames, row));
+    } else {
+        fputs(row->on_fault ? "frames come at first access" : "no frames", out);
+    }
+    fputs("</text>\n", out);
+}
+
+static void print_gap(FILE *out, uint64_t size, int y)
+{
+    char text[MAP_SIZE_TEXT];
+
+    fprintf(out,
+            "<path d=\"M%d %d v%d M%d %d v%d\" stroke=\"#999\" stroke-dasharray=\"2 4\"/>\n"
+            "<text class=\"g\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">nothing for %s</text>\n",
+            COLUMN_X, y, GAP, COLUMN_X + COLUMN_WIDTH, y, GAP, COLUMN_X + COLUMN_WIDTH / 2,
+            y + GAP / 2 + 4, memory_map_size_text(text, size));
+}
+
+/** Lay the column out from `y` on, drawing it if `out` is not NULL. @return its lower end */
+static int column(FILE *out, const memory_map_t *map, int y)
+{
+    bool have_region = false;
+    uint64_t region_last = 0;
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        bool inside = inside_region(row, have_region, region_last);
+        uint64_t expected = i == 0 ? 0 : last + 1;
+
+        if (!inside && row->base > expected) {
+            if (out != NULL) {
+                print_gap(out, row->base - expected, y);
+            }
+            y += GAP;
+        }
+        if (out != NULL) {
+            print_box(out, row, y, inside ? INSET : 0);
+        }
+        y += box_height(row);
+        if (strcmp(row->backing, "anonymous") == 0) {
+            have_region = true;
+            region_last = row->last;
+        }
+        last = i == 0 || row->last > last ? row->last : last;
+    }
+    return y;
+}
+
+static bool used(const memory_map_t *map, const colour_t *colour)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        if (colour_of(map->rows[i].backing) == colour) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Draw the legend in two columns, or only measure it. @return its lower end */
+static int legend(FILE *out, const memory_map_t *map, int y)
+{
+    int count = 0;
+
+    for (size_t i = 0; i < num_colours; i++) {
+        int x = MARGIN + (count % 2) * (WIDTH / 2);
+        int row_y = y + count / 2 * LEGEND_ROW;
+
+        if (!used(map, &colours[i])) {
+            continue;
+        }
+        count++;
+        if (out == NULL) {
+            continue;
+        }
+        fprintf(out,
+                "<rect x=\"%d\" y=\"%d\" width=\"22\" height=\"14\" rx=\"2\" fill=\"%s\" "
+                "stroke=\"#333\"/>\n<text class=\"d\" x=\"%d\" y=\"%d\">%s%s%s</text>\n",
+                x, row_y, colours[i].fill, x + 32, row_y + 12, colours[i].backing,
+                colours[i].backing[0] != '\0' ? ": " : "", colours[i].says);
+    }
+    return y + (count + 1) / 2 * LEGEND_ROW;
+}
+
+void report_svg(FILE *out, const memory_map_t *map)
+{
+    int column_end = column(NULL, map, HEADER);
+    int height = legend(NULL, map, column_end + 28) + MARGIN / 2;
+
+    fprintf(out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+            "viewBox=\"0 0 %d %d\">\n"
+            "<style>text{font-family:'DejaVu Sans',Arial,sans-serif;fill:#111}"
+            ".t{font-size:18px;font-weight:bold}.h{font-size:12px;fill:#555}"
+            ".a{font-family:'DejaVu Sans Mono',monospace;font-size:11px;fill:#333}"
+            ".n{font-size:13px;font-weight:bold}.s{font-size:12px}.d{font-size:12px}"
+            ".f{font-size:11px;fill:#555}.g{font-size:11px;fill:#777;font-style:italic}</style>\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            WIDTH, height, WIDTH, height);
+    fprintf(out, "<title>Memory of ");
+    print_text(out, map->title);
+    fprintf(out, "</title>\n<text class=\"t\" x=\"%d\" y=\"34\">Memory of ", MARGIN);
+    print_text(out, map->title);
+    fprintf(out,
+            "</text>\n<text class=\"h\" x=\"%d\" y=\"56\">Low addresses on top. A range of up to "
+            "4 KiB is %d px high, and %d px higher for each doubling of its size; gaps are not to "
+            "scale.</text>\n",
+            MARGIN, BOX_MIN, BOX_STEP);
+    column(out, map, HEADER);
+    legend(out, map, column_end + 28);
+    fputs("</svg>\n", out);
+}
