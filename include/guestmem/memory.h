@@ -28,7 +28,7 @@ void vm_memory_destroy(vm_t *vm);
  * Access `[addr, addr + size)` of mapped guest memory of any kind, as vm_ram_touch() does for RAM.
  *
  * What the guest may do with the memory does not matter; the VMM reads and writes. Parts of
- * reservations that are mapped on fault are mapped first.
+
  *
  * @return as vm_ram_touch(); -1 also if part of the range is not mapped
  */

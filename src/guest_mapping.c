@@ -1,0 +1,167 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Mapping is in two passes: acquire all frames, as a list of runs, then map the runs. Whatever
+ * fails in either is undone in reverse, by steps that cannot fail.
+ */
+
+#include <inttypes.h>
+#include "arch_paging.h"
+#include "guest_mapping.h"
+#include "memory.h"
+
+/* The runs that are being made, by ascending address. */
+typedef struct run_list {
+    frame_run_t *first;
+    frame_run_t *end;
+} run_list_t;
+
+/* Release the frames of runs that are not mapped, and the runs. */
+static void discard_runs(vm_memory_t *memory, frame_run_t *run)
+{
+    while (run != NULL) {
+        frame_run_t *next = run->next;
+        for (size_t i = 0; i < run->count; i++) {
+            frame_source_release(memory, run->frames[i], run->origin, run->size_bits);
+        }
+        frame_run_destroy(&memory->heap, run);
+        run = next;
+    }
+}
+
+/* How many frames of this one's size may follow it, up to `last`, before a larger one fits. */
+static size_t expected_frames(const frame_source_t *source, const frame_t *frame, uintptr_t last)
+{
+    size_t frames = (size_t)((last - frame->base) >> frame->size_bits) + 1;
+    if (source->backing != GUESTMEM_CALLER) {
+        for (int size = arch_frame_index(frame->size_bits) + 1; size < ARCH_NUM_FRAME_SIZES;
+             size++) {
+            uintptr_t larger = (uintptr_t)1 << arch_frame_bits[size];
+            uintptr_t room = larger - (frame->base & (larger - 1));
+            if (arch_frame_bits[size] <= source->largest_bits &&
+                frames > room >> frame->size_bits) {
+                frames = (size_t)(room >> frame->size_bits);
+            }
+        }
+    }
+    return frames;
+}
+
+/* Add a frame to the list, which owns it then; on failure it is released. */
+static int add_frame(vm_memory_t *memory, const frame_source_t *source, run_list_t *list,
+                     const frame_t *frame, uintptr_t last)
+{
+    if (list->end != NULL && frame_run_append(list->end, frame)) {
+        return 0;
+    }
+    frame_run_t *run = frame_run_create(&memory->heap, frame, expected_frames(source, frame, last));
+    if (run == NULL) {
+        frame_source_release(memory, frame->guest, frame->origin, frame->size_bits);
+        return memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
+    }
+    if (list->end != NULL) {
+        list->end->next = run;
+    } else {
+        list->first = run;
+    }
+    list->end = run;
+    return 0;
+}
+
+static int acquire_runs(vm_memory_t *memory, const frame_source_t *source, uintptr_t first,
+                        uintptr_t last, run_list_t *list)
+{
+    uintptr_t gpa = first;
+    for (;;) {
+        frame_t frame;
+        if (frame_source_acquire(memory, source, gpa, gpa, last, &frame) != 0 ||
+            add_frame(memory, source, list, &frame, last) != 0) {
+            discard_runs(memory, list->first);
+            return -1;
+        }
+        uintptr_t frame_last = frame.base + (((uintptr_t)1 << frame.size_bits) - 1);
+        if (frame_last >= last) {
+            return 0;
+        }
+        gpa = frame_last + 1;
+    }
+}
+
+/* Map the runs; on failure none is mapped and all are discarded. */
+static int map_runs(vm_memory_t *memory, frame_run_t *runs)
+{
+    for (frame_run_t *run = runs; run != NULL; run = run->next) {
+        if (guest_space_map(memory, run) != 0) {
+            while (runs != run) {
+                frame_run_t *next = runs->next;
+                guest_space_unmap(memory, runs);
+                frame_run_destroy(&memory->heap, runs);
+                runs = next;
+            }
+            discard_runs(memory, run);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+guest_mapping_fault_t guest_mapping_fault(vm_memory_t *memory, guest_mapping_t *mapping,
+                                          uintptr_t gpa)
+{
+    size_t index;
+    if (!mapping->on_fault || guest_space_find(&memory->space, gpa, &index) != NULL) {
+        return GUEST_MAPPING_PRESENT;
+    }
+    uintptr_t first = mapping->first;
+    uintptr_t last = mapping->last;
+    frame_t frame;
+    run_list_t list = {NULL, NULL};
+    gpa &= ~(ARCH_PAGE_SIZE - 1);
+    guest_space_hole(&memory->space, gpa, &first, &last);
+    if (frame_source_acquire(memory, &mapping->source, gpa, first, last, &frame) != 0 ||
+        add_frame(memory, &mapping->source, &list, &frame,
+                  frame.base + (((uintptr_t)1 << frame.size_bits) - 1)) != 0 ||
+        map_runs(memory, list.first) != 0) {
+        mapping->on_fault = false;
+        return GUEST_MAPPING_FAILED;
+    }
+    return GUEST_MAPPING_MAPPED;
+}
+
+guest_mapping_t *guest_mapping_create(vm_memory_t *memory, uintptr_t first, uintptr_t last,
+                                      const frame_source_t *source, guestmem_map_time_t map_time)
+{
+    guest_mapping_t *mapping = heap_alloc(&memory->heap, sizeof(*mapping));
+    if (mapping == NULL) {
+        memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
+        return NULL;
+    }
+    mapping->source = *source;
+    mapping->first = first;
+    mapping->last = last;
+    mapping->on_fault = map_time == GUESTMEM_MAP_ON_FAULT;
+    if (mapping->on_fault) {
+        return mapping;
+    }
+    run_list_t list = {NULL, NULL};
+    if (acquire_runs(memory, source, first, last, &list) != 0 ||
+        map_runs(memory, list.first) != 0) {
+        heap_free(&memory->heap, mapping, sizeof(*mapping));
+        return NULL;
+    }
+    return mapping;
+}
+
+void guest_mapping_destroy(vm_memory_t *memory, guest_mapping_t *mapping)
+{
+    vmm_window_close(memory, &mapping->window, mapping->first, mapping->last);
+    frame_run_t *run;
+    while ((run = guest_space_next(&memory->space, mapping->first, mapping->last)) != NULL) {
+        guest_space_unmap(memory, run);
+        frame_run_destroy(&memory->heap, run);
+    }
+    heap_free(&memory->heap, mapping, sizeof(*mapping));
+}

@@ -1,0 +1,187 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The vspace_t that shows a guest's address space to code that looks up its capabilities. It
+ * answers from what the reservations have mapped; mapping through it is refused, since the library
+ * would not know of it.
+ */
+
+#include <guestmem/vspace.h>
+#include <stddef.h>
+#include <utils/util.h>
+#include "memory.h"
+
+/* The memory of the VM whose `mem.vm_vspace` this is. */
+static vm_memory_t *memory_of_vspace(vspace_t *vspace)
+{
+    vm_t *vm = (vm_t *)((char *)vspace - offsetof(vm_t, mem.vm_vspace));
+    return vm->mem.reservation_cookie;
+}
+
+static seL4_CPtr get_cap(vspace_t *vspace, void *vaddr)
+{
+    size_t index;
+    const vm_memory_t *memory = vspace->data;
+    const frame_run_t *run = guest_space_find(&memory->space, (uintptr_t)vaddr, &index);
+    return run != NULL ? run->frames[index].cap : seL4_CapNull;
+}
+
+/* The runtime expects the size of the frame here, in bits. */
+static uintptr_t get_cookie(vspace_t *vspace, void *vaddr)
+{
+    size_t index;
+    const vm_memory_t *memory = vspace->data;
+    const frame_run_t *run = guest_space_find(&memory->space, (uintptr_t)vaddr, &index);
+    return run != NULL ? run->size_bits : 0;
+}
+
+static seL4_CPtr get_root(vspace_t *vspace)
+{
+    const vm_memory_t *memory = vspace->data;
+    return memory->space.root;
+}
+
+static void refuse(const char *what)
+{
+    ZF_LOGE("a guest's vspace_t does not %s; use vm_reserve_memory_at() and vm_map_reservation()",
+            what);
+}
+
+static void *refuse_new_pages(vspace_t *vspace, seL4_CapRights_t rights, size_t num_pages,
+                              size_t size_bits)
+{
+    (void)vspace, (void)rights, (void)num_pages, (void)size_bits;
+    refuse("make pages");
+    return NULL;
+}
+
+static void *refuse_map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
+                              seL4_CapRights_t rights, size_t num_pages, size_t size_bits,
+                              int cacheable)
+{
+    (void)vspace, (void)caps, (void)cookies, (void)rights, (void)num_pages, (void)size_bits;
+    (void)cacheable;
+    refuse("map pages");
+    return NULL;
+}
+
+static int refuse_new_pages_at(vspace_t *vspace, void *vaddr, size_t num_pages, size_t size_bits,
+                               reservation_t reservation, bool can_use_dev)
+{
+    (void)vspace, (void)vaddr, (void)num_pages, (void)size_bits, (void)reservation;
+    (void)can_use_dev;
+    refuse("make pages");
+    return -1;
+}
+
+static int refuse_map_pages_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
+                               size_t num_pages, size_t size_bits, reservation_t reservation)
+{
+    (void)vspace, (void)caps, (void)cookies, (void)vaddr, (void)num_pages, (void)size_bits;
+    (void)reservation;
+    refuse("map pages");
+    return -1;
+}
+
+static int refuse_deferred_map_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
+                                  void *vaddr, size_t num_pages, size_t size_bits,
+                                  seL4_CapRights_t rights, reservation_t reservation)
+{
+    (void)rights;
+    return refuse_map_pages_at(vspace, caps, cookies, vaddr, num_pages, size_bits, reservation);
+}
+
+static void refuse_unmap_pages(vspace_t *vspace, void *vaddr, size_t num_pages, size_t size_bits,
+                               vka_t *vka)
+{
+    (void)vspace, (void)vaddr, (void)num_pages, (void)size_bits, (void)vka;
+    refuse("unmap pages");
+}
+
+static void refuse_tear_down(vspace_t *vspace, vka_t *vka)
+{
+    (void)vspace, (void)vka;
+    refuse("tear down the space (vm_memory_destroy() does)");
+}
+
+static reservation_t refuse_reserve_aligned(vspace_t *vspace, size_t bytes, size_t size_bits,
+                                            seL4_CapRights_t rights, int cacheable, void **vaddr)
+{
+    (void)vspace, (void)bytes, (void)size_bits, (void)rights, (void)cacheable, (void)vaddr;
+    refuse("reserve ranges");
+    return (reservation_t){NULL};
+}
+
+static reservation_t refuse_reserve_at(vspace_t *vspace, void *vaddr, size_t bytes,
+                                       seL4_CapRights_t rights, int cacheable)
+{
+    (void)vspace, (void)vaddr, (void)bytes, (void)rights, (void)cacheable;
+    refuse("reserve ranges");
+    return (reservation_t){NULL};
+}
+
+static reservation_t refuse_reserve_deferred_at(vspace_t *vspace, void *vaddr, size_t bytes,
+                                                int cacheable)
+{
+    return refuse_reserve_at(vspace, vaddr, bytes, seL4_NoRights, cacheable);
+}
+
+static void refuse_free_reservation(vspace_t *vspace, reservation_t reservation)
+{
+    (void)vspace, (void)reservation;
+    refuse("free ranges");
+}
+
+static void refuse_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
+{
+    (void)vspace, (void)vaddr;
+    refuse("free ranges");
+}
+
+static int refuse_share(vspace_t *from, vspace_t *to, void *start, int num_pages, size_t size_bits,
+                        void *vaddr, reservation_t reservation)
+{
+    (void)from, (void)to, (void)start, (void)num_pages, (void)size_bits, (void)vaddr;
+    (void)reservation;
+    refuse("share pages (vm_ram_touch() gives access)");
+    return -1;
+}
+
+int vm_init_guest_vspace(vspace_t *loader, vspace_t *vmm, vspace_t *new_vspace, vka_t *vka,
+                         seL4_CPtr page_directory)
+{
+    (void)loader;
+    (void)vmm;
+    (void)vka;
+    vm_memory_t *memory = new_vspace != NULL ? memory_of_vspace(new_vspace) : NULL;
+    if (memory == NULL || page_directory == seL4_CapNull) {
+        ZF_LOGE(
+            "vm_init_guest_vspace: the vspace is of no VM whose vm_memory_init() has succeeded, "
+            "or the root is null");
+        return -1;
+    }
+    memory->space.root = page_directory;
+    *new_vspace = (vspace_t){
+        .data = memory,
+        .new_pages = refuse_new_pages,
+        .map_pages = refuse_map_pages,
+        .new_pages_at_vaddr = refuse_new_pages_at,
+        .map_pages_at_vaddr = refuse_map_pages_at,
+        .deferred_rights_map_pages_at_vaddr = refuse_deferred_map_at,
+        .unmap_pages = refuse_unmap_pages,
+        .tear_down = refuse_tear_down,
+        .reserve_range_aligned = refuse_reserve_aligned,
+        .reserve_range_at = refuse_reserve_at,
+        .reserve_deferred_rights_range_at = refuse_reserve_deferred_at,
+        .free_reservation = refuse_free_reservation,
+        .free_reservation_by_vaddr = refuse_free_reservation_by_vaddr,
+        .get_cap = get_cap,
+        .get_root = get_root,
+        .get_cookie = get_cookie,
+        .share_mem_at_vaddr = refuse_share,
+    };
+    return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * First fit walks the ranges of the span. The mark `no_room_below` lets the common case, one
+ * allocation after another, start behind all that is taken.
+ */
+
+#include "range_alloc.h"
+
+void range_alloc_init(range_alloc_t *span, uintptr_t base, uintptr_t last)
+{
+    *span = (range_alloc_t){.base = base, .last = last, .no_room_below = base};
+}
+
+/* Round up; false if that wraps. */
+static bool align_up(uintptr_t *address, uintptr_t align)
+{
+    uintptr_t aligned = (*address + (align - 1)) & ~(align - 1);
+    if (aligned < *address) {
+        return false;
+    }
+    *address = aligned;
+    return true;
+}
+
+bool range_alloc_find(const range_alloc_t *span, const range_map_t *taken, uintptr_t size,
+                      uintptr_t align, uintptr_t page_size, uintptr_t *base)
+{
+    uintptr_t candidate = span->no_room_below;
+    for (;;) {
+        if (candidate < span->base || !align_up(&candidate, align)) {
+            return false;
+        }
+        if (candidate > span->last || span->last - candidate < size - 1) {
+            return false;
+        }
+        range_map_entry_t entry;
+        if (!range_map_overlap(taken, candidate, candidate + (size - 1), &entry)) {
+            *base = candidate;
+            return true;
+        }
+        uintptr_t end = entry.last | (page_size - 1);
+        if (end >= span->last) {
+            return false;
+        }
+        candidate = end + 1;
+    }
+}
+
+void range_alloc_take(range_alloc_t *span, uintptr_t base, uintptr_t size)
+{
+    /* Behind the top of the address space the mark stays: first fit then just walks. */
+    if (base == span->no_room_below && base + size > base) {
+        span->no_room_below = base + size;
+    }
+}
+
+void range_alloc_free(range_alloc_t *span, uintptr_t base)
+{
+    if (base < span->no_room_below) {
+        span->no_room_below = base;
+    }
+}

@@ -1,0 +1,81 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * An ordered map of disjoint address ranges, each with a value. Pure C11: no seL4 types.
+ *
+ * Ranges are `(base, last)`, both inclusive, so one may end at the top of the address space.
+ * Inserting is in two steps, so that a caller can do everything that may fail first:
+ * range_map_prepare() gets the memory, range_map_insert() cannot fail.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "heap.h"
+
+typedef struct range_map_chunk range_map_chunk_t;
+
+typedef struct range_map {
+    heap_t *heap;
+    range_map_chunk_t **chunks; /* by ascending address; none is empty */
+    size_t num_chunks;
+    size_t capacity; /* of `chunks` */
+    size_t num_ranges;
+    range_map_chunk_t *spare_chunk; /* from range_map_prepare() until the insert */
+    range_map_chunk_t **spare_chunks;
+    size_t spare_capacity;
+} range_map_t;
+
+typedef struct range_map_entry {
+    uintptr_t base;
+    uintptr_t last;
+    void *value;
+} range_map_entry_t;
+
+/** Make an empty map; it holds no memory. `heap` must outlive it. */
+void range_map_init(range_map_t *map, heap_t *heap);
+
+/** Free all memory of the map and empty it. The values are the caller's. */
+void range_map_destroy(range_map_t *map);
+
+/**
+ * Get the memory that range_map_insert() of a range that starts at `base` will need.
+ *
+ * @return 0; -1 if the heap is exhausted, and nothing has changed
+ * @see range_map_cancel
+ */
+int range_map_prepare(range_map_t *map, uintptr_t base);
+
+/** Give back what range_map_prepare() got, if the insert is not to be. */
+void range_map_cancel(range_map_t *map);
+
+/**
+ * Insert a range that overlaps none; range_map_prepare() for the same base came before, with no
+ * other change of the map between.
+ */
+void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
+
+/** Remove the range that starts at `base`. @return whether there was one */
+bool range_map_remove(range_map_t *map, uintptr_t base);
+
+/** Move the last address of the range that starts at `base`; it must stay disjoint. */
+void range_map_resize(range_map_t *map, uintptr_t base, uintptr_t last);
+
+/** Find the range that holds `address`. @return whether there is one; `entry` only then */
+bool range_map_find(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+
+/** Find the lowest range that ends at or above `address`. @return whether there is one */
+bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+
+/** Find the highest range that starts at or below `address`. @return whether there is one */
+bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+
+/** Find the lowest range that overlaps `[base, last]`. @return whether there is one */
+bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
+                       range_map_entry_t *entry);

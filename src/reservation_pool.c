@@ -1,0 +1,126 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Records live in slabs. A slab is freed with its last record, so that freeing all reservations
+ * gives all memory back. Slabs with a free record are in a doubly linked list; a full one is not.
+ */
+
+#include "reservation_pool.h"
+
+#define SLAB_RECORDS 32
+
+struct reservation_slab {
+    reservation_slab_t *next;
+    reservation_slab_t *previous;
+    uint32_t used; /* a bit for each record that is in use */
+    vm_memory_reservation_t records[SLAB_RECORDS];
+};
+
+_Static_assert(SLAB_RECORDS == 8 * sizeof(uint32_t), "one bit of `used` for each record");
+
+void reservation_pool_init(reservation_pool_t *pool, heap_t *heap)
+{
+    *pool = (reservation_pool_t){.heap = heap};
+    range_map_init(&pool->slabs, heap);
+}
+
+void reservation_pool_destroy(reservation_pool_t *pool)
+{
+    range_map_entry_t entry;
+    uintptr_t from = 0;
+    while (range_map_next(&pool->slabs, from, &entry)) {
+        heap_free(pool->heap, entry.value, sizeof(reservation_slab_t));
+        from = entry.last + 1;
+    }
+    range_map_destroy(&pool->slabs);
+    pool->vacant = NULL;
+}
+
+static void link_vacant(reservation_pool_t *pool, reservation_slab_t *slab)
+{
+    slab->previous = NULL;
+    slab->next = pool->vacant;
+    if (pool->vacant != NULL) {
+        pool->vacant->previous = slab;
+    }
+    pool->vacant = slab;
+}
+
+static void unlink_vacant(reservation_pool_t *pool, reservation_slab_t *slab)
+{
+    if (slab->previous != NULL) {
+        slab->previous->next = slab->next;
+    } else {
+        pool->vacant = slab->next;
+    }
+    if (slab->next != NULL) {
+        slab->next->previous = slab->previous;
+    }
+}
+
+static reservation_slab_t *add_slab(reservation_pool_t *pool)
+{
+    reservation_slab_t *slab = heap_alloc(pool->heap, sizeof(*slab));
+    if (slab == NULL) {
+        return NULL;
+    }
+    uintptr_t base = (uintptr_t)slab;
+    if (range_map_prepare(&pool->slabs, base) != 0) {
+        heap_free(pool->heap, slab, sizeof(*slab));
+        return NULL;
+    }
+    range_map_insert(&pool->slabs, base, base + (sizeof(*slab) - 1), slab);
+    link_vacant(pool, slab);
+    return slab;
+}
+
+vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool)
+{
+    reservation_slab_t *slab = pool->vacant != NULL ? pool->vacant : add_slab(pool);
+    if (slab == NULL) {
+        return NULL;
+    }
+    unsigned index = (unsigned)__builtin_ctz(~slab->used);
+    slab->used |= UINT32_C(1) << index;
+    if (slab->used == UINT32_MAX) {
+        unlink_vacant(pool, slab);
+    }
+    slab->records[index] = (vm_memory_reservation_t){.in_use = true};
+    return &slab->records[index];
+}
+
+void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *reservation)
+{
+    range_map_entry_t entry;
+    if (!range_map_find(&pool->slabs, (uintptr_t)reservation, &entry)) {
+        return;
+    }
+    reservation_slab_t *slab = entry.value;
+    if (slab->used == UINT32_MAX) {
+        link_vacant(pool, slab);
+    }
+    slab->used &= ~(UINT32_C(1) << (reservation - slab->records));
+    reservation->in_use = false;
+    if (slab->used == 0) {
+        unlink_vacant(pool, slab);
+        range_map_remove(&pool->slabs, entry.base);
+        heap_free(pool->heap, slab, sizeof(*slab));
+    }
+}
+
+bool reservation_pool_holds(const reservation_pool_t *pool,
+                            const vm_memory_reservation_t *reservation)
+{
+    range_map_entry_t entry;
+    if (!range_map_find(&pool->slabs, (uintptr_t)reservation, &entry)) {
+        return false;
+    }
+    const reservation_slab_t *slab = entry.value;
+    uintptr_t first = (uintptr_t)slab->records;
+    uintptr_t offset = (uintptr_t)reservation - first;
+    return (uintptr_t)reservation >= first && offset % sizeof(slab->records[0]) == 0 &&
+           offset < sizeof(slab->records) && reservation->in_use;
+}

@@ -1,0 +1,225 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * A frame capability can be mapped once, and the guest's is in the guest. So the window maps
+ * copies, which are kept with the run while it is open. All goes through the VMM's own vspace_t, so
+ * that other code can look up a window's pages there.
+ */
+
+#include <inttypes.h>
+#include <string.h>
+#include <vka/capops.h>
+#include "arch_paging.h"
+#include "memory.h"
+#include "vmm_window.h"
+
+static vspace_t *vmm_vspace(vm_memory_t *memory)
+{
+    return &memory->vm->mem.vmm_vspace;
+}
+
+/* Where a frame of the run is seen, in a window that shows `first` at its base. */
+static char *window_address(const vmm_window_t *window, uintptr_t first, const frame_run_t *run,
+                            size_t index)
+{
+    return window->base + (frame_run_gpa(run, index) - first);
+}
+
+static void drop_copy(vm_memory_t *memory, seL4_CPtr copy)
+{
+    cspacepath_t path;
+    vka_cspace_make_path(memory->vm->vka, copy, &path);
+    vka_cnode_delete(&path);
+    memory->counts.cap_deletes++;
+    vka_cspace_free_path(memory->vm->vka, path);
+}
+
+static int copy_cap(vm_memory_t *memory, seL4_CPtr cap, seL4_CPtr *copy)
+{
+    vka_t *vka = memory->vm->vka;
+    cspacepath_t from;
+    cspacepath_t to;
+    vka_cspace_make_path(vka, cap, &from);
+    if (vka_cspace_alloc_path(vka, &to) != 0) {
+        return memory_blame(memory, GUESTMEM_NO_SLOT,
+                            "the allocator has no capability slot to map a frame in the VMM");
+    }
+    memory->counts.cap_copies++;
+    int error = vka_cnode_copy(&to, &from, seL4_AllRights);
+    if (error != seL4_NoError) {
+        vka_cspace_free_path(vka, to);
+        return memory_blame_kernel(memory, (seL4_Error)error,
+                                   "could not copy a frame's capability for the VMM");
+    }
+    *copy = to.capPtr;
+    return 0;
+}
+
+static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                      frame_run_t *run, size_t index)
+{
+    seL4_CPtr copy;
+    if (copy_cap(memory, run->frames[index].cap, &copy) != 0) {
+        return -1;
+    }
+    if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &copy, NULL,
+                                  window_address(window, first, run, index), 1, run->size_bits,
+                                  window->range) != 0) {
+        drop_copy(memory, copy);
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
+                            frame_run_gpa(run, index));
+    }
+    run->window_caps[index] = copy;
+    memory->counts.window_frames++;
+    return 0;
+}
+
+static void hide_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                       frame_run_t *run, size_t index)
+{
+    vspace_unmap_pages(vmm_vspace(memory), window_address(window, first, run, index), 1,
+                       run->size_bits, VSPACE_PRESERVE);
+    drop_copy(memory, run->window_caps[index]);
+    memory->counts.window_frames--;
+}
+
+/* Hide the first `count` frames of a run, and forget its copies. */
+static void hide_frames(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                        frame_run_t *run, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        hide_frame(memory, window, first, run, i);
+    }
+    heap_free(&memory->heap, run->window_caps, run->count * sizeof(run->window_caps[0]));
+    run->window_caps = NULL;
+}
+
+static int show_run(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                    frame_run_t *run)
+{
+    run->window_caps = heap_alloc(&memory->heap, run->count * sizeof(run->window_caps[0]));
+    if (run->window_caps == NULL) {
+        return memory_blame(memory, GUESTMEM_NO_HEAP,
+                            "the heap has no room to record the VMM's mapping");
+    }
+    for (size_t i = 0; i < run->count; i++) {
+        if (show_frame(memory, window, first, run, i) != 0) {
+            hide_frames(memory, window, first, run, i);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Hide the runs from `first` on that start below `end`. */
+static void hide_runs(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                      uintptr_t last, const frame_run_t *end)
+{
+    uintptr_t gpa = first;
+    frame_run_t *run = guest_space_next(&memory->space, gpa, last);
+    while (run != NULL && run != end) {
+        hide_frames(memory, window, first, run, run->count);
+        gpa = frame_run_last(run);
+        run = gpa < last ? guest_space_next(&memory->space, gpa + 1, last) : NULL;
+    }
+}
+
+static int show_runs(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
+                     uintptr_t last)
+{
+    uintptr_t gpa = first;
+    frame_run_t *run = guest_space_next(&memory->space, gpa, last);
+    while (run != NULL) {
+        if (show_run(memory, window, first, run) != 0) {
+            hide_runs(memory, window, first, last, run);
+            return -1;
+        }
+        gpa = frame_run_last(run);
+        run = gpa < last ? guest_space_next(&memory->space, gpa + 1, last) : NULL;
+    }
+    return 0;
+}
+
+/* What the runs of a mapping ask of the VMM's range. */
+typedef struct window_needs {
+    size_t largest_bits;
+    bool cacheable;
+} window_needs_t;
+
+static int survey(vm_memory_t *memory, uintptr_t first, uintptr_t last, window_needs_t *needs)
+{
+    uintptr_t gpa = first;
+    frame_run_t *run = guest_space_next(&memory->space, gpa, last);
+    *needs = (window_needs_t){ARCH_PAGE_BITS, run != NULL && run->cacheable};
+    while (run != NULL && run->base <= gpa) {
+        if (run->cacheable != needs->cacheable) {
+            return memory_blame(memory, GUESTMEM_NOT_MAPPED,
+                                "the range mixes device memory and normal memory at GPA 0x%" PRIxPTR
+                                "; use a reservation for each",
+                                run->base);
+        }
+        needs->largest_bits =
+            run->size_bits > needs->largest_bits ? run->size_bits : needs->largest_bits;
+        gpa = frame_run_last(run);
+        if (gpa >= last) {
+            return 0;
+        }
+        gpa++;
+        run = guest_space_next(&memory->space, gpa, last);
+    }
+    return memory_blame(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
+}
+
+int vmm_window_open(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, uintptr_t last)
+{
+    window_needs_t needs;
+    if (survey(memory, first, last, &needs) != 0) {
+        return -1;
+    }
+    /* Large frames must lie at multiples of their size in the VMM as well. */
+    uintptr_t offset = first & (((uintptr_t)1 << needs.largest_bits) - 1);
+    void *vaddr = NULL;
+    window->range =
+        vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1,
+                                     needs.largest_bits, seL4_AllRights, needs.cacheable, &vaddr);
+    if (window->range.res == NULL) {
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "the VMM's address space has no room for a window of 0x%" PRIxPTR
+                            " bytes",
+                            last - first + 1);
+    }
+    window->base = (char *)vaddr + offset;
+    if (show_runs(memory, window, first, last) != 0) {
+        vspace_free_reservation(vmm_vspace(memory), window->range);
+        *window = (vmm_window_t){0};
+        return -1;
+    }
+    return 0;
+}
+
+void vmm_window_close(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, uintptr_t last)
+{
+    if (window->base != NULL) {
+        hide_runs(memory, window, first, last, NULL);
+        vspace_free_reservation(vmm_vspace(memory), window->range);
+        *window = (vmm_window_t){0};
+    }
+}
+
+int vmm_window_clear_frame(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits)
+{
+    vspace_t *vmm = vmm_vspace(memory);
+    void *vaddr = vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, size_bits, 1);
+    if (vaddr == NULL) {
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "could not map a frame in the VMM to clear it");
+    }
+    memset(vaddr, 0, (size_t)1 << size_bits);
+    arch_frame_clean(frame, size_bits);
+    vspace_unmap_pages(vmm, vaddr, 1, size_bits, VSPACE_PRESERVE);
+    return 0;
+}
