@@ -88,8 +88,10 @@ static void replace(vm_mem_t *mem, size_t from, size_t to, const vm_ram_region_t
                     size_t count)
 {
     size_t behind = (size_t)mem->num_ram_regions - to;
-    if (mem->ram_regions != NULL) {
+    if (behind > 0) {
         memmove(&mem->ram_regions[from + count], &mem->ram_regions[to], array_bytes(behind));
+    }
+    if (count > 0) {
         memcpy(&mem->ram_regions[from], regions, array_bytes(count));
     }
     mem->num_ram_regions = (int)(from + count + behind);
@@ -115,7 +117,7 @@ static void rewrite(vm_memory_t *memory, uintptr_t base, uintptr_t last,
                     const vm_ram_region_t *inserted, size_t num_inserted)
 {
     vm_mem_t *mem = &memory->vm->mem;
-    vm_ram_region_t pieces[1 + MOST_ADDED];
+    vm_ram_region_t pieces[1 + MOST_ADDED] = {{0}};
     size_t count = 0;
     size_t from = find_region(mem, base);
     size_t to = from;
