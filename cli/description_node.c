@@ -276,7 +276,7 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
         if (append(node, description, &range, (unsigned)i) != 0) {
             return -1;
         }
-        if (common.paddr <= UINT64_MAX - range.size) {
+        if (common.backing == VM_BACKING_UNTYPED_AT && common.paddr <= UINT64_MAX - range.size) {
             common.paddr += range.size;
         }
     }

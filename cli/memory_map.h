@@ -51,7 +51,7 @@ void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SI
 
 /**
  * A size as people write it: "128 MiB", "4 KiB", "513 B"; exact in the largest unit that divides
- * it, or rounded ("~16.0 EiB") where that takes more than five digits.
+ * it, or rounded ("~16.0 EiB") where that takes more than four digits.
  *
  * @return `text`
  */

@@ -44,7 +44,7 @@ static const colour_t colours[] = {
     {"maybe-device", "#d8e2a8", "frames, maybe of device memory"},
     {"allocated-frame", "#ffe08a", "one frame, shared with the VMM"},
     {"device-frame", "#f9b56d", "one device frame"},
-    {"emulated", "#e3b7d3", "emulated: every access faults"},
+    {"emulated", "#e3b7d3", "no frames, every access faults"},
     {"anonymous", "#f3f3f3", "anonymous region"},
     {"", "#cfcfcf", "other"},
 };

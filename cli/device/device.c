@@ -31,3 +31,20 @@ const device_class_t *device_class_find(const char *name)
     }
     return NULL;
 }
+
+device_t *device_create(const device_class_t *class)
+{
+    device_t *device = class->create();
+
+    if (device != NULL) {
+        device->class = class;
+    }
+    return device;
+}
+
+void device_destroy(device_t *device)
+{
+    if (device != NULL) {
+        device->class->destroy(device);
+    }
+}

@@ -21,13 +21,13 @@ typedef struct device device_t;
 typedef struct device_class {
     const char *name;    /* as in `guestmem,device` */
     const char *summary; /* one line for --help and the manual */
-    /** Make a device, all reset. @return NULL if memory is exhausted */
+    /** For device_create() only. */
     device_t *(*create)(void);
     /** Answer a read of `width` (1, 2, 4, 8) bytes at `offset`. */
     uint64_t (*read)(device_t *device, uint64_t offset, unsigned width);
     /** Take a write; bits of `value` above the width are zero. */
     void (*write)(device_t *device, uint64_t offset, unsigned width, uint64_t value);
-    /** End a device that create() made. */
+    /** For device_destroy() only. */
     void (*destroy)(device_t *device);
 } device_class_t;
 
@@ -39,7 +39,7 @@ typedef struct device_access {
     bool is_write;
 } device_access_t;
 
-/** What a device may do to the outside. The owner of a device sets it after create(). */
+/** What a device may do to the outside. The owner of a device sets it after device_create(). */
 typedef struct device_host {
     /** A serial port sends bytes; NULL loses them. */
     void (*output)(void *cookie, const char *bytes, size_t size);
@@ -60,6 +60,16 @@ const device_class_t *device_class_find(const char *name);
 
 /** All classes, in alphabetical order; NULL behind the last. */
 const device_class_t *device_class_at(size_t index);
+
+/**
+ * Make a device, all reset, without a host.
+ *
+ * @return to be ended with device_destroy(); NULL if memory is exhausted
+ */
+device_t *device_create(const device_class_t *class);
+
+/** End a device. NULL is allowed. */
+void device_destroy(device_t *device);
 
 extern const device_class_t device_pl011;
 extern const device_class_t device_ones;
