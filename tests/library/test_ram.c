@@ -1,0 +1,418 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* RAM: registration, the list of regions, access from the VMM. */
+
+#include "world.h"
+#include <vka/object.h>
+
+#define GPA ((uintptr_t)0x80000000)
+
+static void expect_regions(world_t *w, int count, const vm_ram_region_t *expected)
+{
+    assert_int_equal(w->vm.mem.num_ram_regions, count);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(w->vm.mem.ram_regions[i].start, expected[i].start);
+        assert_int_equal(w->vm.mem.ram_regions[i].size, expected[i].size);
+        assert_int_equal(w->vm.mem.ram_regions[i].allocated, expected[i].allocated);
+    }
+}
+
+static void registered_ram_is_zeroed_and_listed(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    expect_regions(w, 1, (vm_ram_region_t[]){{GPA, 4 * MEGABYTE, 0}});
+    assert_int_equal(guest_mapping_at(w, GPA).size_bits, 21);
+    assert_int_equal(guest_bytes(w, GPA)[12345], 0);
+    guestmem_reservation_info_t info;
+    assert_int_equal(
+        guestmem_reservation_info(&w->vm, guestmem_find_reservation(&w->vm, GPA), &info), 0);
+    assert_true(info.ram);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA, 4), FAULT_ERROR);
+}
+
+static void untyped_ram_is_one_to_one_and_zeroed(void **state)
+{
+    world_t *w = *state;
+    memset(hosted_physical_memory(w->system, RAM_PADDR, PAGE), 0xee, PAGE);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM_PADDR, 2 * PAGE, true), 0);
+    assert_int_equal(guest_mapping_at(w, RAM_PADDR).paddr, RAM_PADDR);
+    assert_int_equal(guest_bytes(w, RAM_PADDR)[0], 0);
+}
+
+/* The first physical address of device memory that is memory (the board's reserved memory). */
+static bool find_reserved_memory(world_t *w, uintptr_t *paddr)
+{
+    simple_t *simple = hosted_simple(w->system);
+    for (int i = 0; i < simple_get_untyped_count(simple); i++) {
+        size_t size_bits;
+        bool device;
+        simple_get_nth_untyped(simple, i, &size_bits, paddr, &device);
+        if (device && *paddr >= 0x40000000 && *paddr < 0x200000000 && size_bits >= 21) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ram_of_device_untypeds_is_cleared_and_cached(void **state)
+{
+    world_t *w = *state;
+    uintptr_t paddr;
+    assert_true(find_reserved_memory(w, &paddr));
+    memset(hosted_physical_memory(w->system, paddr, 2 * PAGE), 0xee, 2 * PAGE);
+    assert_int_equal(vm_ram_register_at(&w->vm, paddr, PAGE, true), 0);
+    assert_int_equal(guest_bytes(w, paddr)[100], 0);
+    assert_true(guest_mapping_at(w, paddr).cacheable);
+
+    vm_memory_reservation_t *r = world_reserve(w, paddr + PAGE, PAGE);
+    assert_int_equal(map_ut_alloc_reservation(&w->vm, r), 0);
+    assert_int_equal(guest_bytes(w, paddr + PAGE)[100], 0xee);
+    assert_false(guest_mapping_at(w, paddr + PAGE).cacheable);
+}
+
+static void ram_takes_an_address_of_an_anonymous_region(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register(&w->vm, MEGABYTE), 0);
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_int_equal(vm_memory_make_anon(&w->vm, GPA, 8 * MEGABYTE), 0);
+    assert_int_equal(vm_ram_register(&w->vm, MEGABYTE), GPA);
+    assert_int_equal(vm_ram_register(&w->vm, MEGABYTE), GPA + MEGABYTE);
+    expect_regions(w, 1, (vm_ram_region_t[]){{GPA, 2 * MEGABYTE, 0}});
+    assert_int_equal(vm_ram_register(&w->vm, 0), 0);
+    expect_failure(w, GUESTMEM_BAD_RANGE);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
+    expect_regions(w, 1, (vm_ram_region_t[]){{GPA + MEGABYTE, MEGABYTE, 0}});
+    assert_int_equal(vm_ram_register(&w->vm, MEGABYTE), GPA);
+}
+
+static vm_frame_t frames_from_array(uintptr_t addr, void *cookie)
+{
+    const vka_object_t *frames = cookie;
+    return (vm_frame_t){frames[(addr - GPA) / PAGE].cptr, seL4_AllRights, addr, 12};
+}
+
+static void ram_may_be_of_the_callers_frames(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    vka_object_t frames[2] = {world_frame(w, 12), world_frame(w, 12)};
+    hosted_census_take(w->system, &before);
+    assert_int_equal(vm_ram_register_at_custom_iterator(&w->vm, GPA, 2 * PAGE, NULL, frames), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(
+        vm_ram_register_at_custom_iterator(&w->vm, GPA, 2 * PAGE, frames_from_array, frames), 0);
+    char text[] = "shared";
+    assert_int_equal(
+        vm_ram_touch(&w->vm, GPA + PAGE - 3, sizeof(text), vm_guest_ram_write_callback, text), 0);
+    assert_memory_equal(guest_bytes(w, GPA + PAGE), "red", 4);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
+    expect_census(w, &before);
+    vka_free_object(w->vm.vka, &frames[0]);
+    vka_free_object(w->vm.vka, &frames[1]);
+}
+
+static void ram_that_cannot_be_had_changes_nothing(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    hosted_census_take(w->system, &before);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, (size_t)1 << 38, false), -1);
+    expect_failure(w, GUESTMEM_NO_FRAME);
+    assert_int_equal(vm_ram_register_at(&w->vm, 0x7000000000, PAGE, true), -1);
+    expect_failure(w, GUESTMEM_NO_FRAME);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 0, false), -1);
+    expect_failure(w, GUESTMEM_BAD_RANGE);
+    assert_int_equal(w->vm.mem.num_ram_regions, 0);
+    expect_census(w, &before);
+}
+
+static void allocation_takes_the_lowest_fit_and_free_gives_it_back(void **state)
+{
+    world_t *w = *state;
+    uintptr_t addr;
+    size_t size;
+    assert_int_equal(vm_ram_find_largest_free_region(&w->vm, &addr, &size), -1);
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 8 * PAGE, false), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 16 * PAGE, 4 * PAGE, false), 0);
+    assert_int_equal(vm_ram_allocate(&w->vm, 0x1800), GPA);
+    assert_int_equal(vm_ram_allocate(&w->vm, 0x800), GPA + 0x1800);
+    vm_ram_mark_allocated(&w->vm, GPA + 4 * PAGE, PAGE);
+    expect_regions(w, 5,
+                   (vm_ram_region_t[]){{GPA, 2 * PAGE, 1},
+                                       {GPA + 2 * PAGE, 2 * PAGE, 0},
+                                       {GPA + 4 * PAGE, PAGE, 1},
+                                       {GPA + 5 * PAGE, 3 * PAGE, 0},
+                                       {GPA + 16 * PAGE, 4 * PAGE, 0}});
+    assert_int_equal(vm_ram_find_largest_free_region(&w->vm, &addr, &size), 0);
+    assert_int_equal(addr, GPA + 16 * PAGE);
+    assert_int_equal(size, 4 * PAGE);
+    assert_int_equal(vm_ram_allocate(&w->vm, 4 * PAGE), GPA + 16 * PAGE);
+    assert_int_equal(vm_ram_allocate(&w->vm, 4 * PAGE), 0);
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_int_equal(vm_ram_allocate(&w->vm, 0), 0);
+    expect_failure(w, GUESTMEM_BAD_RANGE);
+
+    vm_ram_mark_allocated(&w->vm, GPA, PAGE);
+    expect_failure(w, GUESTMEM_NOT_RAM);
+    vm_ram_free(&w->vm, GPA + 3 * PAGE, PAGE);
+    expect_failure(w, GUESTMEM_NOT_RAM);
+    vm_ram_free(&w->vm, GPA + 8 * PAGE, PAGE);
+    expect_failure(w, GUESTMEM_NOT_RAM);
+    vm_ram_free(&w->vm, GPA, 2 * PAGE);
+    vm_ram_free(&w->vm, GPA + 4 * PAGE, PAGE);
+    vm_ram_free(&w->vm, GPA + 16 * PAGE, 4 * PAGE);
+    expect_regions(w, 2, (vm_ram_region_t[]){{GPA, 8 * PAGE, 0}, {GPA + 16 * PAGE, 4 * PAGE, 0}});
+}
+
+/* The list against a model with a state for each page. */
+static void the_list_agrees_with_a_page_by_page_model(void **state)
+{
+    world_t *w = *state;
+    enum { PAGES = 64 };
+    int model[PAGES]; /* -1: no RAM, else the state */
+    hosted_census_t before;
+    uint32_t seed = 7;
+    hosted_census_take(w->system, &before);
+    memset(model, 0xff, sizeof(model));
+    for (int step = 0; step < 3000; step++) {
+        seed = seed * 1664525u + 1013904223u;
+        uintptr_t first = (seed >> 8) % PAGES;
+        uintptr_t count = 1 + (seed >> 16) % 4;
+        count = first + count > PAGES ? PAGES - first : count;
+        uintptr_t gpa = GPA + first * PAGE;
+        bool uniform = true;
+        for (uintptr_t i = 1; i < count; i++) {
+            uniform = uniform && model[first + i] == model[first];
+        }
+        if (uniform && model[first] < 0) {
+            for (uintptr_t i = 0; i < count; i++) {
+                assert_int_equal(vm_ram_register_at(&w->vm, gpa + i * PAGE, PAGE, false), 0);
+                model[first + i] = 0;
+            }
+        } else if (seed % 3 == 0 && model[first] >= 0) {
+            assert_int_equal(
+                vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, gpa)), 0);
+            model[first] = -1;
+        } else if (uniform) {
+            if (model[first] == 0) {
+                vm_ram_mark_allocated(&w->vm, gpa, count * PAGE);
+            } else {
+                vm_ram_free(&w->vm, gpa, count * PAGE);
+            }
+            for (uintptr_t i = 0; i < count; i++) {
+                model[first + i] ^= 1;
+            }
+        }
+        int region = 0;
+        for (int i = 0; i < PAGES; i++) {
+            if (model[i] >= 0 && (i == 0 || model[i] != model[i - 1])) {
+                assert_true(region < w->vm.mem.num_ram_regions);
+                assert_int_equal(w->vm.mem.ram_regions[region].start, GPA + (uintptr_t)i * PAGE);
+                assert_int_equal(w->vm.mem.ram_regions[region].allocated, model[i]);
+                region++;
+            }
+        }
+        assert_int_equal(region, w->vm.mem.num_ram_regions);
+    }
+    assert_int_equal(w->log_lines, 0);
+    for (uintptr_t i = 0; i < PAGES; i++) {
+        vm_memory_reservation_t *r = guestmem_find_reservation(&w->vm, GPA + i * PAGE);
+        assert_int_equal(r != NULL, model[i] >= 0);
+        if (r != NULL) {
+            assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+        }
+    }
+    expect_census(w, &before);
+}
+
+/* What a touch callback was called with. */
+typedef struct touched {
+    int calls;
+    uintptr_t addr[8];
+    size_t size[8];
+    size_t offset[8];
+    int answer;
+} touched_t;
+
+static int record_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
+                        void *cookie)
+{
+    (void)vm;
+    (void)vmm_vaddr;
+    touched_t *touched = cookie;
+    touched->addr[touched->calls] = guest_addr;
+    touched->size[touched->calls] = size;
+    touched->offset[touched->calls] = offset;
+    touched->calls++;
+    return touched->calls == 3 ? touched->answer : 0;
+}
+
+static void a_touch_calls_back_once_a_page_across_frames_and_regions(void **state)
+{
+    world_t *w = *state;
+    touched_t touched = {0};
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 2 * MEGABYTE, false), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 2 * MEGABYTE, PAGE + 8, false), 0);
+    vm_ram_mark_allocated(&w->vm, GPA + 2 * MEGABYTE - PAGE, PAGE + 16);
+    uintptr_t start = GPA + 2 * MEGABYTE - PAGE - 5;
+    assert_int_equal(vm_ram_touch(&w->vm, start, 2 * PAGE + 5 + 8, record_touch, &touched), 0);
+    assert_int_equal(touched.calls, 4);
+    const size_t sizes[] = {5, PAGE, PAGE, 8};
+    uintptr_t at = start;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(touched.addr[i], at);
+        assert_int_equal(touched.size[i], sizes[i]);
+        assert_int_equal(touched.offset[i], at - start);
+        at += sizes[i];
+    }
+    touched = (touched_t){.answer = 77};
+    assert_int_equal(vm_ram_touch(&w->vm, start, 2 * PAGE, record_touch, &touched), 77);
+    assert_int_equal(touched.calls, 3);
+}
+
+static void the_stock_callbacks_honour_the_offset(void **state)
+{
+    world_t *w = *state;
+    static unsigned char out[3 * MEGABYTE];
+    static unsigned char in[3 * MEGABYTE];
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    for (size_t i = 0; i < sizeof(out); i++) {
+        out[i] = (unsigned char)(i * 31 + (i >> 12));
+    }
+    uintptr_t at = GPA + 12345;
+    assert_int_equal(vm_ram_touch(&w->vm, at, sizeof(out), vm_guest_ram_write_callback, out), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, at, sizeof(in), vm_guest_ram_read_callback, in), 0);
+    assert_memory_equal(in, out, sizeof(in));
+    assert_memory_equal(guest_bytes(w, at), out, PAGE);
+    assert_int_equal(guest_bytes(w, at - 1)[0], 0);
+    assert_int_equal(guest_bytes(w, at + sizeof(out))[0], 0);
+}
+
+static void a_touch_of_what_is_no_ram_fails_before_the_first_call_back(void **state)
+{
+    world_t *w = *state;
+    touched_t touched = {0};
+    hosted_census_t before;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 2 * PAGE, false), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 3 * PAGE, PAGE, false), 0);
+    hosted_census_take(w->system, &before);
+    const struct {
+        uintptr_t addr;
+        size_t size;
+        guestmem_error_code_t code;
+    } rows[] = {
+        {GPA - 1, 2, GUESTMEM_NOT_RAM},
+        {GPA, 2 * PAGE + 1, GUESTMEM_NOT_RAM},
+        {GPA + 2 * PAGE, 1, GUESTMEM_NOT_RAM},
+        {GPA, 4 * PAGE, GUESTMEM_NOT_RAM},
+        {GPA + 3 * PAGE, PAGE + 1, GUESTMEM_NOT_RAM},
+        {GPA, 0, GUESTMEM_BAD_RANGE},
+        {GPA, SIZE_MAX, GUESTMEM_BAD_RANGE},
+        {GPA, UINTPTR_MAX - GPA, GUESTMEM_NOT_RAM},
+        {UINTPTR_MAX, 2, GUESTMEM_BAD_RANGE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(vm_ram_touch(&w->vm, rows[i].addr, rows[i].size, record_touch, &touched),
+                         -1);
+        expect_failure(w, rows[i].code);
+    }
+    assert_int_equal(vm_ram_touch(&w->vm, GPA, 1, NULL, NULL), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(touched.calls, 0);
+    expect_census(w, &before);
+}
+
+static void after_the_first_touch_the_kernel_is_not_asked(void **state)
+{
+    world_t *w = *state;
+    char buffer[64];
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 8 * MEGABYTE, false), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA, 1, vm_guest_ram_read_callback, buffer), 0);
+    uint64_t before = hosted_invocation_total(w->system);
+    for (uintptr_t i = 0; i < 8 * MEGABYTE - sizeof(buffer); i += 100 * PAGE + 4000) {
+        assert_int_equal(
+            vm_ram_touch(&w->vm, GPA + i, sizeof(buffer), vm_guest_ram_write_callback, buffer), 0);
+    }
+    assert_int_equal(hosted_invocation_total(w->system), before);
+}
+
+static void freeing_ram_closes_its_window(void **state)
+{
+    world_t *w = *state;
+    char byte;
+    hosted_census_t before;
+    hosted_census_take(w->system, &before);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(vm_ram_register_at(&w->vm, GPA + PAGE, 3 * MEGABYTE, false), 0);
+        assert_int_equal(vm_ram_touch(&w->vm, GPA + PAGE, 1, vm_guest_ram_read_callback, &byte), 0);
+        assert_int_equal(
+            vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA + PAGE)), 0);
+        expect_census(w, &before);
+    }
+}
+
+static void any_mapped_memory_can_be_accessed(void **state)
+{
+    world_t *w = *state;
+    char text[] = "written by the VMM";
+    unsigned char *page =
+        create_allocated_reservation_frame(&w->vm, GPA + 2 * PAGE, seL4_NoRights, record_fault, w);
+    vm_memory_reservation_t *frames = world_reserve(w, GPA, 2 * PAGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, frames), 0);
+    uintptr_t at = GPA + 2 * PAGE - 4;
+    assert_int_equal(guestmem_access(&w->vm, at, sizeof(text), vm_guest_ram_write_callback, text),
+                     0);
+    assert_memory_equal(page, text + 4, sizeof(text) - 4);
+    assert_memory_equal(guest_bytes(w, at), text, 4);
+
+    hosted_census_t before;
+    world_reserve(w, GPA + 3 * PAGE, PAGE);
+    vm_memory_reservation_t *late = world_reserve(w, GPA + 8 * PAGE, 2 * PAGE);
+    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, late), 0);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 9 * PAGE, 1), FAULT_RESTART);
+    vm_memory_reservation_t *fresh = world_reserve(w, GPA + 7 * PAGE, PAGE);
+    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_NOW), 0);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, fresh), 0);
+    hosted_census_take(w->system, &before);
+    assert_int_equal(guestmem_access(&w->vm, at, 2 * PAGE, vm_guest_ram_write_callback, text), -1);
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    assert_int_equal(
+        guestmem_access(&w->vm, GPA + 7 * PAGE, 2 * PAGE, vm_guest_ram_write_callback, text), -1);
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    expect_census(w, &before);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 8 * PAGE, 1), FAULT_RESTART);
+    assert_int_equal(
+        guestmem_access(&w->vm, GPA + 7 * PAGE, sizeof(text), vm_guest_ram_write_callback, text),
+        0);
+    assert_int_equal(
+        guestmem_access(&w->vm, GPA + 9 * PAGE, sizeof(text), vm_guest_ram_write_callback, text),
+        0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        world_test(registered_ram_is_zeroed_and_listed),
+        world_test(untyped_ram_is_one_to_one_and_zeroed),
+        world_test(ram_of_device_untypeds_is_cleared_and_cached),
+        world_test(ram_takes_an_address_of_an_anonymous_region),
+        world_test(ram_may_be_of_the_callers_frames),
+        world_test(ram_that_cannot_be_had_changes_nothing),
+        world_test(allocation_takes_the_lowest_fit_and_free_gives_it_back),
+        world_test(the_list_agrees_with_a_page_by_page_model),
+        world_test(a_touch_calls_back_once_a_page_across_frames_and_regions),
+        world_test(the_stock_callbacks_honour_the_offset),
+        world_test(a_touch_of_what_is_no_ram_fails_before_the_first_call_back),
+        world_test(after_the_first_touch_the_kernel_is_not_asked),
+        world_test(freeing_ram_closes_its_window),
+        world_test(any_mapped_memory_can_be_accessed),
+    };
+    return cmocka_run_group_tests_name("ram", tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* The range map against the simplest model there is: an array that is searched from end to end. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include "range_alloc.h"
+#include "range_map.h"
+#include "test_heap.h"
+
+#define SLOTS 1000 /* each of SLOT bytes of address space, with at most one range */
+#define SLOT  16
+
+typedef struct model {
+    bool present[SLOTS];
+    uintptr_t base[SLOTS];
+    uintptr_t last[SLOTS];
+} model_t;
+
+static uint32_t random_state = 1;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)random_state * n) >> 32);
+}
+
+static void insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value)
+{
+    assert_int_equal(range_map_prepare(map, base), 0);
+    range_map_insert(map, base, last, value);
+}
+
+static void check_against_model(const range_map_t *map, const model_t *model, uintptr_t address)
+{
+    range_map_entry_t entry;
+    int holder = -1;
+    int next = -1;
+    int previous = -1;
+    for (int i = 0; i < SLOTS; i++) {
+        if (model->present[i] && model->base[i] <= address) {
+            previous = i;
+        }
+        if (model->present[i] && model->base[i] <= address && address <= model->last[i]) {
+            holder = i;
+        }
+        if (model->present[i] && model->last[i] >= address && next < 0) {
+            next = i;
+        }
+    }
+    assert_int_equal(range_map_find(map, address, &entry), holder >= 0);
+    if (holder >= 0) {
+        assert_int_equal(entry.base, model->base[holder]);
+        assert_int_equal(entry.last, model->last[holder]);
+        assert_ptr_equal(entry.value, &model->base[holder]);
+    }
+    assert_int_equal(range_map_next(map, address, &entry), next >= 0);
+    if (next >= 0) {
+        assert_int_equal(entry.base, model->base[next]);
+    }
+    assert_int_equal(range_map_previous(map, address, &entry), previous >= 0);
+    if (previous >= 0) {
+        assert_int_equal(entry.base, model->base[previous]);
+    }
+}
+
+static void random_changes_agree_with_a_flat_list(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    model_t *model = calloc(1, sizeof(*model));
+    range_map_t map;
+    range_map_init(&map, &heap);
+    for (int step = 0; step < 60000; step++) {
+        uint32_t i = random_below(SLOTS);
+        if (!model->present[i]) {
+            model->base[i] = (uintptr_t)i * SLOT + random_below(SLOT / 2);
+            model->last[i] = model->base[i] + random_below(SLOT / 2);
+            insert(&map, model->base[i], model->last[i], &model->base[i]);
+            model->present[i] = true;
+        } else if (step % 20000 < 12000 ? random_below(4) == 0 : true) {
+            assert_true(range_map_remove(&map, model->base[i]));
+            model->present[i] = false;
+        }
+        check_against_model(&map, model, random_below(SLOTS * SLOT));
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        assert_int_equal(range_map_remove(&map, model->base[i]), model->present[i]);
+    }
+    assert_int_equal(heap.blocks, 0);
+    assert_int_equal(heap.bytes, 0);
+    free(model);
+}
+
+static void the_top_of_the_address_space_is_an_address_like_others(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_entry_t entry;
+    range_map_init(&map, &heap);
+    insert(&map, UINTPTR_MAX, UINTPTR_MAX, &map);
+    insert(&map, 0, 0, &heap);
+    assert_true(range_map_find(&map, UINTPTR_MAX, &entry));
+    assert_ptr_equal(entry.value, &map);
+    assert_false(range_map_find(&map, UINTPTR_MAX - 1, &entry));
+    assert_true(range_map_overlap(&map, 1, UINTPTR_MAX, &entry));
+    assert_int_equal(entry.base, UINTPTR_MAX);
+    assert_false(range_map_overlap(&map, 1, UINTPTR_MAX - 1, &entry));
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+}
+
+static void insert_then_remove_gives_back_the_same_memory(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_init(&map, &heap);
+    for (uintptr_t i = 0; i < 3000; i++) {
+        size_t bytes = heap.bytes;
+        size_t blocks = heap.blocks;
+        uintptr_t odd = 2 * random_below(3000) + 1;
+        insert(&map, odd, odd, NULL);
+        assert_true(range_map_remove(&map, odd));
+        assert_int_equal(heap.bytes, bytes);
+        assert_int_equal(heap.blocks, blocks);
+        insert(&map, 2 * ((i * 1009) % 3000), 2 * ((i * 1009) % 3000), NULL);
+    }
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+}
+
+static void a_prepare_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_init(&map, &heap);
+    int failures = 0;
+    for (uintptr_t i = 0; i < 500; i++) {
+        size_t bytes = heap.bytes;
+        for (int k = 1; k <= 2; k++) {
+            test_heap.fail_at = k;
+            if (range_map_prepare(&map, i) != 0) {
+                failures++;
+                assert_int_equal(heap.bytes, bytes);
+            } else {
+                range_map_cancel(&map);
+                assert_int_equal(heap.bytes, bytes);
+            }
+            test_heap.fail_at = 0;
+        }
+        insert(&map, i, i, NULL);
+    }
+    assert_true(failures > 10);
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+}
+
+static void removal_works_where_the_heap_has_nothing(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_entry_t entry;
+    range_map_init(&map, &heap);
+    for (uintptr_t i = 0; i < 1000; i++) {
+        insert(&map, i, i, NULL);
+    }
+    test_heap.always_fail = true;
+    for (uintptr_t i = 0; i < 1000; i++) {
+        assert_true(range_map_remove(&map, i));
+        assert_int_equal(range_map_next(&map, 0, &entry), i < 999);
+    }
+    assert_int_equal(heap.blocks, 0);
+}
+
+static void first_fit_takes_the_lowest_aligned_gap(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_alloc_t span;
+    uintptr_t base;
+    range_map_init(&map, &heap);
+    range_alloc_init(&span, 0x10000, 0x1ffff);
+    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, 0x1000, &base));
+    assert_int_equal(base, 0x10000);
+    insert(&map, 0x10000, 0x10fff, NULL);
+    range_alloc_take(&span, 0x10000, 0x1000);
+    insert(&map, 0x12000, 0x12001, NULL); /* takes its whole page */
+    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, 0x1000, &base));
+    assert_int_equal(base, 0x11000);
+    assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, 0x1000, &base));
+    assert_int_equal(base, 0x13000);
+    assert_true(range_alloc_find(&span, &map, 0x2000, 0x4000, 0x1000, &base));
+    assert_int_equal(base, 0x14000);
+    assert_false(range_alloc_find(&span, &map, 0xe000, 0x1000, 0x1000, &base));
+    assert_true(range_alloc_find(&span, &map, 0xd000, 0x1000, 0x1000, &base));
+    assert_false(range_alloc_find(&span, &map, 0x1000, 0x100000, 0x1000, &base));
+    assert_true(range_map_remove(&map, 0x10000));
+    range_alloc_free(&span, 0x10000);
+    assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, 0x1000, &base));
+    assert_int_equal(base, 0x10000);
+    range_map_destroy(&map);
+}
+
+static void first_fit_ends_at_the_top_of_the_address_space(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_alloc_t span;
+    uintptr_t base;
+    uintptr_t top_page = UINTPTR_MAX - 0xfff;
+    range_map_init(&map, &heap);
+    range_alloc_init(&span, top_page, UINTPTR_MAX);
+    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, 0x1000, &base));
+    assert_int_equal(base, top_page);
+    assert_false(range_alloc_find(&span, &map, 0x2000, 0x1000, 0x1000, &base));
+    insert(&map, top_page, top_page, NULL);
+    range_alloc_take(&span, top_page, 0x1000);
+    assert_false(range_alloc_find(&span, &map, 0x1000, 0x1000, 0x1000, &base));
+    range_map_destroy(&map);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_changes_agree_with_a_flat_list),
+        cmocka_unit_test(the_top_of_the_address_space_is_an_address_like_others),
+        cmocka_unit_test(insert_then_remove_gives_back_the_same_memory),
+        cmocka_unit_test(a_prepare_that_fails_changes_nothing),
+        cmocka_unit_test(removal_works_where_the_heap_has_nothing),
+        cmocka_unit_test(first_fit_takes_the_lowest_aligned_gap),
+        cmocka_unit_test(first_fit_ends_at_the_top_of_the_address_space),
+    };
+    return cmocka_run_group_tests_name("range_map", tests, NULL, NULL);
+}
