@@ -1,0 +1,99 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * A processor that runs one VCPU on the mappings of its stage 2: the interface between the run loop
+ * of hosted/vm and one file for each engine.
+ *
+ * An engine is used by one thread, but for engine_kick(). It runs until something happens that the
+ * run loop must see; then the registers are those of the instruction that it happened at, and
+ * nothing of that instruction was done.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sel4/sel4.h>
+#include <hosted/stage2.h>
+#include "decode.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct engine engine_t;
+
+typedef enum engine_reason {
+    ENGINE_KICKED,    /* engine_kick() was called */
+    ENGINE_FAULT,     /* an access that stage 2 does not allow */
+    ENGINE_HVC,       /* hypercall; `pc` is the instruction */
+    ENGINE_SMC,       /* the same */
+    ENGINE_WFI,       /* wait for interrupt */
+    ENGINE_UNDEFINED, /* an instruction that the processor does not know */
+    ENGINE_EXCEPTION, /* an exception for the guest itself, which the engine cannot deliver */
+    ENGINE_BUDGET,    /* the instruction budget is used up */
+    ENGINE_ERROR,     /* the engine failed; see `text` */
+} engine_reason_t;
+
+/** What an access that faulted was. */
+typedef struct engine_fault {
+    uint64_t address;    /* GPA of the first byte that is not allowed */
+    unsigned width;      /* bytes of the access from there to the end of its page; 0: not known */
+    bool write;          /* direction */
+    bool fetch;          /* an instruction fetch */
+    bool table_walk;     /* made by the walk of the guest's own tables */
+    bool decoded;        /* `access` is known */
+    bool aligned;        /* to its width */
+    bool crosses_page;   /* the whole access lies in two pages */
+    a64_access_t access; /* what the instruction does */
+} engine_fault_t;
+
+typedef struct engine_exit {
+    engine_reason_t reason;
+    uint64_t pc;          /* virtual address of the instruction that it happened at */
+    uint32_t instruction; /* its encoding; 0 if it cannot be read */
+    unsigned syndrome;    /* of a hypercall: its immediate */
+    engine_fault_t fault; /* for ENGINE_FAULT */
+    char text[128];       /* for ENGINE_EXCEPTION and ENGINE_ERROR: what happened */
+} engine_exit_t;
+
+/** What engines differ in. All but `create` get an engine that it made. */
+typedef struct engine_class {
+    const char *name;
+    /** @return NULL with one line in `error` on failure */
+    engine_t *(*create)(char *error, size_t error_size);
+    void (*destroy)(engine_t *engine);
+    /** Stage 2 changed while the guest stands still. Takes effect at the next run. */
+    void (*mapped)(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+    void (*unmapped)(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+    /** Copy registers out, and take over those that changed since. */
+    void (*get_registers)(engine_t *engine, seL4_UserContext *context);
+    int (*set_registers)(engine_t *engine, const seL4_UserContext *context);
+    void (*get_system_registers)(engine_t *engine, seL4_Word registers[seL4_VCPUReg_Num]);
+    void (*set_system_registers)(engine_t *engine, const seL4_Word registers[seL4_VCPUReg_Num]);
+    /** Count instructions, by basic blocks, and stop when about that many were run; 0: do not. */
+    void (*set_budget)(engine_t *engine, uint64_t instructions);
+    void (*run)(engine_t *engine, engine_exit_t *exit);
+    /** Let run() return soon. From any thread; to be repeated until it has returned. */
+    void (*kick)(engine_t *engine);
+} engine_class_t;
+
+/** What every engine starts with. */
+struct engine {
+    const engine_class_t *class;
+};
+
+/** The engine of that name; NULL if this build has none such. NULL as name: the default one. */
+const engine_class_t *engine_find(const char *name);
+
+/** The names of this build's engines, the default first; NULL behind the last. */
+const char *engine_name(size_t index);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,91 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * The Unicorn engine's state, shared by its files: unicorn_setup.c makes it, unicorn_memory.c keeps
+ * it in step with stage 2, and unicorn.c runs it.
+ */
+
+#include "engine.h"
+#include "shadow.h"
+#include "unicorn_registers.h"
+#include <stdatomic.h>
+
+#define UNICORN_BASE       ((uint64_t)1 << 43) /* physical addresses below are never memory */
+#define UNICORN_LIMIT      ((uint64_t)1 << 44) /* what the Cortex-A57 can address */
+#define UNICORN_STUB       UNICORN_BASE
+#define UNICORN_TABLES     (UNICORN_BASE + ((uint64_t)1 << 30))
+#define UNICORN_PAGE_BYTES 4096
+#define UNICORN_MAX_BANKS  256
+#define UNICORN_MAX_COVERS 256
+
+/* A value that no fault leaves in HPFAR_EL2: its low four bits are zero. */
+#define UNICORN_HPFAR_NONE 1ull
+
+/* Exceptions as Unicorn numbers them for its interrupt hook. */
+enum {
+    UNICORN_NONE = -1,
+    UNICORN_UNDEFINED = 1,
+    UNICORN_SUPERVISOR_CALL = 2,
+    UNICORN_PREFETCH_ABORT = 3,
+    UNICORN_DATA_ABORT = 4,
+    UNICORN_BREAKPOINT = 7,
+    UNICORN_HYPERVISOR_CALL = 11,
+    UNICORN_HYPERVISOR_TRAP = 12,
+    UNICORN_SECURE_CALL = 13,
+};
+
+/* A file of physical memory, as the guest's mappings name it, all of it mapped in the host. */
+typedef struct bank {
+    int fd;
+    uint64_t paddr;  /* of its first byte */
+    uint64_t target; /* Unicorn's address of it */
+    size_t size;
+    uint8_t *host;
+} bank_t;
+
+typedef struct unicorn_engine {
+    engine_t engine;
+    uc_engine *uc;
+    shadow_t *shadow;
+    void *stub; /* a page of instructions, to begin with */
+    bank_t banks[UNICORN_MAX_BANKS];
+    size_t bank_count;
+    uint64_t next_target;
+    seL4_UserContext context;              /* as read or written last */
+    seL4_Word registers[seL4_VCPUReg_Num]; /* as read or written last */
+    bool stale_translations; /* a mapping went or changed: Unicorn's TLB may still know it */
+    bool stale_code;         /* memory that was executed may hold something else now */
+    unsigned vmid;           /* changed to flush the TLB */
+    int interrupt;           /* exception that stopped this run, or UNICORN_NONE */
+    uint64_t covers[UNICORN_MAX_COVERS];
+    size_t cover_count;
+    uint64_t budget; /* instructions left */
+    bool counting;
+    uc_hook block_hook;
+    uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
+    bool failed;           /* a mapping could not be entered; see `failure` */
+    char failure[96];
+    atomic_bool kicked;
+} unicorn_engine_t;
+
+/** @see engine_class_t */
+engine_t *unicorn_create(char *error, size_t error_size);
+void unicorn_destroy(engine_t *engine);
+void unicorn_mapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+
+/** Let the next instruction see the mappings as they are now. */
+void unicorn_synchronise(unicorn_engine_t *self);
+
+/** Host memory behind Unicorn's physical address; NULL if there is none. */
+const void *unicorn_host(void *self, uint64_t target);
+
+extern const engine_class_t engine_unicorn;
+extern const unicorn_system_register_t unicorn_vttbr_el2;
+extern const unicorn_system_register_t unicorn_hpfar_el2;
