@@ -244,15 +244,6 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     return true;
 }
 
-void range_map_resize(range_map_t *map, uintptr_t base, uintptr_t last)
-{
-    size_t index;
-    size_t at;
-    if (locate(map, base, &index, &at)) {
-        map->chunks[index]->last[at] = last;
-    }
-}
-
 static void read_entry(const range_map_chunk_t *chunk, size_t at, range_map_entry_t *entry)
 {
     *entry = (range_map_entry_t){chunk->base[at], chunk->last[at], chunk->value[at]};

@@ -64,9 +64,6 @@ void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *va
 /** Remove the range that starts at `base`. @return whether there was one */
 bool range_map_remove(range_map_t *map, uintptr_t base);
 
-/** Move the last address of the range that starts at `base`; it must stay disjoint. */
-void range_map_resize(range_map_t *map, uintptr_t base, uintptr_t last);
-
 /** Find the range that holds `address`. @return whether there is one; `entry` only then */
 bool range_map_find(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
 
