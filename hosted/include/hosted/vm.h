@@ -1,0 +1,139 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * What a hosted VM has beyond the calls of <sel4vm/guest_vm.h> and <sel4vm/boot.h>: its end, which
+ * engine runs it, where it starts, how long it may run, and how it ended.
+ *
+ * One thread drives a VM; only hosted_vm_request_stop() may be called from others. One VCPU of a VM
+ * runs: the one that vcpu_start() was called for first.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sel4/sel4.h>
+#include <sel4vm/guest_vm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * End a VM: VCPUs, memory, address space, everything that vm_init() and later calls allocated.
+ * Nothing happens where vm_init() has not succeeded, or for NULL. The memory of `vm` is the
+ * caller's. Not to be called inside vm_run(). @see vm_init
+ */
+void vm_destroy(vm_t *vm);
+
+/** Why vm_run() came back. */
+typedef enum hosted_vm_reason {
+    HOSTED_VM_NOT_RUN,   /**< vm_run() was not called yet */
+    HOSTED_VM_POWEROFF,  /**< the guest switched itself off (PSCI SYSTEM_OFF) */
+    HOSTED_VM_RESET,     /**< the guest reset itself (PSCI SYSTEM_RESET) */
+    HOSTED_VM_STOPPED,   /**< hosted_vm_request_stop(), or the poll function said so */
+    HOSTED_VM_FAULT,     /**< an access that nobody handled, or that cannot be emulated */
+    HOSTED_VM_UNDEFINED, /**< an instruction that the processor does not know */
+    HOSTED_VM_EXCEPTION, /**< an exception that the engine cannot deliver to the guest */
+    HOSTED_VM_BUDGET,    /**< the instruction budget or the deadline was reached */
+    HOSTED_VM_ERROR,     /**< anything else, see the text */
+} hosted_vm_reason_t;
+
+/** A reason's name, e.g. "poweroff". */
+const char *hosted_vm_reason_name(hosted_vm_reason_t reason);
+
+/** How a VM ended. */
+typedef struct hosted_vm_report {
+    hosted_vm_reason_t reason;
+    uintptr_t pc;               /**< virtual address of the instruction that it ended at */
+    bool has_access;            /**< whether the members below are about an access */
+    uintptr_t address;          /**< guest-physical */
+    size_t width;               /**< bytes; 0 if not known */
+    bool is_read;               /**< loads and instruction fetches */
+    bool is_fetch;              /**< instruction fetches */
+    bool has_reservation;       /**< whether a reservation holds `address` */
+    uintptr_t reservation_base; /**< its first GPA */
+    uintptr_t reservation_last; /**< and last (inclusive) */
+    char reservation_name[32];  /**< its name, or "" */
+    char text[320];             /**< all of it in one line, with what was wrong */
+} hosted_vm_report_t;
+
+/** How the last vm_run() ended. @return owned by the VM; NULL if `vm` is not initialised */
+const hosted_vm_report_t *hosted_vm_get_report(const vm_t *vm);
+
+/** What a VM has done so far. */
+typedef struct hosted_vm_counters {
+    uint64_t exits;        /**< times that the engine stopped, for any reason */
+    uint64_t read_faults;  /**< loads that stage 2 did not allow */
+    uint64_t write_faults; /**< stores */
+    uint64_t fetch_faults; /**< instruction fetches */
+    uint64_t restarts;     /**< faults after which the instruction ran again */
+    uint64_t hypercalls;   /**< HVC and SMC */
+    uint64_t polls;        /**< calls of the poll function */
+} hosted_vm_counters_t;
+
+/** @return 0; -1 if an argument is NULL or the VM is not initialised */
+int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters);
+
+/**
+ * Choose what runs the VM's VCPU.
+ *
+ * @param name  see hosted_engine_name(); NULL: the default
+ * @return 0; -1 if this build has no such engine, or a VCPU was started already
+ */
+int hosted_vm_set_engine(vm_t *vm, const char *name);
+
+/** The engines of this build, the default first; NULL behind the last. */
+const char *hosted_engine_name(size_t index);
+
+/**
+ * Set where a VCPU starts: in EL1 with its own stack pointer, interrupts masked, MMU off.
+ *
+ * @param pc       guest-physical address of the first instruction
+ * @param x0..x3   first registers; the others are zero. x0 is the device tree's address where an
+ *                 operating system is booted
+ * @return 0; -1 if the VCPU is NULL or the kernel refuses
+ */
+int hosted_vm_set_entry(vm_vcpu_t *vcpu, seL4_Word pc, seL4_Word x0, seL4_Word x1, seL4_Word x2,
+                        seL4_Word x3);
+
+/**
+ * Bound the next vm_run() calls. What is reached ends vm_run() with HOSTED_VM_BUDGET.
+ *
+ * @param instructions  about how many instructions may run in all, counted by basic blocks, which
+ *                      makes the guest slower; 0: any number
+ * @param milliseconds  how long each vm_run() may take; 0: any time
+ * @return 0; -1 if the VM is not initialised
+ */
+int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds);
+
+/**
+ * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
+ * callbacks. A request made while the VM does not run ends the next vm_run() at once.
+ */
+void hosted_vm_request_stop(vm_t *vm);
+
+/**
+ * Called on the thread of vm_run(), while the guest stands still.
+ *
+ * @return 0 to go on; anything else is a stop request
+ */
+typedef int (*hosted_vm_poll_fn)(vm_t *vm, void *cookie);
+
+/**
+ * Let `poll` be called about every `milliseconds` while the guest runs, for input and timers.
+ *
+ * @param poll    replaces the one before; NULL: none
+ * @param cookie  passed on to it; stays the caller's
+ * @return 0; -1 if the VM is not initialised, or `milliseconds` is 0 with a poll function
+ */
+int hosted_vm_set_poll(vm_t *vm, hosted_vm_poll_fn poll, void *cookie, unsigned milliseconds);
+
+#ifdef __cplusplus
+}
+#endif
