@@ -26,9 +26,9 @@ static bool is_device_memory(simple_t *simple, uintptr_t paddr)
 {
     int count = simple != NULL ? simple_get_untyped_count(simple) : 0;
     for (int i = 0; i < count; i++) {
-        size_t size_bits;
-        uintptr_t base;
-        bool device;
+        size_t size_bits = 0;
+        uintptr_t base = 0;
+        bool device = true;
         simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
         if (paddr >= base && paddr - base < ((uintptr_t)1 << size_bits)) {
             return device;

@@ -171,6 +171,7 @@ void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *va
     map->num_ranges++;
 }
 
+/* Remove a chunk that is not the only one. */
 static void remove_chunk(range_map_t *map, size_t index)
 {
     heap_free(map->heap, map->chunks[index], sizeof(*map->chunks[index]));
@@ -178,18 +179,15 @@ static void remove_chunk(range_map_t *map, size_t index)
     memmove(&map->chunks[index], &map->chunks[index + 1],
             (map->num_chunks - index) * sizeof(map->chunks[0]));
 
-    size_t capacity = map->num_chunks > 0 ? capacity_for(map->num_chunks) : 0;
+    size_t capacity = capacity_for(map->num_chunks);
     if (capacity == map->capacity) {
         return;
     }
-    range_map_chunk_t **smaller = NULL;
-    if (capacity > 0) {
-        smaller = heap_alloc(map->heap, capacity * sizeof(smaller[0]));
-        if (smaller == NULL) {
-            return; /* the larger array serves as well */
-        }
-        memcpy(smaller, map->chunks, map->num_chunks * sizeof(smaller[0]));
+    range_map_chunk_t **smaller = heap_alloc(map->heap, capacity * sizeof(smaller[0]));
+    if (smaller == NULL) {
+        return; /* the larger array serves as well */
     }
+    memcpy(smaller, map->chunks, map->num_chunks * sizeof(smaller[0]));
     free_chunks(map, map->chunks, map->capacity);
     map->chunks = smaller;
     map->capacity = capacity;
@@ -233,7 +231,9 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     chunk->count--;
     map->num_ranges--;
     move_ranges(chunk, at, chunk, at + 1, chunk->count - at);
-    if (chunk->count == 0) {
+    if (map->num_ranges == 0) {
+        range_map_destroy(map);
+    } else if (chunk->count == 0) {
         remove_chunk(map, index);
     } else {
         merge_with_next(map, index);

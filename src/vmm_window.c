@@ -61,7 +61,7 @@ static int copy_cap(vm_memory_t *memory, seL4_CPtr cap, seL4_CPtr *copy)
 static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
                       frame_run_t *run, size_t index)
 {
-    seL4_CPtr copy;
+    seL4_CPtr copy = seL4_CapNull;
     if (copy_cap(memory, run->frames[index].cap, &copy) != 0) {
         return -1;
     }
