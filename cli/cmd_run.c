@@ -1,0 +1,228 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns `guestmem run`: build the machine, print its map, connect the guest's console with standard
+ * input and output, and say how it ended.
+ */
+
+#include "commands.h"
+
+#include "console.h"
+#include "machine.h"
+#include "report.h"
+#include "report_run.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char help[] =
+    "Usage: guestmem run [options] VM.dts|VM.dtb\n"
+    "\n"
+    "Build the virtual machine that a device tree describes, on a hosted seL4 system,\n"
+    "print its memory map, and run its guest. The guest's first PL011 is standard input\n"
+    "and output; on a terminal, Ctrl-A x leaves and Ctrl-A Ctrl-A sends Ctrl-A. Piped\n"
+    "input is handed over line by line as the guest waits for it; two seconds after its\n"
+    "end the run ends, if the guest still only waits for more.\n"
+    "\n"
+    "  --board BOARD          a board's name or device tree, instead of the description's\n"
+    "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
+    "  --quiet                print the guest's console only\n"
+    "  --max-seconds N        end the run after N seconds\n"
+    "  --max-instructions N   end the run after about N instructions\n"
+    "  --help                 print this\n"
+    "\n"
+    "Exit status: 0 if the guest powers off or resets, or the user leaves; 1 if the\n"
+    "description is wrong, the guest fails, or time is up; 2 for wrong usage.\n";
+
+typedef struct run {
+    const char *file;
+    bool quiet;
+    machine_options_t options;
+    machine_until_t until;
+    console_t *console;
+} run_t;
+
+static void on_output(void *cookie, const char *bytes, size_t size)
+{
+    run_t *run = cookie;
+
+    if (run->console != NULL) {
+        console_write(run->console, bytes, size);
+    }
+}
+
+static void on_note(void *cookie, const char *line)
+{
+    (void)cookie;
+    fprintf(stderr, "guestmem: %s\n", line);
+}
+
+static void on_poll(void *cookie, machine_t *machine)
+{
+    run_t *run = cookie;
+
+    console_poll(run->console, machine);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void print_start(const run_t *run, machine_t *machine)
+{
+    memory_map_t map;
+
+    if (run->quiet || machine_memory_map(machine, &map) != 0) {
+        return;
+    }
+    report_text(stdout, &map);
+    memory_map_release(&map);
+    printf("--- guest console%s ---\n",
+           console_is_interactive(run->console) ? " (Ctrl-A x leaves)" : "");
+    fflush(stdout);
+}
+
+/** Say how the run ended. @return the exit status */
+static int print_end(const run_t *run, machine_t *machine, machine_end_t end, double seconds)
+{
+    bool good = end == MACHINE_POWERED_OFF || end == MACHINE_RESET || end == MACHINE_STOPPED;
+    const char *reason = machine_reason(machine);
+
+    if (end == MACHINE_STOPPED && console_why_stopped(run->console) != NULL) {
+        reason = console_why_stopped(run->console);
+    }
+    if (!run->quiet) {
+        printf("\n--- guest ended: %s ---\n", reason);
+        report_run(stdout, machine, seconds);
+        fflush(stdout);
+    }
+    if (!good) {
+        fprintf(stderr, "guestmem: %s: %s\n", run->file, reason);
+    }
+    return good ? STATUS_OK : STATUS_FAILED;
+}
+
+static int run_machine(run_t *run)
+{
+    cli_error_t error = {0};
+    machine_t *machine;
+    machine_end_t end;
+    double start;
+    int status;
+
+    run->options.output = on_output;
+    run->options.note = on_note;
+    run->options.poll = on_poll;
+    run->options.cookie = run;
+    machine = machine_create(run->file, &run->options, &error);
+    if (machine == NULL) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return STATUS_FAILED;
+    }
+    run->console = console_open();
+    if (run->console == NULL) {
+        fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
+        machine_destroy(machine);
+        return STATUS_FAILED;
+    }
+    print_start(run, machine);
+    start = seconds_now();
+    end = machine_run(machine, &run->until);
+    start = seconds_now() - start;
+    status = print_end(run, machine, end, start);
+    console_close(run->console);
+    run->console = NULL;
+    return machine_destroy(machine) == 0 ? status : STATUS_FAILED;
+}
+
+static int parse_seconds(const char *text, double *seconds)
+{
+    char *end;
+
+    *seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(*seconds) || *seconds <= 0) {
+        fprintf(stderr, "guestmem run: --max-seconds %s: must be a number above 0\n", text);
+        return -1;
+    }
+    return 0;
+}
+
+static int parse_instructions(const char *text, uint64_t *instructions)
+{
+    char *end;
+
+    errno = 0;
+    *instructions = strtoull(text, &end, 0);
+    if (end == text || *end != '\0' || errno != 0 || *instructions == 0 || text[0] == '-') {
+        fprintf(stderr, "guestmem run: --max-instructions %s: must be a whole number above 0\n",
+                text);
+        return -1;
+    }
+    return 0;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    enum { BOARD, ENGINE, QUIET, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+    static const struct option options[] = {
+        {"board", required_argument, NULL, BOARD},
+        {"engine", required_argument, NULL, ENGINE},
+        {"quiet", no_argument, NULL, QUIET},
+        {"max-seconds", required_argument, NULL, MAX_SECONDS},
+        {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
+        {"help", no_argument, NULL, HELP},
+        {NULL, 0, NULL, 0},
+    };
+    run_t run = {0};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+        switch (option) {
+        case BOARD:
+            run.options.board = optarg;
+            break;
+        case ENGINE:
+            run.options.engine = optarg;
+            break;
+        case QUIET:
+        case 'q':
+            run.quiet = true;
+            break;
+        case MAX_SECONDS:
+            if (parse_seconds(optarg, &run.until.max_seconds) != 0) {
+                return STATUS_USAGE;
+            }
+            break;
+        case MAX_INSTRUCTIONS:
+            if (parse_instructions(optarg, &run.until.max_instructions) != 0) {
+                return STATUS_USAGE;
+            }
+            break;
+        case HELP:
+        case 'h':
+            fputs(help, stdout);
+            return STATUS_OK;
+        default:
+            return STATUS_USAGE;
+        }
+    }
+    if (optind + 1 != argc) {
+        fprintf(stderr, "guestmem run: %s (see guestmem run --help)\n",
+                optind == argc ? "which description?" : "only one description, please");
+        return STATUS_USAGE;
+    }
+    run.file = argv[optind];
+    return run_machine(&run);
+}

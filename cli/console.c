@@ -1,0 +1,241 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the terminal: raw mode and its end on every way out, the Ctrl-A escapes, and the pacing of
+ * piped input.
+ *
+ * A signal handler gets no cookie, and a terminal that stays raw after a crash is a nuisance; so
+ * what the handler needs to restore is the one static object of the command.
+ */
+
+#include "console.h"
+
+#include "device/pl011.h"
+#include "feed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+/** Ctrl-A, as a terminal sends it. */
+#define ESCAPE '\x01'
+
+/** How long a guest may wait after the end of piped input before the run ends. */
+static const double end_after = 2.0;
+
+struct console {
+    bool interactive;
+    bool escaped; /* Ctrl-A was typed, its second key not yet */
+    bool at_line_start;
+    const char *why_stopped;
+    feed_t feed;
+};
+
+static const int fatal_signals[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT, SIGPIPE,
+                                    SIGABRT, SIGSEGV, SIGBUS, SIGILL,  SIGFPE};
+
+static struct {
+    volatile sig_atomic_t raw;
+    struct termios modes; /* of standard input before it was made raw */
+} terminal;
+
+static void restore_terminal(void)
+{
+    if (terminal.raw) {
+        terminal.raw = 0;
+        tcsetattr(STDIN_FILENO, TCSANOW, &terminal.modes);
+    }
+}
+
+/** Restore, then die of the signal as if it had not been caught (SA_RESETHAND). */
+static void on_signal(int number)
+{
+    restore_terminal();
+    raise(number);
+}
+
+static void set_signals(void (*handler)(int))
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handler;
+    action.sa_flags = (int)SA_RESETHAND;
+    for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(fatal_signals[0]); i++) {
+        sigaction(fatal_signals[i], &action, NULL);
+    }
+}
+
+static bool make_raw(void)
+{
+    struct termios raw;
+
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &terminal.modes) != 0) {
+        return false;
+    }
+    raw = terminal.modes;
+    cfmakeraw(&raw);
+    raw.c_oflag |= OPOST | ONLCR; /* our own lines still end with "\n" */
+    set_signals(on_signal);
+    terminal.raw = 1;
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) {
+        terminal.raw = 0;
+        return false;
+    }
+    return true;
+}
+
+console_t *console_open(void)
+{
+    console_t *console = calloc(1, sizeof(*console));
+
+    if (console != NULL) {
+        console->interactive = make_raw();
+        console->at_line_start = true;
+    }
+    return console;
+}
+
+void console_close(console_t *console)
+{
+    if (console == NULL) {
+        return;
+    }
+    if (console->interactive) {
+        restore_terminal();
+        set_signals(SIG_DFL);
+    }
+    free(console);
+}
+
+bool console_is_interactive(const console_t *console)
+{
+    return console->interactive;
+}
+
+const char *console_why_stopped(const console_t *console)
+{
+    return console->why_stopped;
+}
+
+void console_write(console_t *console, const char *bytes, size_t size)
+{
+    if (size > 0) {
+        console->at_line_start = bytes[size - 1] == '\n';
+    }
+    while (size > 0) {
+        ssize_t done = write(STDOUT_FILENO, bytes, size);
+        if (done < 0 && errno != EINTR && errno != EAGAIN) {
+            return; /* nobody reads any more; the guest need not know */
+        }
+        if (done > 0) {
+            bytes += done;
+            size -= (size_t)done;
+        }
+    }
+}
+
+/** Whether read() would not block. */
+static bool input_is_ready(void)
+{
+    struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    return poll(&fd, 1, 0) > 0;
+}
+
+/** Read what is there. @return bytes, 0 when the input has ended, -1 when there is nothing now */
+static ssize_t read_input(char *bytes, size_t room)
+{
+    ssize_t got;
+
+    if (room == 0 || !input_is_ready()) {
+        return -1;
+    }
+    got = read(STDIN_FILENO, bytes, room);
+    if (got < 0) {
+        return errno == EINTR || errno == EAGAIN ? -1 : 0;
+    }
+    return got;
+}
+
+static void stop(console_t *console, machine_t *machine, const char *why)
+{
+    console->why_stopped = why;
+    machine_stop(machine);
+}
+
+static void poll_terminal(console_t *console, machine_t *machine)
+{
+    device_t *port = machine_console(machine);
+    char typed[256];
+    size_t room = port != NULL ? pl011_room(port) : sizeof(typed);
+    ssize_t count = read_input(typed, room < sizeof(typed) ? room : sizeof(typed));
+
+    if (count == 0) {
+        stop(console, machine, "the terminal is gone");
+    }
+    for (ssize_t i = 0; i < count; i++) {
+        if (console->escaped && (typed[i] == 'x' || typed[i] == 'X')) {
+            stop(console, machine, "Ctrl-A x");
+            return;
+        }
+        if (!console->escaped && typed[i] == ESCAPE) {
+            console->escaped = true;
+            continue;
+        }
+        /* Ctrl-A Ctrl-A is one Ctrl-A for the guest; before any other key it means nothing. */
+        console->escaped = false;
+        machine_send(machine, &typed[i], 1);
+    }
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void poll_pipe(console_t *console, machine_t *machine)
+{
+    device_t *port = machine_console(machine);
+    feed_t *feed = &console->feed;
+    feed_state_t state = {.now = seconds_now(), .at_line_start = console->at_line_start};
+    ssize_t count = 0;
+
+    if (port == NULL) {
+        return;
+    }
+    if (!feed->ended) {
+        count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
+        feed->count += count > 0 ? (size_t)count : 0;
+        feed->ended = count == 0;
+    }
+    state.empty_polls = pl011_empty_polls(port);
+    state.bytes_sent = pl011_bytes_sent(port);
+    state.input_pending = pl011_has_input(port);
+    feed_observe(feed, &state);
+    if (feed->count > 0 && feed_guest_waits(feed, &state)) {
+        feed_consume(feed, machine_send(machine, feed->bytes, feed_line(feed)));
+    } else if (feed_is_over(feed, &state, end_after)) {
+        stop(console, machine, "the input has ended and the guest waits for more");
+    }
+}
+
+void console_poll(console_t *console, machine_t *machine)
+{
+    if (console->interactive) {
+        poll_terminal(console, machine);
+    } else {
+        poll_pipe(console, machine);
+    }
+}

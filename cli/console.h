@@ -1,0 +1,36 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file The user's side of the guest's serial port: a terminal, or piped input. */
+
+#include <stdbool.h>
+#include "machine.h"
+
+typedef struct console console_t;
+
+/**
+ * Take standard input for the guest. A terminal is put in raw mode until console_close(), and gets
+ * its modes back also when a signal ends the process.
+ *
+ * @return to be ended with console_close(); NULL if memory is exhausted
+ */
+console_t *console_open(void);
+
+/** Give the terminal back. NULL is allowed. */
+void console_close(console_t *console);
+
+/** Whether a person types. */
+bool console_is_interactive(const console_t *console);
+
+/** Move input to the guest; stop the machine when the user leaves, or piped input is over. */
+void console_poll(console_t *console, machine_t *machine);
+
+/** Pass on what the guest has sent. */
+void console_write(console_t *console, const char *bytes, size_t size);
+
+/** How the user, or the end of the input, stopped the machine; NULL if neither did. */
+const char *console_why_stopped(const console_t *console);

@@ -1,0 +1,224 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the life of a machine: description, board, system, VM, and their end in reverse order. The
+ * library logs its failures; while a machine is made those lines are held back, because the error
+ * line that the caller prints says the same and more.
+ */
+
+#include "machine_internal.h"
+
+#include "dtb_file.h"
+#include "file.h"
+
+#include <hosted/log.h>
+#include <hosted/vm.h>
+#include <sel4vm/boot.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char default_board[] = "qemu-arm-virt";
+
+static void drop_log(void *cookie, int level, const char *line)
+{
+    (void)cookie;
+    (void)level;
+    (void)line;
+}
+
+static int load_description(machine_t *machine, const char *file, cli_error_t *error)
+{
+    size_t size;
+    void *dtb = dtb_file_load(file, &size, error);
+
+    if (dtb == NULL) {
+        return -1;
+    }
+    machine->description = vm_description_parse(dtb, size, file, error);
+    free(dtb);
+    return machine->description != NULL ? 0 : -1;
+}
+
+/** Find the board's file: an option counts from the working directory, a property from the file. */
+static int find_board(machine_t *machine, cli_error_t *error)
+{
+    const vm_description_t *description = machine->description;
+    cli_error_t reason = {0};
+
+    if (machine->options.board != NULL) {
+        machine->board_file = file_find_board("", machine->options.board, &reason);
+    } else {
+        machine->board_file = file_find_board(
+            description->file, description->board != NULL ? description->board : default_board,
+            &reason);
+    }
+    if (machine->board_file == NULL) {
+        return cli_error_set(error, "%s: /: guestmem,board: %s", description->file,
+                             reason.line[0] != '\0' ? reason.line : "out of memory");
+    }
+    return 0;
+}
+
+static int make_system(machine_t *machine, cli_error_t *error)
+{
+    cli_error_t reason = {0};
+    size_t size;
+    void *dtb = dtb_file_load(machine->board_file, &size, &reason);
+
+    if (dtb == NULL) {
+        return cli_error_set(error, "%s: /: guestmem,board: %s", machine->description->file,
+                             reason.line);
+    }
+    machine->system = hosted_system_create(dtb, size, reason.line, sizeof(reason.line));
+    free(dtb);
+    if (machine->system == NULL) {
+        return cli_error_set(error, "%s: %s", machine->board_file, reason.line);
+    }
+    return 0;
+}
+
+static int make_vm(machine_t *machine, cli_error_t *error)
+{
+    hosted_system_t *system = machine->system;
+
+    hosted_census_take(system, &machine->census);
+    machine->vm = calloc(1, sizeof(*machine->vm));
+    machine->ranges = calloc(machine->description->num_ranges + 1, sizeof(*machine->ranges));
+    if (machine->vm == NULL || machine->ranges == NULL) {
+        return cli_error_set(error, "%s: out of memory", machine->description->file);
+    }
+    if (vm_init(machine->vm, hosted_vka(system), hosted_simple(system), *hosted_vmm_vspace(system),
+                hosted_io_ops(system), hosted_host_endpoint(system), "guest") != 0) {
+        return cli_error_set(error, "%s: %s: a VM cannot be made on this board: vm_init() failed",
+                             machine->description->file, machine->board_file);
+    }
+    machine->vm_made = true;
+    return 0;
+}
+
+machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error)
+{
+    machine_t *machine = calloc(1, sizeof(*machine));
+    int result;
+
+    if (machine == NULL) {
+        cli_error_set(error, "%s: out of memory", file);
+        return NULL;
+    }
+    if (options != NULL) {
+        machine->options = *options;
+    }
+    hosted_log_to(drop_log, NULL);
+    result = load_description(machine, file, error);
+    if (result == 0) {
+        result = find_board(machine, error);
+    }
+    if (result == 0) {
+        result = make_system(machine, error);
+    }
+    if (result == 0) {
+        result = make_vm(machine, error);
+    }
+    if (result == 0) {
+        result = machine_build(machine, error);
+    }
+    if (result == 0) {
+        result = machine_load(machine, error);
+    }
+    hosted_log_to(NULL, NULL);
+    if (result != 0) {
+        machine_destroy(machine);
+        return NULL;
+    }
+    return machine;
+}
+
+/** End the VM and compare what is alive in the system with what was before it. */
+static int end_vm(machine_t *machine)
+{
+    hosted_census_t after;
+
+    if (machine->vm_made) {
+        vm_destroy(machine->vm);
+    }
+    free(machine->vm);
+    if (machine->system == NULL) {
+        return 0;
+    }
+    hosted_census_take(machine->system, &after);
+    if (machine->ranges == NULL || hosted_census_equal(&machine->census, &after)) {
+        return 0;
+    }
+    fprintf(stderr, "guestmem: the VM left something behind in the system:\n");
+    hosted_census_print_difference(stderr, &machine->census, &after);
+    return -1;
+}
+
+int machine_destroy(machine_t *machine)
+{
+    int result;
+
+    if (machine == NULL) {
+        return 0;
+    }
+    result = end_vm(machine);
+    if (machine->system != NULL) {
+        hosted_system_destroy(machine->system);
+    }
+    for (size_t i = 0; machine->ranges != NULL && i < machine->description->num_ranges; i++) {
+        device_destroy(machine->ranges[i].device);
+    }
+    free(machine->ranges);
+    free(machine->board_file);
+    free(machine->output);
+    vm_description_free(machine->description);
+    free(machine);
+    return result;
+}
+
+static machine_range_t *find_range(machine_t *machine, const char *name)
+{
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (strcmp(machine->description->ranges[i].name, name) == 0) {
+            return &machine->ranges[i];
+        }
+    }
+    return NULL;
+}
+
+device_t *machine_find_device(machine_t *machine, const char *name)
+{
+    machine_range_t *range = find_range(machine, name);
+
+    return range != NULL ? range->device : NULL;
+}
+
+void *machine_find_frame(machine_t *machine, const char *name)
+{
+    machine_range_t *range = find_range(machine, name);
+
+    return range != NULL ? range->frame : NULL;
+}
+
+device_t *machine_console(machine_t *machine)
+{
+    return machine->console;
+}
+
+vm_t *machine_vm(machine_t *machine)
+{
+    return machine->vm;
+}
+
+hosted_system_t *machine_system(machine_t *machine)
+{
+    return machine->system;
+}
+
+const vm_description_t *machine_description(const machine_t *machine)
+{
+    return machine->description;
+}

@@ -1,0 +1,129 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * A virtual machine made from its description on a hosted system: built with the library's public
+ * calls, run, looked at, and taken down again without a trace.
+ *
+ * One thread drives a machine; several machines may exist, each on its own thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <hosted/system.h>
+#include <sel4vm/guest_vm.h>
+#include "description.h"
+#include "device/device.h"
+#include "memory_map.h"
+
+typedef struct machine machine_t;
+
+/** What a machine is made with. All zero is a machine as its description says, and no listener. */
+typedef struct machine_options {
+    const char *board;  /* a board's name or file instead of the description's; may be NULL */
+    const char *engine; /* an engine instead of the description's; may be NULL */
+    /** The guest's console has sent bytes. */
+    void (*output)(void *cookie, const char *bytes, size_t size);
+    /** Something to tell the user happened, one line: an access to a log device, a log line. */
+    void (*note)(void *cookie, const char *line);
+    /** Called every few milliseconds of a run, between the guest's instructions. */
+    void (*poll)(void *cookie, machine_t *machine);
+    void *cookie;
+} machine_options_t;
+
+/**
+ * Build the machine of a description: its system, VM and memory, with all files loaded.
+ *
+ * @param file     the description, source (.dts) or flattened (.dtb)
+ * @param options  copied; its cookie must outlive the machine. NULL: defaults
+ * @param error    receives one line on failure
+ * @return to be ended with machine_destroy(); NULL on failure, with nothing left
+ */
+machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error);
+
+/**
+ * End a machine. NULL is allowed.
+ *
+ * @return 0; -1 if the VM left something behind in the system: then a census is on stderr
+ */
+int machine_destroy(machine_t *machine);
+
+/** Why machine_run() returned. */
+typedef enum machine_end {
+    MACHINE_SAW_OUTPUT,  /* the awaited text has come */
+    MACHINE_POWERED_OFF, /* by PSCI SYSTEM_OFF */
+    MACHINE_RESET,       /* by PSCI SYSTEM_RESET */
+    MACHINE_STOPPED,     /* by machine_stop() */
+    MACHINE_OUT_OF_TIME, /* instructions or seconds are used up */
+    MACHINE_FAILED       /* the guest did what ends it; see machine_reason() */
+} machine_end_t;
+
+/** When a run ends if the guest does not end it. All zero: never. */
+typedef struct machine_until {
+    const char *output;        /* text in the console's output after the last text awaited */
+    uint64_t max_instructions; /* of this run; 0: any number */
+    double max_seconds;        /* of this run; 0: any time */
+} machine_until_t;
+
+/**
+ * Run the guest: from its entry point first, later from where it was stopped.
+ *
+ * @param until  NULL: until the guest ends
+ */
+machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
+
+/** One line on why the last run ended. Owned by the machine, valid until the next run. */
+const char *machine_reason(const machine_t *machine);
+
+/** End the run soon; from any thread, or from a callback. */
+void machine_stop(machine_t *machine);
+
+/**
+ * Send bytes to the guest's console. The guest may take its time to read them.
+ *
+ * @return how many were taken; 0 if there is no console
+ */
+size_t machine_send(machine_t *machine, const char *bytes, size_t size);
+
+/** The guest's console (the first PL011 of the description), or NULL. */
+device_t *machine_console(machine_t *machine);
+
+/**
+ * All that the console has sent, up to the latest mebibytes.
+ *
+ * @return NUL-terminated, owned by the machine, valid until it runs again
+ */
+const char *machine_output(const machine_t *machine);
+
+/**
+ * The device that answers the faults of a range.
+ *
+ * @param name  of the range: its node's name
+ * @return owned by the machine; NULL if there is no such range, or it has no device
+ */
+device_t *machine_find_device(machine_t *machine, const char *name);
+
+/**
+ * The page of a single-frame range in the VMM's address space.
+ *
+ * @return NULL if there is no such range, or it has another backing
+ */
+void *machine_find_frame(machine_t *machine, const char *name);
+
+/**
+ * Describe the memory as it is now.
+ *
+ * @param map    to be released with memory_map_release(); its strings are the machine's
+ * @return 0; -1 if memory is exhausted
+ */
+int machine_memory_map(machine_t *machine, memory_map_t *map);
+
+vm_t *machine_vm(machine_t *machine);
+hosted_system_t *machine_system(machine_t *machine);
+const vm_description_t *machine_description(const machine_t *machine);

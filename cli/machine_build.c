@@ -1,0 +1,256 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the making of a VM's memory from the model: which of the library's calls each backing is,
+ * and the error line when one refuses. Anonymous regions come first, then ranges with addresses,
+ * then those that get an address from a region.
+ */
+
+#include "machine_internal.h"
+
+#include <guestmem/error.h>
+#include <guestmem/inspect.h>
+#include <guestmem/policy.h>
+#include <sel4vm/guest_memory_helpers.h>
+#include <sel4vm/guest_ram.h>
+#include <sel4vmmplatsupport/guest_memory_util.h>
+#include <string.h>
+
+static int library_error(machine_t *machine, const vm_range_t *range, cli_error_t *error)
+{
+    const guestmem_error_t *last = guestmem_last_error(machine->vm);
+    const char *property = range->placed_by_library ? "guestmem,size" : "reg";
+
+    if (last->code == GUESTMEM_NO_FRAME || last->code == GUESTMEM_NO_TABLE ||
+        last->code == GUESTMEM_NO_SLOT || last->code == GUESTMEM_KERNEL) {
+        property = "guestmem,backing";
+    }
+    if (range->backing == VM_BACKING_UNTYPED_AT &&
+        (last->code == GUESTMEM_NO_FRAME || last->code == GUESTMEM_MISALIGNED)) {
+        property = "guestmem,paddr";
+    }
+    return vm_range_error(machine->description, range, property, error, "%s", last->message);
+}
+
+static seL4_CapRights_t rights_of(const vm_range_t *range)
+{
+    switch (range->rights) {
+    case VM_RIGHTS_READ_ONLY:
+        return seL4_CanRead;
+    case VM_RIGHTS_NONE:
+        return seL4_NoRights;
+    default:
+        return seL4_ReadWrite;
+    }
+}
+
+/** The callback that answers a range's faults, and its cookie. */
+static memory_fault_callback_fn callback_of(machine_range_t *made, void **cookie)
+{
+    if (made->device == NULL) {
+        *cookie = NULL;
+        return default_error_fault_callback;
+    }
+    *cookie = &made->window;
+    return device_fault;
+}
+
+/** Reserve a range, at its address or wherever a region has room. */
+static int reserve(machine_t *machine, vm_range_t *range, machine_range_t *made)
+{
+    void *cookie;
+    memory_fault_callback_fn callback = callback_of(made, &cookie);
+    uintptr_t base;
+
+    if (!range->placed_by_library) {
+        made->reservation =
+            vm_reserve_memory_at(machine->vm, range->base, range->size, callback, cookie);
+    } else {
+        made->reservation =
+            vm_reserve_anon_memory(machine->vm, range->size, 1, callback, cookie, &base);
+        if (made->reservation != NULL) {
+            range->base = base;
+            made->window.base = base;
+        }
+    }
+    return made->reservation != NULL ? 0 : -1;
+}
+
+static int map(machine_t *machine, const vm_range_t *range, vm_memory_reservation_t *reservation)
+{
+    switch (range->backing) {
+    case VM_BACKING_FRAMES:
+        return map_frame_alloc_reservation(machine->vm, reservation);
+    case VM_BACKING_UNTYPED:
+        return map_ut_alloc_reservation(machine->vm, reservation);
+    case VM_BACKING_UNTYPED_AT:
+        return map_ut_alloc_reservation_with_base_paddr(machine->vm, range->paddr, reservation);
+    case VM_BACKING_MAYBE_DEVICE:
+        return map_maybe_device_reservation(machine->vm, reservation);
+    default:
+        return 0; /* emulated: no frames */
+    }
+}
+
+static int make_mapped(machine_t *machine, vm_range_t *range, machine_range_t *made)
+{
+    int result = reserve(machine, range, made);
+
+    if (result == 0 && range->on_fault) {
+        result = guestmem_set_map_time(machine->vm, GUESTMEM_MAP_ON_FAULT);
+    }
+    if (result == 0) {
+        result = map(machine, range, made->reservation);
+    }
+    if (range->on_fault) {
+        guestmem_set_map_time(machine->vm, GUESTMEM_MAP_NOW);
+    }
+    return result;
+}
+
+static int make_ram(machine_t *machine, vm_range_t *range, machine_range_t *made)
+{
+    if (range->placed_by_library) {
+        uintptr_t base = vm_ram_register(machine->vm, range->size);
+        if (base == 0) {
+            return -1;
+        }
+        range->base = base;
+    } else if (vm_ram_register_at(machine->vm, range->base, range->size,
+                                  range->backing == VM_BACKING_RAM_UNTYPED) != 0) {
+        return -1;
+    }
+    made->reservation = guestmem_find_reservation(machine->vm, range->base);
+    return 0;
+}
+
+static int make_frame(machine_t *machine, const vm_range_t *range, machine_range_t *made)
+{
+    void *cookie;
+    memory_fault_callback_fn callback = callback_of(made, &cookie);
+
+    if (range->backing == VM_BACKING_ALLOCATED_FRAME) {
+        made->frame = create_allocated_reservation_frame(machine->vm, range->base, rights_of(range),
+                                                         callback, cookie);
+    } else {
+        made->frame = create_device_reservation_frame(machine->vm, range->base, rights_of(range),
+                                                      callback, cookie);
+    }
+    if (made->frame == NULL) {
+        return -1;
+    }
+    made->reservation = guestmem_find_reservation(machine->vm, range->base);
+    return 0;
+}
+
+static int make_range(machine_t *machine, vm_range_t *range, machine_range_t *made,
+                      cli_error_t *error)
+{
+    int result;
+
+    switch (range->backing) {
+    case VM_BACKING_ANONYMOUS:
+        result = vm_memory_make_anon(machine->vm, range->base, range->size);
+        break;
+    case VM_BACKING_RAM:
+    case VM_BACKING_RAM_UNTYPED:
+        result = make_ram(machine, range, made);
+        break;
+    case VM_BACKING_ALLOCATED_FRAME:
+    case VM_BACKING_DEVICE_FRAME:
+        result = make_frame(machine, range, made);
+        break;
+    default:
+        result = make_mapped(machine, range, made);
+    }
+    if (result == 0 && made->reservation != NULL) {
+        result = guestmem_name_reservation(machine->vm, made->reservation, range->name);
+    }
+    return result == 0 ? 0 : library_error(machine, range, error);
+}
+
+static void console_output(void *cookie, const char *bytes, size_t size)
+{
+    machine_take_output(cookie, bytes, size);
+}
+
+static void device_note(void *cookie, const device_t *device, const device_access_t *access)
+{
+    machine_t *machine = cookie;
+    const device_window_t *window = NULL;
+    char line[160];
+
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (machine->ranges[i].device == device) {
+            window = &machine->ranges[i].window;
+        }
+    }
+    if (machine->options.note == NULL || window == NULL) {
+        return;
+    }
+    if (access->is_write) {
+        snprintf(line, sizeof(line), "%s: write of %u byte%s at 0x%lx: 0x%lx", device->name,
+                 access->width, access->width == 1 ? "" : "s",
+                 (unsigned long)(window->base + access->offset), (unsigned long)access->value);
+    } else {
+        snprintf(line, sizeof(line), "%s: read of %u byte%s at 0x%lx", device->name, access->width,
+                 access->width == 1 ? "" : "s", (unsigned long)(window->base + access->offset));
+    }
+    machine->options.note(machine->options.cookie, line);
+}
+
+static int make_device(machine_t *machine, const vm_range_t *range, machine_range_t *made,
+                       cli_error_t *error)
+{
+    const device_class_t *class = device_class_find(range->device);
+
+    if (class == NULL) {
+        return vm_range_error(machine->description, range, "guestmem,device", error,
+                              "unknown device \"%s\"", range->device);
+    }
+    made->device = device_create(class);
+    if (made->device == NULL) {
+        return vm_range_error(machine->description, range, "guestmem,device", error,
+                              "out of memory");
+    }
+    made->device->name = range->name;
+    made->device->host.cookie = machine;
+    made->device->host.note = device_note;
+    made->window = (device_window_t){.device = made->device, .base = range->base};
+    if (machine->console == NULL && class == &device_pl011) {
+        machine->console = made->device;
+        made->device->host.output = console_output;
+    }
+    return 0;
+}
+
+/** The order in which ranges are made. */
+static unsigned pass_of(const vm_range_t *range)
+{
+    return range->backing == VM_BACKING_ANONYMOUS ? 0 : range->placed_by_library ? 2 : 1;
+}
+
+int machine_build(machine_t *machine, cli_error_t *error)
+{
+    vm_description_t *description = machine->description;
+
+    for (size_t i = 0; i < description->num_ranges; i++) {
+        if (description->ranges[i].device != NULL &&
+            make_device(machine, &description->ranges[i], &machine->ranges[i], error) != 0) {
+            return -1;
+        }
+    }
+    for (unsigned pass = 0; pass < 3; pass++) {
+        for (size_t i = 0; i < description->num_ranges; i++) {
+            vm_range_t *range = &description->ranges[i];
+            if (pass_of(range) == pass &&
+                make_range(machine, range, &machine->ranges[i], error) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,54 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file What the files of the machine share. */
+
+#include "machine.h"
+
+#include <hosted/census.h>
+#include <sel4vm/guest_memory.h>
+#include "device/fault.h"
+
+/** What became of one range of the description. */
+typedef struct machine_range {
+    vm_memory_reservation_t *reservation; /* NULL for an anonymous region */
+    device_t *device;                     /* that answers its faults, or NULL */
+    device_window_t window;               /* the cookie of its fault callback */
+    void *frame;                          /* of a single-frame backing, in the VMM */
+} machine_range_t;
+
+struct machine {
+    machine_options_t options;
+    vm_description_t *description;
+    char *board_file;
+    hosted_system_t *system;
+    hosted_census_t census; /* before the VM was made */
+    vm_t *vm;
+    bool vm_made;            /* vm_init() has succeeded */
+    vm_vcpu_t *vcpu;         /* NULL until the first run */
+    machine_range_t *ranges; /* as many as the description has */
+    device_t *console;
+
+    char *output; /* NUL-terminated transcript */
+    size_t output_size;
+    size_t output_room;
+    size_t awaited_from; /* where the search for `awaited` begins */
+    const char *awaited; /* text that ends the run, or NULL */
+    bool saw_awaited;
+    bool out_of_time;
+    double deadline; /* of the monotonic clock, in seconds; 0: none */
+    char reason[512];
+};
+
+/** Make the reservation of each range, and its devices. @return 0; -1 with an error */
+int machine_build(machine_t *machine, cli_error_t *error);
+
+/** Load the files and trees that ranges name. @return 0; -1 with an error */
+int machine_load(machine_t *machine, cli_error_t *error);
+
+/** Take console output into the transcript, and end the run if the awaited text has come. */
+void machine_take_output(machine_t *machine, const char *bytes, size_t size);

@@ -1,0 +1,68 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the `guestmem` command's first word.
+ */
+
+#include "commands.h"
+
+#include "device/device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef GUESTMEM_VERSION
+#define GUESTMEM_VERSION "unknown"
+#endif
+
+static void print_help(void)
+{
+    printf("Usage: guestmem COMMAND [options] VM.dts|VM.dtb\n"
+           "\n"
+           "Guest-physical memory of seL4 virtual machines, on a hosted seL4 system.\n"
+           "\n"
+           "Commands:\n"
+           "  run        build a virtual machine from its description and run its guest\n"
+           "  map        print the memory map of a virtual machine, as text, JSON or SVG\n"
+           "\n"
+           "  --help     print this; guestmem COMMAND --help prints a command's options\n"
+           "  --version  print the version\n"
+           "\n"
+           "A description is a device tree with guestmem,... properties (docs/vm-description.md).\n"
+           "Devices for guestmem,device:\n");
+    for (size_t i = 0; device_class_at(i) != NULL; i++) {
+        printf("  %-14s %s\n", device_class_at(i)->name, device_class_at(i)->summary);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static char run_name[] = "guestmem run"; /* what getopt's messages begin with */
+    static char map_name[] = "guestmem map";
+
+    if (argc >= 2 && strcmp(argv[1], "run") == 0) {
+        argv[1] = run_name;
+        return cmd_run(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "map") == 0) {
+        argv[1] = map_name;
+        return cmd_map(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_help();
+        return STATUS_OK;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("guestmem %s\n", GUESTMEM_VERSION);
+        return STATUS_OK;
+    }
+    if (argc >= 2) {
+        fprintf(stderr, "guestmem: no command \"%s\" (see guestmem --help)\n", argv[1]);
+    } else {
+        fprintf(stderr, "guestmem: which command? (see guestmem --help)\n");
+    }
+    return STATUS_USAGE;
+}
