@@ -60,7 +60,7 @@ typedef struct vm_range {
     unsigned entry;
 } vm_range_t;
 
-#define VM_MAX_ENTRY_REGISTERS 8
+#define VM_MAX_ENTRY_REGISTERS 4
 
 typedef struct vm_description {
     char *file; /* as given to vm_description_parse(), for messages */

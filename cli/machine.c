@@ -80,6 +80,20 @@ static int make_system(machine_t *machine, cli_error_t *error)
     return 0;
 }
 
+static int choose_engine(machine_t *machine, cli_error_t *error)
+{
+    const char *chosen =
+        machine->options.engine != NULL ? machine->options.engine : machine->description->engine;
+
+    if (chosen == NULL || hosted_vm_set_engine(machine->vm, chosen) == 0) {
+        return 0;
+    }
+    return cli_error_set(error,
+                         "%s: /: guestmem,engine: this build has no engine \"%s\"; it has %s",
+                         machine->description->file, chosen,
+                         hosted_engine_name(0) != NULL ? hosted_engine_name(0) : "none");
+}
+
 static int make_vm(machine_t *machine, cli_error_t *error)
 {
     hosted_system_t *system = machine->system;
@@ -96,7 +110,7 @@ static int make_vm(machine_t *machine, cli_error_t *error)
                              machine->description->file, machine->board_file);
     }
     machine->vm_made = true;
-    return 0;
+    return choose_engine(machine, error);
 }
 
 machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error)

@@ -39,8 +39,8 @@ struct machine {
     size_t awaited_from; /* where the search for `awaited` begins */
     const char *awaited; /* text that ends the run, or NULL */
     bool saw_awaited;
-    bool out_of_time;
-    double deadline; /* of the monotonic clock, in seconds; 0: none */
+    bool ended; /* the guest cannot run on; `end` says why */
+    machine_end_t end;
     char reason[512];
 };
 

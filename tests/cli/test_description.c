@@ -74,7 +74,7 @@ static void root_properties_are_read(void **state)
     tree_string(&tree, "guestmem,engine", "unicorn");
     tree_u32(&tree, "guestmem,entry", 0x40080000);
     tree_u64(&tree, "guestmem,x0", UINT64_C(0x123456789abcdef0));
-    tree_u32(&tree, "guestmem,x7", 7);
+    tree_u32(&tree, "guestmem,x3", 3);
     description = parse_good(tree_end(&tree));
     assert_string_equal(description->model, "a model");
     assert_string_equal(description->board, "some-board");
@@ -82,7 +82,7 @@ static void root_properties_are_read(void **state)
     assert_int_equal(description->entry, 0x40080000);
     assert_int_equal(description->x[0], UINT64_C(0x123456789abcdef0));
     assert_int_equal(description->x[1], 0);
-    assert_int_equal(description->x[7], 7);
+    assert_int_equal(description->x[3], 3);
     vm_description_free(description);
 }
 
@@ -246,7 +246,7 @@ static void a_property_without_backing_is_refused(void **state)
 
 static void unknown_root_properties_are_refused(void **state)
 {
-    static const char *const names[] = {"guestmem,x8",      "guestmem,x",      "guestmem,x10",
+    static const char *const names[] = {"guestmem,x4",      "guestmem,x",      "guestmem,x10",
                                         "guestmem,backing", "guestmem,hidden", "guestmem,boards"};
 
     (void)state;
