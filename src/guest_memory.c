@@ -37,6 +37,10 @@ int vm_memory_init(vm_t *vm)
         ZF_LOGE("vm_memory_init: the VM, its io_ops or its vka is NULL; set them first");
         return -1;
     }
+    if (vm->mem.reservation_cookie != NULL) {
+        ZF_LOGE("vm_memory_init: the VM is initialised already; call vm_memory_destroy() first");
+        return -1;
+    }
     heap_t heap = {.allocate = allocate, .release = release, .cookie = &vm->io_ops->malloc_ops};
     vm_memory_t *memory = heap_alloc(&heap, sizeof(*memory));
     if (memory == NULL) {

@@ -172,7 +172,7 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
  *
  * @param vm  zeroed but for `vka`, `simple`, `io_ops` and `mem.vmm_vspace`; `mem.ram_regions` is
  *            NULL or from malloc(), and is taken over
- * @return 0; -1 if an argument is bad or the heap is exhausted
+ * @return 0; -1 if an argument is bad, it was called before, or the heap is exhausted
  * @see vm_memory_destroy in <guestmem/memory.h>
  */
 int vm_memory_init(vm_t *vm);

@@ -49,9 +49,10 @@ static void null_arguments_are_refused(void **state)
     assert_null(vm_reserve_memory_at(NULL, 0x1000, 0x1000, record_fault, w));
     assert_int_equal(vm_memory_make_anon(NULL, 0x1000, 0x1000), -1);
     assert_int_equal(vm_memory_init(NULL), -1);
+    assert_int_equal(vm_memory_init(&w->vm), -1);
     assert_int_equal(vm_memory_handle_fault(NULL, NULL, 0, 1), FAULT_ERROR);
     assert_int_equal(guestmem_last_error(NULL)->code, GUESTMEM_NOT_INITIALISED);
-    assert_int_equal(w->log_lines, 4);
+    assert_int_equal(w->log_lines, 5);
 }
 
 static void overlaps_are_refused_by_range_and_name(void **state)
