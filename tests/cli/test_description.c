@@ -17,6 +17,7 @@
 #include "description.h"
 #include "tree.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static tree_t tree;
