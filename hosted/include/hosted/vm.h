@@ -84,7 +84,7 @@ int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters);
  * Choose what runs the VM's VCPU.
  *
  * @param name  see hosted_engine_name(); NULL: the default
- * @return 0; -1 if this build has no such engine, or a VCPU was started already
+ * @return 0; -1 if this build has no such engine, or the VM has run already
  */
 int hosted_vm_set_engine(vm_t *vm, const char *name);
 

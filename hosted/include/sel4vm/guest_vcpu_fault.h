@@ -67,7 +67,12 @@ seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data);
 
 /**
  * Complete the instruction: a read's destination register receives the data, extended as the
- * instruction says, and the VCPU goes on behind it. Also completes a trapped hypercall.
+ * instruction says, and the VCPU goes on behind it. For a trapped instruction without data only the
+ * program counter moves on. (After HVC it stands behind the instruction already, as the
+ * architecture has it; complete that with restart_vcpu_fault().)
+ *
+ * An access whose syndrome is not valid (pairs, vectors, exclusives, write-back, unaligned) cannot
+ * be completed: the VM ends with a report.
  */
 void advance_vcpu_fault(vm_vcpu_t *vcpu);
 

@@ -42,6 +42,7 @@ typedef int (*unhandled_vcpu_fault_callback_fn)(vm_vcpu_t *vcpu, uint32_t hsr, v
 
 struct vm_arch {
     smc_handler_callback_fn vm_smc_handler; /**< NULL: the runtime's own PSCI */
+    struct hosted_vm *hosted;               /**< the hosted runtime's own state */
 };
 
 struct vm_vcpu_arch {

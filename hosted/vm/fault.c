@@ -1,0 +1,160 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * What fault callbacks see and do: the functions of guest_vcpu_fault.h, on what the engine told and
+ * the thread's registers. `active` is true from fault_begin() until the VCPU is let go on, by
+ * advancing or restarting it.
+ */
+
+#include <sel4vm/guest_vcpu_fault.h>
+#include <sel4vm/guest_vm_util.h>
+#include <utils/util.h>
+#include "runtime.h"
+
+#define INSTRUCTION_BYTES 4
+#define ZERO_REGISTER     31
+
+/* Register `number` of the thread; NULL for the zero register. */
+static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
+{
+    seL4_Word *const registers[] = {
+        &regs->x0,  &regs->x1,  &regs->x2,  &regs->x3,  &regs->x4,  &regs->x5,  &regs->x6,
+        &regs->x7,  &regs->x8,  &regs->x9,  &regs->x10, &regs->x11, &regs->x12, &regs->x13,
+        &regs->x14, &regs->x15, &regs->x16, &regs->x17, &regs->x18, &regs->x19, &regs->x20,
+        &regs->x21, &regs->x22, &regs->x23, &regs->x24, &regs->x25, &regs->x26, &regs->x27,
+        &regs->x28, &regs->x29, &regs->x30,
+    };
+    return number < ZERO_REGISTER ? registers[number] : NULL;
+}
+
+void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+    const engine_fault_t *access = &exit->fault;
+    hosted_vm_t *runtime = runtime_of(vcpu->vm);
+
+    fault->active = true;
+    fault->refused = false;
+    fault->exit = *exit;
+    fault->data = 0;
+    fault->regs = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu));
+    fault->data_access = exit->reason == ENGINE_FAULT && !access->fetch;
+    fault->completable = fault->data_access && access->decoded && !access->table_walk &&
+                         access->access.valid_syndrome && access->aligned && !access->crosses_page;
+}
+
+void fault_skip(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+
+    fault->regs->pc += INSTRUCTION_BYTES;
+    fault->active = false;
+}
+
+/* Bits of a value of the access's width. */
+static seL4_Word width_mask(const fault_t *fault)
+{
+    unsigned width = fault->completable ? fault->exit.fault.access.width : 0;
+    return width >= sizeof(seL4_Word) ? ~(seL4_Word)0 : ((seL4_Word)1 << (width * 8)) - 1;
+}
+
+/* Where the data of the access stands in the aligned 32-bit word around it. */
+static unsigned lane_shift(const fault_t *fault)
+{
+    return (unsigned)(fault->exit.fault.address & 3) * 8;
+}
+
+seL4_Word get_vcpu_fault_address(vm_vcpu_t *vcpu)
+{
+    return vcpu->vcpu_arch.fault->exit.fault.address;
+}
+
+seL4_Word get_vcpu_fault_ip(vm_vcpu_t *vcpu)
+{
+    return vcpu->vcpu_arch.fault->exit.pc;
+}
+
+seL4_Word get_vcpu_fault_data(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+
+    if (is_vcpu_read_fault(vcpu)) {
+        return fault->data;
+    }
+    if (!fault->completable) {
+        return 0;
+    }
+    seL4_Word *source = general_register(fault->regs, fault->exit.fault.access.rt);
+    return source != NULL ? *source & width_mask(fault) : 0;
+}
+
+seL4_Word get_vcpu_fault_data_mask(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+    return width_mask(fault) << lane_shift(fault);
+}
+
+size_t get_vcpu_fault_size(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+    return fault->completable ? fault->exit.fault.access.width : 0;
+}
+
+bool is_vcpu_read_fault(vm_vcpu_t *vcpu)
+{
+    return !vcpu->vcpu_arch.fault->exit.fault.write;
+}
+
+int set_vcpu_fault_data(vm_vcpu_t *vcpu, seL4_Word data)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+
+    if (!fault->active || !fault->data_access) {
+        return -1;
+    }
+    fault->data = data;
+    return 0;
+}
+
+seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+    seL4_Word mask = get_vcpu_fault_data_mask(vcpu);
+    seL4_Word value = get_vcpu_fault_data(vcpu);
+    unsigned shift = lane_shift(fault);
+
+    if (is_vcpu_read_fault(vcpu)) {
+        return (data & ~(mask >> shift)) | ((value & mask) >> shift);
+    }
+    return (data & ~mask) | ((value << shift) & mask);
+}
+
+void advance_vcpu_fault(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+
+    if (!fault->active) {
+        ZF_LOGE("advance_vcpu_fault: VM %s: the VCPU is not stopped at a fault", vcpu->vm->vm_name);
+        return;
+    }
+    if (fault->exit.reason == ENGINE_FAULT && !fault->completable) {
+        fault->refused = true;
+        return;
+    }
+    if (fault->data_access && is_vcpu_read_fault(vcpu)) {
+        const a64_access_t *access = &fault->exit.fault.access;
+        seL4_Word *target = general_register(fault->regs, access->rt);
+        if (target != NULL) {
+            *target = a64_extend(access, fault->data >> lane_shift(fault));
+        }
+    }
+    fault_skip(vcpu);
+}
+
+void restart_vcpu_fault(vm_vcpu_t *vcpu)
+{
+    vcpu->vcpu_arch.fault->active = false;
+}

@@ -1,0 +1,86 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * The runtime's own state of a VM and of a VCPU's fault, shared by the files of this folder.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <hosted/system.h>
+#include <hosted/vm.h>
+#include <sel4vm/guest_vm.h>
+#include "engine.h"
+#include "ticker.h"
+
+/** Badge that a VCPU's faults come with. */
+#define VCPU_BADGE(id) ((seL4_Word)(id) + 1)
+
+/** What a VCPU is stopped at. */
+struct fault {
+    vm_vcpu_t *vcpu;
+    bool active;            /* the VCPU is stopped, and nobody has let it go on */
+    bool data_access;       /* a load or store; else a fetch or a trapped instruction */
+    bool completable;       /* the syndrome is valid and the access aligned */
+    bool refused;           /* a callback wanted to complete what cannot be completed */
+    engine_exit_t exit;     /* what the engine told */
+    seL4_Word data;         /* what a read finds, in its lanes */
+    seL4_UserContext *regs; /* the thread's registers, which the engine takes over */
+};
+
+/** The runtime's state of a VM. */
+typedef struct hosted_vm {
+    hosted_system_t *system;
+    const engine_class_t *class; /* chosen engine; NULL: this build has none */
+    engine_t *engine;            /* made by the first vm_run() */
+    bool listening;              /* the engine is told of stage-2 changes */
+    hosted_vm_report_t report;
+    hosted_vm_counters_t counters;
+    uint64_t budget;       /* instructions of all runs; 0: any number */
+    uint64_t milliseconds; /* of each run; 0: any time */
+    hosted_vm_poll_fn poll;
+    void *poll_cookie;
+    unsigned poll_interval; /* milliseconds */
+    atomic_bool stop;
+    ticker_t ticker;
+} hosted_vm_t;
+
+/** The state of an initialised VM, or NULL. */
+hosted_vm_t *runtime_of(const vm_t *vm);
+
+/** Make the engine if there is none, and let it see the guest's mappings. @return 0 or -1, with a
+ * report */
+int runtime_start_engine(vm_t *vm);
+
+/** Undo runtime_start_engine(). */
+void runtime_end_engine(vm_t *vm);
+
+/** End all VCPUs of a VM: objects, slots, heap. */
+void runtime_destroy_vcpus(vm_t *vm);
+
+/** Begin a fault at what the engine told. */
+void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);
+
+/** The fault was not handled by a callback: go on behind the instruction, whatever it was. */
+void fault_skip(vm_vcpu_t *vcpu);
+
+/** Handle an access that stage 2 did not allow. @return 0 to go on; -1 with a report */
+int handle_memory_fault(vm_vcpu_t *vcpu);
+
+/** Handle HVC or SMC. @return 0 to go on; 1 when the guest ended itself; -1 with a report */
+int handle_hypercall(vm_vcpu_t *vcpu);
+
+/** The runtime's own PSCI: answers in `regs`. @return as handle_hypercall() */
+int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs);
+
+/** Write the VM's report. */
+void report_end(vm_t *vm, hosted_vm_reason_t reason, uintptr_t pc, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/** Write the VM's report about the access that the VCPU is stopped at. */
+void report_access(vm_vcpu_t *vcpu, const char *problem);
