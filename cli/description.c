@@ -186,20 +186,24 @@ vm_description_t *vm_description_parse(const void *dtb, size_t size, const char 
                                        cli_error_t *error)
 {
     vm_description_t *description = calloc(1, sizeof(*description));
-    void *copy = size > 0 ? malloc(size) : NULL;
+    void *copy;
 
-    if (description == NULL || (size > 0 && copy == NULL) ||
-        (description->file = strdup(file)) == NULL) {
+    if (description == NULL) {
         cli_error_set(error, "%s: out of memory", file);
-        free(copy);
-        vm_description_free(description);
         return NULL;
     }
     /* libfdt wants 8-byte alignment, which a caller's buffer may lack. */
+    description->file = strdup(file);
+    copy = malloc(size + 1);
+    description->dtb = copy;
+    if (description->file == NULL || copy == NULL) {
+        cli_error_set(error, "%s: out of memory", file);
+        vm_description_free(description);
+        return NULL;
+    }
     if (size > 0) {
         memcpy(copy, dtb, size);
     }
-    description->dtb = copy;
     if (check_tree(copy, size, file, error) == 0) {
         description->dtb_size = fdt_totalsize(copy);
         if (read_root(description, error) == 0 && walk(description, NULL, 0, 0, error) == 0) {

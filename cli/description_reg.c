@@ -109,7 +109,7 @@ int vm_node_reg(const vm_node_t *node, int index, uint64_t *base, uint64_t *size
     const vm_node_t *bus = node->parent;
     const fdt32_t *reg = fdt_getprop(node->description->dtb, node->offset, "reg", NULL);
 
-    reg += index * (bus->address_cells + bus->size_cells);
+    reg += (ptrdiff_t)index * (bus->address_cells + bus->size_cells);
     *base = read_cells(reg, bus->address_cells);
     *size = read_cells(reg + bus->address_cells, bus->size_cells);
     if (*size == 0) {

@@ -38,7 +38,7 @@ static int stream_fill(stream_t *stream)
     ssize_t got;
 
     if (stream->room - stream->length < 4096) {
-        size_t room = stream->room == 0 ? 64 * 1024 : stream->room * 2;
+        size_t room = stream->room == 0 ? 65536 : stream->room * 2;
         char *larger = realloc(stream->bytes, room);
         if (larger == NULL) {
             return -1;

@@ -25,7 +25,7 @@
 
 static void *read_open_file(int fd, const char *path, size_t *size, cli_error_t *error)
 {
-    size_t room = 64 * 1024;
+    size_t room = 65536;
     size_t length = 0;
     char *bytes = malloc(room);
 
@@ -82,7 +82,7 @@ void *file_read(const char *path, size_t *size, cli_error_t *error)
 char *file_relative_to(const char *from, const char *name)
 {
     const char *slash = strrchr(from, '/');
-    size_t folder = slash != NULL ? (size_t)(slash - from) + 1 : 0;
+    size_t folder = slash != NULL ? (size_t)(slash - from) + 1 : 0; /* with its '/' */
     size_t length = strlen(name) + 1;
     char *path;
 
@@ -139,14 +139,15 @@ static void folder_beside_program(char *folder, size_t size)
 char *file_find_board(const char *from, const char *name, cli_error_t *error)
 {
     char beside[PATH_MAX + 32];
+    const char *given = getenv("GUESTMEM_DATA");
     const char *folders[4] = {0};
     size_t count = 0;
 
     if (strchr(name, '/') != NULL || strchr(name, '.') != NULL) {
         return file_relative_to(from, name);
     }
-    if (getenv("GUESTMEM_DATA") != NULL) {
-        folders[count++] = getenv("GUESTMEM_DATA");
+    if (given != NULL) {
+        folders[count++] = given;
     }
     folder_beside_program(beside, sizeof(beside));
     folders[count++] = beside;

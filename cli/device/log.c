@@ -20,7 +20,9 @@ typedef struct log_device {
 
 static device_t *log_create(void)
 {
-    return calloc(1, sizeof(log_device_t));
+    log_device_t *log = calloc(1, sizeof(*log));
+
+    return log != NULL ? &log->device : NULL;
 }
 
 static void log_destroy(device_t *device)

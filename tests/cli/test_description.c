@@ -97,7 +97,7 @@ static void every_backing_is_known(void **state)
         char name[32];
         snprintf(name, sizeof(name), "range@%x000", i);
         tree_open(&tree, name);
-        tree_reg(&tree, i * 0x1000, 0x1000);
+        tree_reg(&tree, (uint64_t)i * 0x1000, 0x1000);
         tree_string(&tree, "guestmem,backing", vm_backing_name(i));
         if (i == VM_BACKING_UNTYPED_AT) {
             tree_u32(&tree, "guestmem,paddr", 0x80000000);
