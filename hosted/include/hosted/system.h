@@ -37,6 +37,9 @@ typedef struct hosted_system hosted_system_t;
 hosted_system_t *hosted_system_create(const void *board_dtb, size_t size, char *error,
                                       size_t error_size);
 
+/** hosted_system_create() with the contents of the file at `path`. */
+hosted_system_t *hosted_system_create_from_file(const char *path, char *error, size_t error_size);
+
 /** End a system: all of its objects, memory and mappings. @see hosted_system_create */
 void hosted_system_destroy(hosted_system_t *system);
 

@@ -1,0 +1,149 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The state that the kernel hands to the root task: its CNode, thread, address space and ASID pool,
+ * and the board's untypeds. These objects were not retyped from untyped memory; they have addresses
+ * above all physical memory, so that no untyped is ever their parent.
+ */
+
+#include "kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static uint64_t kernel_address(unsigned n)
+{
+    return 1ul << 60 | (uint64_t)n << 40;
+}
+
+static void hold(kernel_t *kernel, seL4_CPtr slot, cap_t cap)
+{
+    derivation_add(kernel, NULL, &kernel->root->slots[slot], &cap);
+}
+
+static int make_root_cnode(kernel_t *kernel)
+{
+    cap_t cap;
+    if (!object_create(kernel, seL4_CapTableObject, CONFIG_ROOT_CNODE_SIZE_BITS, kernel_address(1),
+                       false, &cap)) {
+        return -1;
+    }
+    kernel->root = (cnode_t *)cap.object;
+    cap.guard_bits = (uint16_t)(seL4_WordBits - CONFIG_ROOT_CNODE_SIZE_BITS);
+    hold(kernel, seL4_CapInitThreadCNode, cap);
+    return 0;
+}
+
+static int make_host_vspace(kernel_t *kernel)
+{
+    cap_t cap;
+    if (!object_create(kernel, seL4_ARM_VSpaceObject, 0, kernel_address(2), false, &cap)) {
+        return -1;
+    }
+    vspace_object_t *vspace = (vspace_object_t *)cap.object;
+    size_t entries = 1ul << (47 - seL4_HugePageBits);
+    void *table = mmap(NULL, entries * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    hold(kernel, seL4_CapInitThreadVSpace, cap);
+    if (table == MAP_FAILED) {
+        return -1;
+    }
+    free(vspace->entries);
+    vspace->entries = table;
+    vspace->num_entries = entries;
+    vspace->host = true;
+    vspace->asid = 1;
+    kernel->asids[1] = vspace;
+    kernel->root->slots[seL4_CapInitThreadVSpace].cap.asid = 1;
+    return 0;
+}
+
+static int make_root_thread(kernel_t *kernel)
+{
+    cap_t cap;
+    if (!object_create(kernel, seL4_TCBObject, 0, kernel_address(3), false, &cap)) {
+        return -1;
+    }
+    tcb_object_t *tcb = (tcb_object_t *)cap.object;
+    tcb->priority = tcb->max_priority = seL4_MaxPrio;
+    tcb->running = true;
+    hold(kernel, seL4_CapInitThreadTCB, cap);
+    return 0;
+}
+
+int kernel_boot(kernel_t *kernel)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&kernel->lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    kernel->caps.next = kernel->caps.previous = &kernel->caps;
+    if (make_root_cnode(kernel) || make_host_vspace(kernel) || make_root_thread(kernel)) {
+        return -1;
+    }
+    kernel_object_t *pool = calloc(1, sizeof(*pool));
+    if (!pool) {
+        return -1;
+    }
+    *pool = (kernel_object_t){.paddr = kernel_address(4), .type = CAP_ASID_POOL};
+    kernel->counts.objects++;
+    hold(kernel, seL4_CapInitThreadASIDPool, (cap_t){.type = CAP_ASID_POOL, .object = pool});
+    hold(kernel, seL4_CapIRQControl, (cap_t){.type = CAP_CONTROL});
+    hold(kernel, seL4_CapASIDControl, (cap_t){.type = CAP_CONTROL});
+    hold(kernel, seL4_CapDomain, (cap_t){.type = CAP_CONTROL});
+    return 0;
+}
+
+void kernel_boot_untyped(kernel_t *kernel, seL4_CPtr slot, uint64_t paddr, unsigned bits,
+                         bool device)
+{
+    hold(kernel, slot,
+         (cap_t){.type = CAP_UNTYPED,
+                 .rights = RIGHTS_ALL,
+                 .bits = (uint8_t)bits,
+                 .flags = device ? CAP_DEVICE : 0,
+                 .paddr = paddr});
+}
+
+int kernel_boot_endpoint(kernel_t *kernel, seL4_CPtr slot)
+{
+    cap_t cap;
+    if (!object_create(kernel, seL4_EndpointObject, 0, kernel_address(5), false, &cap)) {
+        return -1;
+    }
+    hold(kernel, slot, cap);
+    return 0;
+}
+
+void kernel_delete_all(kernel_t *kernel)
+{
+    /* The root CNode goes last: it holds the slots of the others. It is not searched for
+       capabilities, which would touch all of it. */
+    slot_t *slot;
+    while ((slot = kernel->caps.previous) && slot != &kernel->caps) {
+        if (slot->cap.type == CAP_CNODE && (cnode_t *)slot->cap.object == kernel->root) {
+            slot->previous->next = slot->next;
+            slot->next->previous = slot->previous;
+            memset(slot, 0, sizeof(*slot));
+        } else {
+            derivation_delete(kernel, slot);
+        }
+    }
+    if (kernel->root) {
+        object_bury(kernel, &kernel->root->object);
+        kernel->root = NULL;
+    }
+    object_free_dead(kernel);
+}
+
+void kernel_shut_down(kernel_t *kernel)
+{
+    kernel_delete_all(kernel);
+    physical_free(kernel);
+    pthread_mutex_destroy(&kernel->lock);
+}

@@ -1,0 +1,184 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The way in and out of the kernel model: which system the thread has entered, its message
+ * registers, the lock, counters, and operations that are made to fail. Every invocation is between
+ * invocation_begin() and invocation_end().
+ */
+
+#include "kernel.h"
+
+#include <string.h>
+
+static _Thread_local kernel_t *current;
+static _Thread_local seL4_IPCBuffer own_buffer;
+static _Thread_local seL4_IPCBuffer *other_buffer;
+
+seL4_IPCBuffer *seL4_GetIPCBuffer(void)
+{
+    return other_buffer ? other_buffer : &own_buffer;
+}
+
+void seL4_SetIPCBuffer(seL4_IPCBuffer *buffer)
+{
+    other_buffer = buffer;
+}
+
+void kernel_enter(kernel_t *kernel)
+{
+    current = kernel;
+}
+
+kernel_t *kernel_current(void)
+{
+    return current;
+}
+
+seL4_Error error_argument(unsigned index)
+{
+    seL4_SetMR(0, index);
+    return seL4_InvalidArgument;
+}
+
+seL4_Error error_capability(unsigned index)
+{
+    seL4_SetMR(0, index);
+    return seL4_InvalidCapability;
+}
+
+seL4_Error error_range(uint64_t min, uint64_t max)
+{
+    seL4_SetMR(0, min);
+    seL4_SetMR(1, max);
+    return seL4_RangeError;
+}
+
+seL4_Error error_memory(uint64_t left)
+{
+    seL4_SetMR(0, left);
+    return seL4_NotEnoughMemory;
+}
+
+seL4_Error error_missing_capability(bool source, unsigned bits)
+{
+    seL4_SetMR(0, source);
+    seL4_SetMR(1, seL4_MissingCapability);
+    seL4_SetMR(2, bits);
+    return seL4_FailedLookup;
+}
+
+seL4_Error error_invalid_root(bool source)
+{
+    seL4_SetMR(0, source);
+    seL4_SetMR(1, seL4_InvalidRoot);
+    return seL4_FailedLookup;
+}
+
+bool inject_fails(kernel_t *kernel, hosted_operation_t operation)
+{
+    if (!(kernel->inject.operations & operation)) {
+        return false;
+    }
+    kernel->inject.seen++;
+    if (kernel->inject.fired || kernel->inject.seen != kernel->inject.k) {
+        return false;
+    }
+    kernel->inject.fired = true;
+    return true;
+}
+
+kernel_t *invocation_begin(hosted_invocation_t kind, hosted_operation_t operation,
+                           seL4_Error *error)
+{
+    kernel_t *kernel = current;
+    if (!kernel) {
+        *error = error_capability(0);
+        return NULL;
+    }
+    pthread_mutex_lock(&kernel->lock);
+    kernel->invocations[kind]++;
+    if (inject_fails(kernel, operation)) {
+        *error = invocation_end(kernel, kind, error_memory(0));
+        return NULL;
+    }
+    return kernel;
+}
+
+seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error error)
+{
+    if (error != seL4_NoError) {
+        kernel->failures[kind]++;
+    }
+    object_free_dead(kernel);
+    pthread_mutex_unlock(&kernel->lock);
+    return error;
+}
+
+void hosted_inject_fail(hosted_system_t *system, unsigned operations, uint64_t k)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    memset(&kernel->inject, 0, sizeof(kernel->inject));
+    kernel->inject.operations = operations;
+    kernel->inject.k = k;
+    pthread_mutex_unlock(&kernel->lock);
+}
+
+uint64_t hosted_inject_stop(hosted_system_t *system)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    uint64_t seen = kernel->inject.seen;
+    kernel->inject.operations = 0;
+    pthread_mutex_unlock(&kernel->lock);
+    return seen;
+}
+
+bool hosted_inject_fired(hosted_system_t *system)
+{
+    return hosted_system_kernel(system)->inject.fired;
+}
+
+const char *hosted_invocation_name(hosted_invocation_t invocation)
+{
+    static const char *const names[HOSTED_NUM_INVOCATIONS] = {
+        [HOSTED_UNTYPED_RETYPE] = "Untyped_Retype",
+        [HOSTED_CNODE_COPY] = "CNode_Copy",
+        [HOSTED_CNODE_MINT] = "CNode_Mint",
+        [HOSTED_CNODE_MOVE] = "CNode_Move",
+        [HOSTED_CNODE_DELETE] = "CNode_Delete",
+        [HOSTED_CNODE_REVOKE] = "CNode_Revoke",
+        [HOSTED_PAGE_MAP] = "ARM_Page_Map",
+        [HOSTED_PAGE_UNMAP] = "ARM_Page_Unmap",
+        [HOSTED_PAGE_GET_ADDRESS] = "ARM_Page_GetAddress",
+        [HOSTED_PAGE_CACHE] = "ARM_Page_Clean_Data",
+        [HOSTED_PAGE_TABLE_MAP] = "ARM_PageTable_Map",
+        [HOSTED_PAGE_TABLE_UNMAP] = "ARM_PageTable_Unmap",
+        [HOSTED_ASID_POOL_ASSIGN] = "ARM_ASIDPool_Assign",
+        [HOSTED_TCB] = "TCB",
+        [HOSTED_VCPU] = "ARM_VCPU",
+    };
+    return invocation < HOSTED_NUM_INVOCATIONS ? names[invocation] : "unknown";
+}
+
+uint64_t hosted_invocation_count(hosted_system_t *system, hosted_invocation_t invocation)
+{
+    return hosted_system_kernel(system)->invocations[invocation];
+}
+
+uint64_t hosted_invocation_total(hosted_system_t *system)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < HOSTED_NUM_INVOCATIONS; i++) {
+        total += hosted_system_kernel(system)->invocations[i];
+    }
+    return total;
+}
+
+uint64_t hosted_invocation_failures(hosted_system_t *system, hosted_invocation_t invocation)
+{
+    return hosted_system_kernel(system)->failures[invocation];
+}

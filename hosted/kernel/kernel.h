@@ -1,0 +1,292 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * The state of the kernel model, and what its files offer each other.
+ *
+ * Invariants:
+ * - All capabilities of a system are in one doubly linked list, `caps`: a capability is followed by
+ *   those derived from it. Whether one derives from another is decided from the capabilities
+ *   themselves (derivation.c), so the list is all that the derivation tree needs.
+ * - A frame has no object: its capability and page table entries hold its physical address, and its
+ *   bytes are in a bank's file. A guest's memory therefore costs nothing until it is touched.
+ * - Page tables are real: an entry holds a physical address, not a capability. What a capability
+ *   remembers of its mapping can be out of date, as on the kernel.
+ * - Every invocation checks everything first; what changes state afterwards cannot fail.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sel4/sel4.h>
+#include <hosted/counters.h>
+#include <hosted/inject.h>
+#include <hosted/stage2.h>
+
+typedef enum cap_type {
+    CAP_NULL,
+    CAP_UNTYPED,
+    CAP_FRAME,
+    CAP_PAGE_TABLE,
+    CAP_VSPACE,
+    CAP_CNODE,
+    CAP_TCB,
+    CAP_VCPU,
+    CAP_ENDPOINT,
+    CAP_NOTIFICATION,
+    CAP_ASID_POOL,
+    CAP_CONTROL /* interrupt, ASID and domain control: only to be held */
+} cap_type_t;
+
+enum {
+    CAP_DEVICE = 1,      /* untyped, frame: memory that the kernel does not clear */
+    CAP_REVOCABLE = 2,   /* capabilities can derive from it */
+    CAP_FIRST_BADGED = 4 /* first with its badge: no child of another with the same badge */
+};
+
+enum { RIGHT_WRITE = 1, RIGHT_READ = 2, RIGHT_GRANT = 4, RIGHT_GRANT_REPLY = 8, RIGHTS_ALL = 15 };
+
+/** What is common to kernel objects. Freed at the end of the invocation that deleted it. */
+typedef struct object {
+    uint64_t paddr;
+    struct object *next_dead;
+    cap_type_t type;
+} kernel_object_t;
+
+typedef struct cap {
+    uint8_t type;        /* cap_type_t */
+    uint8_t rights;      /* RIGHT_ bits; of frames read, read-write or nothing */
+    uint8_t bits;        /* log2 bytes of untypeds and frames, log2 slots of CNodes */
+    uint8_t flags;       /* CAP_ bits */
+    uint16_t asid;       /* frame, page table, VSpace: where it is mapped; 0 if not */
+    uint16_t guard_bits; /* CNode */
+    union {
+        uint64_t paddr; /* untyped, frame */
+        kernel_object_t *object;
+    };
+    union {
+        uint64_t vaddr; /* frame, page table: where it is mapped */
+        uint64_t used;  /* untyped: bytes below the watermark */
+        uint64_t badge; /* endpoint, notification */
+        uint64_t guard; /* CNode */
+    };
+} cap_t;
+
+typedef struct slot {
+    cap_t cap;
+    struct slot *previous, *next; /* in the list of all capabilities; NULL while empty */
+} slot_t;
+
+typedef struct cnode {
+    kernel_object_t object;
+    struct cnode *next_cnode; /* all CNodes, to name slots in the census */
+    unsigned radix;
+    slot_t *slots;
+} cnode_t;
+
+/* Page table entries: a physical address or a pointer to the next table, and these bits. */
+enum {
+    PTE_VALID = 1,
+    PTE_TABLE = 2,
+    PTE_READ = 4,
+    PTE_WRITE = 8,
+    PTE_CACHEABLE = 16,
+    PTE_NEVER_EXECUTE = 32,
+    PTE_FLAGS = 63
+};
+
+typedef struct page_table {
+    kernel_object_t object;
+    uint64_t entries[512] __attribute__((aligned(64)));
+    bool reachable; /* from an address space: its pages count as mapped */
+} __attribute__((aligned(64))) page_table_t;
+
+/** An address space: the root table and who is told of changes. */
+typedef struct vspace_object {
+    kernel_object_t object;
+    uint16_t asid;
+    bool host; /* the VMM's own: mappings are the process's, tables come and go by themselves */
+    size_t num_entries;
+    uint64_t *entries; /* 1 GiB each */
+    hosted_stage2_listener_t listener;
+    bool listening;
+} vspace_object_t;
+
+enum { TCB_CSPACE, TCB_VSPACE, TCB_BUFFER, TCB_NUM_SLOTS };
+
+typedef struct vcpu_object vcpu_object_t;
+
+typedef struct tcb_object {
+    kernel_object_t object;
+    slot_t slots[TCB_NUM_SLOTS];
+    seL4_UserContext registers;
+    seL4_Word fault_endpoint, buffer, tls_base;
+    uint16_t priority, max_priority, affinity;
+    bool running;
+    vcpu_object_t *vcpu;
+    struct notification_object *notification;
+} tcb_object_t;
+
+enum { VCPU_LIST_REGISTERS = 4 };
+
+struct vcpu_object {
+    kernel_object_t object;
+    tcb_object_t *tcb;
+    seL4_Word registers[seL4_VCPUReg_Num];
+    uint64_t list_registers[VCPU_LIST_REGISTERS];
+};
+
+typedef struct notification_object {
+    kernel_object_t object;
+    uint64_t word;
+    bool active;
+    tcb_object_t *tcb;
+} notification_object_t;
+
+/** A piece of physical memory: RAM, or the registers of devices. */
+typedef struct bank {
+    uint64_t base, last;
+    int fd;
+    uint8_t *memory; /* all of it */
+} bank_t;
+
+enum { ASID_POOL_SIZE = 512 };
+
+typedef struct kernel_counts {
+    size_t caps, objects, untypeds, frames[3], page_tables;
+    size_t guest_mappings, vmm_mappings;
+    uint64_t guest_bytes;
+} kernel_counts_t;
+
+typedef struct kernel {
+    pthread_mutex_t lock; /* recursive: the environment holds it around calls of its own */
+    struct hosted_system *system;
+    slot_t caps; /* head of the list of all capabilities */
+    cnode_t *root;
+    cnode_t *cnodes;
+    vspace_object_t *asids[ASID_POOL_SIZE];
+    bank_t *banks; /* ascending */
+    size_t num_banks;
+    kernel_object_t *dead;
+    kernel_counts_t counts;
+    uint64_t invocations[HOSTED_NUM_INVOCATIONS], failures[HOSTED_NUM_INVOCATIONS];
+    struct {
+        unsigned operations;
+        uint64_t k, seen;
+        bool fired;
+    } inject;
+    bool (*host_range_is_ours)(struct kernel *kernel, uint64_t vaddr, uint64_t size);
+} kernel_t;
+
+/** The kernel of a system (hosted/env). */
+kernel_t *hosted_system_kernel(struct hosted_system *system);
+
+/* boot.c: start with the capabilities of a root task, end with nothing. */
+int kernel_boot(kernel_t *kernel);
+/** Delete every capability, and so every object and mapping. */
+void kernel_delete_all(kernel_t *kernel);
+void kernel_shut_down(kernel_t *kernel);
+/** Put an untyped of the board into a slot of the root CNode. */
+void kernel_boot_untyped(kernel_t *kernel, seL4_CPtr slot, uint64_t paddr, unsigned bits,
+                         bool device);
+/** Make the root task's endpoint in a slot of the root CNode. @return 0, or -1 without memory */
+int kernel_boot_endpoint(kernel_t *kernel, seL4_CPtr slot);
+
+/* invocation.c: the way in and out of the kernel. */
+void kernel_enter(kernel_t *kernel);
+kernel_t *kernel_current(void);
+/** Lock and count; NULL with `*error` set if there is no system, or the operation is to fail. */
+kernel_t *invocation_begin(hosted_invocation_t kind, hosted_operation_t operation,
+                           seL4_Error *error);
+/** Count a failure, free what was deleted, unlock. @return `error` */
+seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error error);
+/** Whether this operation is the one to fail; counts it. */
+bool inject_fails(kernel_t *kernel, hosted_operation_t operation);
+
+/* Errors with their details in the message registers. */
+seL4_Error error_argument(unsigned index);
+seL4_Error error_capability(unsigned index);
+seL4_Error error_range(uint64_t min, uint64_t max);
+seL4_Error error_memory(uint64_t left);
+seL4_Error error_missing_capability(bool source, unsigned bits);
+seL4_Error error_invalid_root(bool source);
+
+/* cspace.c: from addresses to slots. */
+/** The slot that the caller invokes or hands over; never NULL: an empty one if there is none. */
+slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr);
+/** The slot at `index` of `depth` bits below the CNode capability `root`. */
+seL4_Error cspace_lookup(const cap_t *root, seL4_Word index, seL4_Word depth, bool source,
+                         slot_t **slot);
+slot_t *cspace_allocate_slots(unsigned radix);
+void cspace_free_slots(slot_t *slots, unsigned radix);
+
+/* derivation.c: the capability derivation tree. */
+bool derivation_is_parent(const slot_t *parent, const slot_t *child);
+bool derivation_has_children(const kernel_t *kernel, const slot_t *slot);
+bool derivation_is_final(const kernel_t *kernel, const slot_t *slot);
+/** What a copy of the capability would be. */
+seL4_Error derivation_derive(const kernel_t *kernel, const slot_t *slot, const cap_t *cap,
+                             cap_t *derived);
+/** Put a new object's capability into `slot`, as a child of `parent` (NULL: at the list's end). */
+void derivation_add(kernel_t *kernel, slot_t *parent, slot_t *slot, const cap_t *cap);
+/** Put a capability derived from `source` into `slot`. */
+void derivation_insert(kernel_t *kernel, slot_t *source, slot_t *slot, const cap_t *cap);
+void derivation_move(slot_t *source, slot_t *slot, const cap_t *cap);
+void derivation_delete(kernel_t *kernel, slot_t *slot);
+void derivation_revoke(kernel_t *kernel, slot_t *slot);
+/** Limit rights. */
+cap_t cap_mask_rights(cap_t cap, seL4_Word rights);
+/** Set badge or guard; a null capability if it cannot be. */
+cap_t cap_update_data(cap_t cap, seL4_Word data, bool preserve);
+
+/* object.c: life and death of objects. */
+/** Log2 bytes of an object; `size_bits` matters for untypeds and CNodes. */
+unsigned object_bits(seL4_Word type, seL4_Word size_bits);
+/** Make an object. @return false if the host is out of memory */
+bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64_t paddr,
+                   bool device, cap_t *cap);
+/** The object's last capability is gone. */
+void object_destroy(kernel_t *kernel, cap_t *cap);
+/** Physical base and log2 size of what a capability stands for; false if it has none. */
+bool object_region(const cap_t *cap, uint64_t *base, uint64_t *last);
+void object_bury(kernel_t *kernel, kernel_object_t *object);
+void object_free_dead(kernel_t *kernel);
+
+/* mapping.c: page tables. */
+typedef struct pte_slot {
+    uint64_t *entry;
+    unsigned bits; /* log2 of what the entry spans */
+} pte_slot_t;
+pte_slot_t mapping_lookup(vspace_object_t *vspace, uint64_t vaddr);
+void mapping_set_page(kernel_t *kernel, vspace_object_t *vspace, pte_slot_t at, uint64_t vaddr,
+                      uint64_t entry);
+void mapping_unmap_page(kernel_t *kernel, const cap_t *frame);
+void mapping_unmap_table(kernel_t *kernel, const cap_t *table);
+void mapping_drop_all(kernel_t *kernel, vspace_object_t *vspace);
+void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry,
+                      hosted_stage2_mapping_t *mapping);
+
+/* host_map.c: the VMM's own address space is the process's. */
+int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
+void host_unmap_page(uint64_t vaddr, unsigned bits);
+/** Make the tables for a page of the VMM. @return false if the host is out of memory */
+bool host_make_tables(vspace_object_t *vspace, uint64_t vaddr, unsigned bits);
+void host_free_tables(vspace_object_t *vspace);
+/** Whether a page of the VMM is mapped in [vaddr, vaddr + size). */
+bool host_range_has_pages(kernel_t *kernel, uint64_t vaddr, uint64_t size);
+
+/* physical.c: banks. */
+int physical_add(kernel_t *kernel, uint64_t base, uint64_t last);
+void physical_free(kernel_t *kernel);
+const bank_t *physical_find(const kernel_t *kernel, uint64_t paddr);
+/** Let [paddr, paddr + size) read as zeros. */
+void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size);
+
+/* fingerprint.c: a hash of the derivation tree and of all that capabilities say. */
+uint64_t kernel_fingerprint(const kernel_t *kernel);

@@ -1,0 +1,309 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The invocations of frames, page tables and ASID pools: each finds out in the kernel's order what
+ * is wrong with its arguments, then does its work, which cannot fail (but for the host's own
+ * limits, which answer seL4_NotEnoughMemory).
+ */
+
+#include "kernel.h"
+
+/* The invoked capability, which must be of that type. */
+static seL4_Error invoked(kernel_t *kernel, seL4_CPtr service, cap_type_t type, slot_t **slot)
+{
+    *slot = cspace_caller_slot(kernel, service);
+    if ((*slot)->cap.type == CAP_NULL) {
+        return error_capability(0);
+    }
+    return (*slot)->cap.type == type ? seL4_NoError : seL4_IllegalOperation;
+}
+
+/* The address space of a capability that is handed over. It needs an ASID. */
+static seL4_Error address_space(kernel_t *kernel, seL4_CPtr cptr, vspace_object_t **vspace)
+{
+    const cap_t *cap = &cspace_caller_slot(kernel, cptr)->cap;
+    if (cap->type != CAP_VSPACE || cap->asid == 0) {
+        return error_capability(1);
+    }
+    *vspace = kernel->asids[cap->asid];
+    if (!*vspace) {
+        return error_invalid_root(false);
+    }
+    return &(*vspace)->object == cap->object ? seL4_NoError : error_capability(1);
+}
+
+/* An address space answers for its own addresses: 40 bits, or for the VMM what it has reserved. */
+static bool in_range(kernel_t *kernel, const vspace_object_t *vspace, uint64_t vaddr, uint64_t size)
+{
+    if (vspace->host) {
+        return vaddr >> 47 == 0 && kernel->host_range_is_ours(kernel, vaddr, size);
+    }
+    return vaddr <= seL4_UserTop && size - 1 <= seL4_UserTop - vaddr;
+}
+
+static uint64_t page_entry(const cap_t *frame, seL4_CapRights_t rights, seL4_Word attributes)
+{
+    unsigned allowed = cap_mask_rights(*frame, rights.words[0]).rights;
+    return frame->paddr | PTE_VALID | (allowed & RIGHT_READ ? PTE_READ : 0) |
+           (allowed & RIGHT_WRITE ? PTE_WRITE : 0) |
+           (attributes & seL4_ARM_PageCacheable ? PTE_CACHEABLE : 0) |
+           (attributes & seL4_ARM_ExecuteNever ? PTE_NEVER_EXECUTE : 0);
+}
+
+static seL4_Error check_page_map(kernel_t *kernel, const cap_t *frame, vspace_object_t *vspace,
+                                 seL4_Word vaddr)
+{
+    uint64_t size = 1ul << frame->bits;
+    if (vaddr & (size - 1)) {
+        return seL4_AlignmentError;
+    }
+    if (frame->asid != 0) {
+        if (frame->asid != vspace->asid) {
+            return error_capability(1);
+        }
+        if (frame->vaddr != vaddr) {
+            return error_argument(0);
+        }
+    }
+    /* The kernel leaves a remap out here; for the VMM its reservation could have ended. */
+    if ((frame->asid == 0 || vspace->host) && !in_range(kernel, vspace, vaddr, size)) {
+        return error_argument(0);
+    }
+    return seL4_NoError;
+}
+
+static seL4_Error page_map(kernel_t *kernel, cap_t *frame, seL4_CPtr root, seL4_Word vaddr,
+                           seL4_CapRights_t rights, seL4_Word attributes)
+{
+    vspace_object_t *vspace;
+    seL4_Error error = address_space(kernel, root, &vspace);
+    if (!error) {
+        error = check_page_map(kernel, frame, vspace, vaddr);
+    }
+    if (error) {
+        return error;
+    }
+    if (vspace->host && !host_make_tables(vspace, vaddr, frame->bits)) {
+        return error_memory(0);
+    }
+    pte_slot_t at = mapping_lookup(vspace, vaddr);
+    if (at.bits != frame->bits) {
+        return error_missing_capability(false, at.bits);
+    }
+    uint64_t entry = page_entry(frame, rights, attributes);
+    if (vspace->host && host_map_page(kernel, vaddr, frame->bits, entry)) {
+        return error_memory(0);
+    }
+    frame->asid = vspace->asid;
+    frame->vaddr = vaddr;
+    mapping_set_page(kernel, vspace, at, vaddr, entry);
+    return seL4_NoError;
+}
+
+seL4_Error seL4_ARM_Page_Map(seL4_ARM_Page service, seL4_CPtr vspace, seL4_Word vaddr,
+                             seL4_CapRights_t rights, seL4_ARM_VMAttributes attr)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_MAP, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_FRAME, &slot);
+    if (!error) {
+        error = page_map(kernel, &slot->cap, vspace, vaddr, rights, attr);
+    }
+    return invocation_end(kernel, HOSTED_PAGE_MAP, error);
+}
+
+seL4_Error seL4_ARM_Page_Unmap(seL4_ARM_Page service)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_UNMAP, HOSTED_OPERATION_UNDO, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_FRAME, &slot);
+    if (!error) {
+        mapping_unmap_page(kernel, &slot->cap);
+        slot->cap.asid = 0;
+        slot->cap.vaddr = 0;
+    }
+    return invocation_end(kernel, HOSTED_PAGE_UNMAP, error);
+}
+
+seL4_ARM_Page_GetAddress_t seL4_ARM_Page_GetAddress(seL4_ARM_Page service)
+{
+    seL4_ARM_Page_GetAddress_t result = {0};
+    seL4_Error error;
+    kernel_t *kernel =
+        invocation_begin(HOSTED_PAGE_GET_ADDRESS, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        result.error = (int)error;
+        return result;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_FRAME, &slot);
+    if (!error) {
+        result.paddr = slot->cap.paddr;
+    }
+    result.error = (int)invocation_end(kernel, HOSTED_PAGE_GET_ADDRESS, error);
+    return result;
+}
+
+/* The host's memory is coherent: once the arguments are checked there is nothing to do. */
+static seL4_Error cache_operation(seL4_ARM_Page service, seL4_Word start, seL4_Word end)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_CACHE, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_FRAME, &slot);
+    if (!error && slot->cap.asid == 0) {
+        error = seL4_IllegalOperation;
+    }
+    if (!error && !kernel->asids[slot->cap.asid]) {
+        error = error_invalid_root(false);
+    }
+    if (!error && end <= start) {
+        error = error_argument(1);
+    }
+    if (!error && end > 1ul << slot->cap.bits) {
+        error = error_argument(0);
+    }
+    return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
+}
+
+seL4_Error seL4_ARM_Page_Clean_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                    seL4_Word end_offset)
+{
+    return cache_operation(service, start_offset, end_offset);
+}
+
+seL4_Error seL4_ARM_Page_Invalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                         seL4_Word end_offset)
+{
+    return cache_operation(service, start_offset, end_offset);
+}
+
+seL4_Error seL4_ARM_Page_CleanInvalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
+                                              seL4_Word end_offset)
+{
+    return cache_operation(service, start_offset, end_offset);
+}
+
+seL4_Error seL4_ARM_Page_Unify_Instruction(seL4_ARM_Page service, seL4_Word start_offset,
+                                           seL4_Word end_offset)
+{
+    return cache_operation(service, start_offset, end_offset);
+}
+
+static seL4_Error page_table_map(kernel_t *kernel, cap_t *cap, seL4_CPtr root, seL4_Word vaddr)
+{
+    if (cap->asid != 0) {
+        return error_capability(0);
+    }
+    const cap_t *root_cap = &cspace_caller_slot(kernel, root)->cap;
+    if (root_cap->type != CAP_VSPACE || root_cap->asid == 0) {
+        return error_capability(1);
+    }
+    if (vaddr > seL4_UserTop) {
+        return error_argument(0);
+    }
+    vspace_object_t *vspace;
+    seL4_Error error = address_space(kernel, root, &vspace);
+    if (error) {
+        return error;
+    }
+    if (vspace->host) {
+        return seL4_DeleteFirst; /* its tables are all there, as if the host had mapped them */
+    }
+    pte_slot_t at = mapping_lookup(vspace, vaddr);
+    if (at.bits == seL4_PageBits || *at.entry & PTE_VALID) {
+        return seL4_DeleteFirst;
+    }
+    page_table_t *table = (page_table_t *)cap->object;
+    *at.entry = (uint64_t)(uintptr_t)table | PTE_VALID | PTE_TABLE;
+    table->reachable = true;
+    cap->asid = vspace->asid;
+    cap->vaddr = vaddr & ~((1ul << at.bits) - 1);
+    return seL4_NoError;
+}
+
+seL4_Error seL4_ARM_PageTable_Map(seL4_ARM_PageTable service, seL4_CPtr vspace, seL4_Word vaddr,
+                                  seL4_ARM_VMAttributes attr)
+{
+    (void)attr;
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_TABLE_MAP, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_PAGE_TABLE, &slot);
+    if (!error) {
+        error = page_table_map(kernel, &slot->cap, vspace, vaddr);
+    }
+    return invocation_end(kernel, HOSTED_PAGE_TABLE_MAP, error);
+}
+
+seL4_Error seL4_ARM_PageTable_Unmap(seL4_ARM_PageTable service)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_TABLE_UNMAP, HOSTED_OPERATION_UNDO, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_PAGE_TABLE, &slot);
+    if (!error && !derivation_is_final(kernel, slot)) {
+        error = seL4_RevokeFirst;
+    }
+    if (!error && slot->cap.asid != 0) {
+        mapping_unmap_table(kernel, &slot->cap);
+        slot->cap.asid = 0;
+        slot->cap.vaddr = 0;
+    }
+    return invocation_end(kernel, HOSTED_PAGE_TABLE_UNMAP, error);
+}
+
+static seL4_Error assign(kernel_t *kernel, seL4_CPtr vspace)
+{
+    cap_t *cap = &cspace_caller_slot(kernel, vspace)->cap;
+    if (cap->type != CAP_VSPACE || cap->asid != 0) {
+        return error_capability(1);
+    }
+    unsigned asid = 1; /* 0 stands for none */
+    while (asid < ASID_POOL_SIZE && kernel->asids[asid]) {
+        asid++;
+    }
+    if (asid == ASID_POOL_SIZE) {
+        return seL4_DeleteFirst;
+    }
+    kernel->asids[asid] = (vspace_object_t *)cap->object;
+    kernel->asids[asid]->asid = (uint16_t)asid;
+    cap->asid = (uint16_t)asid;
+    return seL4_NoError;
+}
+
+seL4_Error seL4_ARM_ASIDPool_Assign(seL4_ARM_ASIDPool service, seL4_CPtr vspace)
+{
+    seL4_Error error;
+    kernel_t *kernel =
+        invocation_begin(HOSTED_ASID_POOL_ASSIGN, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = invoked(kernel, service, CAP_ASID_POOL, &slot);
+    if (!error) {
+        error = assign(kernel, vspace);
+    }
+    return invocation_end(kernel, HOSTED_ASID_POOL_ASSIGN, error);
+}

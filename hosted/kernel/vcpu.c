@@ -1,0 +1,172 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The invocations of virtual processors, and the notifications that tell a VMM of their events.
+ * The registers here are where an engine (hosted/vcpu) keeps them while it does not run.
+ */
+
+#include "kernel.h"
+
+enum { VIRTUAL_TIMER_INTERRUPT = 27 };
+
+static kernel_t *begin(seL4_ARM_VCPU service, vcpu_object_t **vcpu, seL4_Error *error)
+{
+    kernel_t *kernel = invocation_begin(HOSTED_VCPU, HOSTED_OPERATION_INVOCATION, error);
+    if (!kernel) {
+        return NULL;
+    }
+    const cap_t *cap = &cspace_caller_slot(kernel, service)->cap;
+    *error = cap->type == CAP_VCPU   ? seL4_NoError
+             : cap->type == CAP_NULL ? error_capability(0)
+                                     : seL4_IllegalOperation;
+    if (*error) {
+        invocation_end(kernel, HOSTED_VCPU, *error);
+        return NULL;
+    }
+    *vcpu = (vcpu_object_t *)cap->object;
+    return kernel;
+}
+
+seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb)
+{
+    vcpu_object_t *vcpu;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &vcpu, &error);
+    if (!kernel) {
+        return error;
+    }
+    const cap_t *cap = &cspace_caller_slot(kernel, tcb)->cap;
+    if (cap->type != CAP_TCB) {
+        return invocation_end(kernel, HOSTED_VCPU, seL4_IllegalOperation);
+    }
+    tcb_object_t *thread = (tcb_object_t *)cap->object;
+    if (thread->vcpu) {
+        thread->vcpu->tcb = NULL;
+    }
+    if (vcpu->tcb) {
+        vcpu->tcb->vcpu = NULL;
+    }
+    thread->vcpu = vcpu;
+    vcpu->tcb = thread;
+    return invocation_end(kernel, HOSTED_VCPU, seL4_NoError);
+}
+
+seL4_ARM_VCPU_ReadRegs_t seL4_ARM_VCPU_ReadRegs(seL4_ARM_VCPU service, seL4_VCPUReg field)
+{
+    seL4_ARM_VCPU_ReadRegs_t result = {0};
+    vcpu_object_t *vcpu;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &vcpu, &error);
+    if (!kernel) {
+        result.error = (int)error;
+        return result;
+    }
+    if ((seL4_Word)field >= seL4_VCPUReg_Num) {
+        error = error_argument(1);
+    } else {
+        result.value = vcpu->registers[field];
+    }
+    result.error = (int)invocation_end(kernel, HOSTED_VCPU, error);
+    return result;
+}
+
+seL4_Error seL4_ARM_VCPU_WriteRegs(seL4_ARM_VCPU service, seL4_VCPUReg field, seL4_Word value)
+{
+    vcpu_object_t *vcpu;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &vcpu, &error);
+    if (!kernel) {
+        return error;
+    }
+    if ((seL4_Word)field >= seL4_VCPUReg_Num) {
+        error = error_argument(1);
+    } else {
+        vcpu->registers[field] = value;
+    }
+    return invocation_end(kernel, HOSTED_VCPU, error);
+}
+
+seL4_Error seL4_ARM_VCPU_InjectIRQ(seL4_ARM_VCPU service, seL4_Uint16 virq, seL4_Uint8 priority,
+                                   seL4_Uint8 group, seL4_Uint8 index)
+{
+    vcpu_object_t *vcpu;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &vcpu, &error);
+    if (!kernel) {
+        return error;
+    }
+    if (virq > 1023) {
+        error = error_range(0, 1023);
+    } else if (priority > 31) {
+        error = error_range(0, 31);
+    } else if (group > 1) {
+        error = error_range(0, 1);
+    } else if (index >= VCPU_LIST_REGISTERS) {
+        error = error_range(0, VCPU_LIST_REGISTERS - 1);
+    } else {
+        /* Pending, with a maintenance interrupt, in the layout of a GICv2 list register. */
+        vcpu->list_registers[index] =
+            virq | 1u << 19 | (uint64_t)priority << 23 | 1u << 28 | (uint64_t)group << 30;
+    }
+    return invocation_end(kernel, HOSTED_VCPU, error);
+}
+
+seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
+{
+    vcpu_object_t *vcpu;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &vcpu, &error);
+    if (!kernel) {
+        return error;
+    }
+    if (irq != VIRTUAL_TIMER_INTERRUPT) {
+        error = error_argument(0);
+    }
+    return invocation_end(kernel, HOSTED_VCPU, error);
+}
+
+seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
+{
+    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
+    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->registers : NULL;
+}
+
+void seL4_Signal(seL4_CPtr dest)
+{
+    kernel_t *kernel = kernel_current();
+    if (!kernel) {
+        return;
+    }
+    pthread_mutex_lock(&kernel->lock);
+    const cap_t *cap = &cspace_caller_slot(kernel, dest)->cap;
+    if (cap->type == CAP_NOTIFICATION && cap->rights & RIGHT_WRITE) {
+        notification_object_t *notification = (notification_object_t *)cap->object;
+        notification->word |= cap->badge;
+        notification->active = true;
+    }
+    pthread_mutex_unlock(&kernel->lock);
+}
+
+seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender)
+{
+    kernel_t *kernel = kernel_current();
+    seL4_Word word = 0;
+    if (kernel) {
+        pthread_mutex_lock(&kernel->lock);
+        const cap_t *cap = &cspace_caller_slot(kernel, src)->cap;
+        if (cap->type == CAP_NOTIFICATION && cap->rights & RIGHT_READ) {
+            notification_object_t *notification = (notification_object_t *)cap->object;
+            word = notification->word;
+            notification->word = 0;
+            notification->active = false;
+        }
+        pthread_mutex_unlock(&kernel->lock);
+    }
+    if (sender) {
+        *sender = word;
+    }
+    return seL4_MessageInfo_new(0, 0, 0, 0);
+}
