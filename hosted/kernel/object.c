@@ -197,7 +197,9 @@ static void destroy_cnode(kernel_t *kernel, cnode_t *cnode)
 static void destroy_vspace(kernel_t *kernel, const cap_t *cap)
 {
     vspace_object_t *vspace = (vspace_object_t *)cap->object;
-    mapping_drop_all(kernel, vspace);
+    if (!vspace->host) {
+        mapping_drop_all(kernel, vspace); /* the VMM's tables are freed with the object */
+    }
     if (cap->asid && kernel->asids[cap->asid] == vspace) {
         kernel->asids[cap->asid] = NULL;
     }
