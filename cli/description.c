@@ -194,7 +194,7 @@ vm_description_t *vm_description_parse(const void *dtb, size_t size, const char 
     }
     /* libfdt wants 8-byte alignment, which a caller's buffer may lack. */
     description->file = strdup(file);
-    copy = malloc(size + 1);
+    copy = calloc(1, size + 1);
     description->dtb = copy;
     if (description->file == NULL || copy == NULL) {
         cli_error_set(error, "%s: out of memory", file);
