@@ -1,0 +1,208 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The guests: each a few instructions that end with `hvc #0`, their results in registers from x10
+ * on. x0 and x1 are set by the test; x0 is the address that most of them access.
+ */
+
+#include "guests.h"
+
+    .arch armv8-a
+    .text
+    .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
+    .quad vector, branch, spin, touch, calls, mmu, undefined, off
+    .quad reset, psci, wait, svc_, bad_table, write_back
+
+    .macro constant register, value
+    movz \register, #((\value) & 0xffff)
+    movk \register, #((\value) >> 16 & 0xffff), lsl #16
+    movk \register, #((\value) >> 32 & 0xffff), lsl #32
+    movk \register, #((\value) >> 48 & 0xffff), lsl #48
+    .endm
+
+widths: /* store x1 in each width, then load it back */
+    strb w1, [x0]
+    strb w1, [x0, #1]
+    strh w1, [x0, #2]
+    str w1, [x0, #4]
+    str x1, [x0, #8]
+    ldrb w10, [x0]
+    ldrb w11, [x0, #1]
+    ldrh w12, [x0, #2]
+    ldr w13, [x0, #4]
+    ldr x14, [x0, #8]
+    str xzr, [x0, #8]
+    ldr xzr, [x0, #8]
+    hvc #0
+
+loads: /* extension: registers are all ones before */
+    mov x10, #-1
+    mov x11, #-1
+    mov x12, #-1
+    mov x13, #-1
+    mov x14, #-1
+    mov x15, #-1
+    mov x16, #-1
+    ldrb w10, [x0]
+    ldrsb w11, [x0]
+    ldrsb x12, [x0]
+    ldrsh w13, [x0]
+    ldrsh x14, [x0]
+    ldr w15, [x0]
+    ldrsw x16, [x0]
+    hvc #0
+
+middle: /* an access in the middle of a block, with changes on both sides of it */
+    mov x10, #1
+    add x10, x10, #1
+    add x10, x10, #1
+    str w1, [x0]
+    add x10, x10, #0x10
+    add x10, x10, #0x10
+    ldr w11, [x0]
+    add x10, x10, #0x100
+    hvc #0
+
+write_data: /* store x1, load it back */
+    str x1, [x0]
+    ldr x10, [x0]
+    hvc #0
+
+unaligned:
+    ldr w10, [x0, #1]
+    hvc #0
+
+crossing: /* eight bytes across the end of the page at x0 */
+    add x2, x0, #0xffc
+    str x1, [x2]
+    ldr x10, [x2]
+    hvc #0
+
+pair:
+    stp x1, x0, [x0]
+    ldp x10, x11, [x0]
+    hvc #0
+
+exclusive:
+    ldxr w10, [x0]
+    stxr w11, w1, [x0]
+    hvc #0
+
+vector:
+    mov x2, #(3 << 20)
+    msr cpacr_el1, x2
+    isb
+    fmov d0, x1
+    str d0, [x0]
+    ldr x10, [x0]
+    hvc #0
+
+branch: /* go where x0 points */
+    br x0
+
+spin:
+    add x10, x10, #1
+    b spin
+
+touch: /* read a word of each of many pages that are not neighbours */
+    constant x2, GUEST_TOUCH_BASE
+    constant x3, GUEST_STEPS
+    mov x10, #0
+1:  ldr x4, [x2]
+    add x10, x10, x4
+    add x2, x2, #0x2000
+    subs x3, x3, #1
+    b.ne 1b
+    hvc #0
+
+calls:
+    hvc #7
+    smc #9
+    wfi
+    mov x10, #42
+    hvc #0
+
+mmu: /* map the image 1:1 and the device's gigabyte at GUEST_HIGH, and go there */
+    constant x2, GUEST_TABLES
+    constant x3, 0x40000701 /* block of 1 GiB, accessed, inner shareable */
+    str x3, [x2, #8]
+    constant x4, (GUEST_TABLES + 0x1000)
+    constant x3, 0x00000701
+    str x3, [x4]
+    msr ttbr0_el1, x2
+    msr ttbr1_el1, x4
+    constant x3, 0xff
+    msr mair_el1, x3
+    constant x3, (25 | 25 << 16 | 2 << 30 | 2 << 32)
+    msr tcr_el1, x3
+    isb
+    mrs x3, sctlr_el1
+    orr x3, x3, #1
+    msr sctlr_el1, x3
+    isb
+    constant x5, (GUEST_HIGH + GUEST_DEVICE)
+    str w1, [x5, #0x24]
+    ldr w10, [x5, #0x28]
+    hvc #0
+
+undefined:
+    .inst 0x00000000
+    hvc #0
+
+off:
+    constant x0, 0x84000008
+    hvc #0
+    b .
+
+reset:
+    constant x0, 0x84000009
+    smc #0
+    b .
+
+psci: /* version, features of a known and of an unknown function, CPU_ON, an unknown function */
+    constant x0, 0x84000000
+    hvc #0
+    mov x10, x0
+    constant x0, 0x8400000a
+    constant x1, 0xc4000003
+    smc #0
+    mov x11, x0
+    constant x0, 0x8400000a
+    constant x1, 0x8400001e
+    hvc #0
+    mov x12, x0
+    constant x0, 0xc4000003
+    mov x1, #1
+    hvc #0
+    mov x13, x0
+    constant x0, 0xc2000001
+    hvc #0
+    mov x14, x0
+    b off
+
+wait:
+    wfi
+    b wait
+
+svc_:
+    svc #3
+    hvc #0
+
+bad_table: /* an MMU with its table where nothing is mapped */
+    constant x2, GUEST_DEVICE
+    msr ttbr0_el1, x2
+    constant x3, (25 | 2 << 32)
+    msr tcr_el1, x3
+    isb
+    mov x3, #1
+    msr sctlr_el1, x3
+    isb
+    hvc #0
+
+write_back:
+    mov x2, x0
+    ldr w10, [x2], #4
+    hvc #0
