@@ -51,6 +51,5 @@ seL4_Error arch_frame_unmap(seL4_CPtr frame);
 /** Make what the VMM wrote to a frame visible to a guest that runs with its caches off. */
 void arch_frame_clean(seL4_CPtr frame, size_t size_bits);
 
-/** Install a table at the outermost level that is missing at `gpa`. @see arch_table_unmap */
+/** Install a table at the outermost level that is missing at `gpa`. Deleting it uninstalls it. */
 seL4_Error arch_table_map(seL4_CPtr table, seL4_CPtr root, uintptr_t gpa);
-seL4_Error arch_table_unmap(seL4_CPtr table);

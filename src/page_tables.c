@@ -10,12 +10,13 @@
  */
 
 #include <inttypes.h>
-#include <vka/object.h>
+#include <vka/capops.h>
 #include "memory.h"
 #include "page_tables.h"
 
 typedef struct page_table {
-    vka_object_t object;
+    seL4_CPtr cap;
+    seL4_Word cookie; /* the vka's, of its memory */
     size_t uses;
 } page_table_t;
 
@@ -63,26 +64,48 @@ static page_table_t *find_table(const vm_memory_t *memory, int level, uintptr_t 
     return range_map_find(&memory->space.tables.levels[level], gpa, &entry) ? entry.value : NULL;
 }
 
-static void free_object(vm_memory_t *memory, vka_object_t *object)
+static int alloc_object(vm_memory_t *memory, page_table_t *table)
 {
-    vka_free_object(memory->vm->vka, object);
+    vka_t *vka = memory->vm->vka;
+    cspacepath_t path;
+    if (vka_cspace_alloc_path(vka, &path) != 0) {
+        return memory_blame(memory, GUESTMEM_NO_SLOT,
+                            "the allocator has no capability slot for a page table; give it a "
+                            "larger CSpace");
+    }
+    memory->counts.object_allocations++;
+    if (vka_utspace_alloc(vka, &path, arch_table_type, arch_table_bits, &table->cookie) != 0) {
+        vka_cspace_free_path(vka, path);
+        return memory_blame(memory, GUESTMEM_NO_TABLE,
+                            "the allocator has no memory for a page table; give it more untyped "
+                            "memory");
+    }
+    table->cap = path.capPtr;
+    return 0;
+}
+
+/* Undo alloc_object(). Deleting the last capability unmaps the table, too. */
+static void free_object(vm_memory_t *memory, const page_table_t *table)
+{
+    vka_t *vka = memory->vm->vka;
+    cspacepath_t path;
+    vka_cspace_make_path(vka, table->cap, &path);
+    vka_cnode_delete(&path);
     memory->counts.cap_deletes++;
+    vka_cspace_free_path(vka, path);
+    vka_utspace_free(vka, arch_table_type, arch_table_bits, table->cookie);
 }
 
 /* Make the object of a table and map it; the tables above are there. */
 static int map_new_table(vm_memory_t *memory, page_table_t *table, uintptr_t base)
 {
-    memory->counts.object_allocations++;
-    if (vka_alloc_object(memory->vm->vka, arch_table_type, arch_table_bits, &table->object) != 0) {
-        return memory_blame(memory, GUESTMEM_NO_TABLE,
-                            "the allocator has no page table object for GPA 0x%" PRIxPTR
-                            "; give it more untyped memory or slots",
-                            base);
+    if (alloc_object(memory, table) != 0) {
+        return -1;
     }
     memory->counts.table_maps++;
-    seL4_Error error = arch_table_map(table->object.cptr, memory->space.root, base);
+    seL4_Error error = arch_table_map(table->cap, memory->space.root, base);
     if (error != seL4_NoError) {
-        free_object(memory, &table->object);
+        free_object(memory, table);
         return memory_blame_kernel(memory, error,
                                    "could not install a page table at GPA 0x%" PRIxPTR, base);
     }
@@ -93,8 +116,7 @@ static int map_new_table(vm_memory_t *memory, page_table_t *table, uintptr_t bas
 static void end_table(vm_memory_t *memory, int level, uintptr_t gpa, page_table_t *table)
 {
     range_map_remove(&memory->space.tables.levels[level], gpa & ~(span_of(level) - 1));
-    /* Deleting the last capability unmaps the table. */
-    free_object(memory, &table->object);
+    free_object(memory, table);
     heap_free(&memory->heap, table, sizeof(*table));
 }
 

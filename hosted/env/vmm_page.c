@@ -91,7 +91,7 @@ int vmm_map(hosted_system_t *system, vmm_reservation_t *reservation, uint64_t va
         seL4_Error error =
             seL4_ARM_Page_Map(caps[i], seL4_CapInitThreadVSpace, at, rights, attributes);
         if (error) {
-            ZF_LOGE("cannot map capability %lu at %#lx of the VMM: error %d", caps[i], at,
+            ZF_LOGW("cannot map capability %lu at %#lx of the VMM: error %d", caps[i], at,
                     (int)error);
             while (i-- > 0) {
                 unmap_page(reservation, page_at(reservation, vaddr + (i << size_bits)), NULL);

@@ -65,7 +65,7 @@ static reservation_t reserve_at(vspace_t *vspace, void *vaddr, size_t bytes,
     uintptr_t begin = (uintptr_t)vaddr & ~PAGE_MASK_4K;
     uintptr_t end = (uintptr_t)vaddr + bytes;
     if (begin == 0 || end < begin) {
-        ZF_LOGE("cannot reserve %zu bytes at %p", bytes, vaddr);
+        ZF_LOGW("cannot reserve %zu bytes at %p", bytes, vaddr);
         return (reservation_t){NULL};
     }
     return reserve(vspace, (void *)begin, end - begin, seL4_PageBits, rights, deferred, cacheable,

@@ -92,7 +92,6 @@ typedef struct guestmem_statistics {
     uint64_t page_maps;        /**< kernel invocations by this library */
     uint64_t page_unmaps;
     uint64_t table_maps;
-    uint64_t table_unmaps;
     uint64_t cap_copies;
     uint64_t cap_deletes;
     uint64_t object_allocations; /**< frames and tables asked of the vka */

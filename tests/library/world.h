@@ -39,7 +39,7 @@
 
 #define PAGE      ((uintptr_t)0x1000)
 #define MEGABYTE  ((uintptr_t)0x100000)
-#define RAM_PADDR ((uintptr_t)0x48000000) /* in the board's RAM, and free */
+#define RAM_PADDR ((uintptr_t)0x60000000) /* in the board's RAM, and free */
 #define UART      ((uintptr_t)0x09000000) /* a device of the board */
 
 typedef struct world {

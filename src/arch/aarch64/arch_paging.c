@@ -55,8 +55,3 @@ seL4_Error arch_table_map(seL4_CPtr table, seL4_CPtr root, uintptr_t gpa)
 {
     return (seL4_Error)seL4_ARM_PageTable_Map(table, root, gpa, seL4_ARM_Default_VMAttributes);
 }
-
-seL4_Error arch_table_unmap(seL4_CPtr table)
-{
-    return (seL4_Error)seL4_ARM_PageTable_Unmap(table);
-}
