@@ -5,7 +5,7 @@
 
 /*
  * Owns the walk over a description's tree and the life of the model. The tree is copied and checked
- * as a whole first (fdt_check_full: structure, tags, strings), so later code may trust offsets and
+ * as a whole first (structure, tags, strings, lengths), so later code may trust offsets and
  * lengths, but no value of any property.
  */
 
@@ -152,6 +152,34 @@ static int read_root(vm_description_t *description, cli_error_t *error)
     return 0;
 }
 
+/**
+ * Whether the value of each property lies inside the tree: fdt_check_full() of libfdt 1.6.1 takes a
+ * length of nearly 2^32 for a small negative one.
+ */
+static bool properties_fit(const void *dtb)
+{
+    int size = (int)fdt_size_dt_struct(dtb);
+    int next = 0;
+
+    for (;;) {
+        int offset = next;
+        uint32_t tag = fdt_next_tag(dtb, offset, &next);
+        if (tag == FDT_END) {
+            return next > offset; /* otherwise `next` is an error */
+        }
+        if (tag == FDT_PROP) {
+            int length;
+            if (fdt_get_property_by_offset(dtb, offset, &length) == NULL || length < 0 ||
+                length > size - offset) {
+                return false;
+            }
+        }
+        if (next <= offset) {
+            return false;
+        }
+    }
+}
+
 static int check_tree(const void *dtb, size_t size, const char *file, cli_error_t *error)
 {
     int result;
@@ -178,6 +206,10 @@ static int check_tree(const void *dtb, size_t size, const char *file, cli_error_
     if (result != 0) {
         return cli_error_set(error, "%s: the device tree is damaged: %s", file,
                              fdt_strerror(result));
+    }
+    if (!properties_fit(dtb)) {
+        return cli_error_set(error, "%s: the device tree is damaged: a property is larger than it",
+                             file);
     }
     return 0;
 }

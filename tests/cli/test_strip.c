@@ -17,6 +17,7 @@
 #include "dtb_strip.h"
 #include "tree.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static tree_t tree;
@@ -152,6 +153,73 @@ static void an_address_that_does_not_fit_its_cells_is_an_error(void **state)
     assert_null(strip(placed_tree(1), UINT64_C(0x8012345000)));
 }
 
+/** Parse and strip a tree, whatever comes of it. @return whether it was accepted */
+static bool try_tree(size_t size)
+{
+    cli_error_t error = {0};
+    vm_description_t *description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
+    size_t stripped_size;
+
+    if (description == NULL) {
+        assert_true(error.line[0] != '\0');
+        return false;
+    }
+    free(dtb_strip(description, &stripped_size, &error));
+    vm_description_free(description);
+    return true;
+}
+
+static void no_damaged_cell_breaks_the_copy(void **state)
+{
+    static const uint32_t values[] = {0, 1, 2, 3, 4, 9, 0x7fffffff, 0x80000000, 0xffffffff};
+    unsigned accepted = 0;
+    size_t size;
+
+    (void)state;
+    tree_begin(&tree);
+    tree_open(&tree, "n@1000");
+    tree_must(fdt_property(tree.bytes, "empty", "", 0));
+    tree_reg(&tree, 0x1000, 0x1000);
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_close(&tree);
+    tree_open(&tree, "hidden");
+    tree_must(fdt_property(tree.bytes, "guestmem,hidden", "", 0));
+    tree_close(&tree);
+    size = tree_end(&tree);
+    for (size_t at = 0; at + 4 <= size; at += 4) {
+        fdt32_t saved;
+        memcpy(&saved, tree.bytes + at, 4);
+        for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+            fdt32_st(tree.bytes + at, values[i]);
+            accepted += try_tree(size);
+        }
+        memcpy(tree.bytes + at, &saved, 4);
+    }
+    assert_true(accepted > 0);
+}
+
+/* libfdt 1.6.1 finds nothing wrong with the length -1 of a property without value. */
+static void a_negative_length_is_refused(void **state)
+{
+    size_t size;
+    int offset;
+    int length;
+    void *property;
+
+    (void)state;
+    tree_begin(&tree);
+    tree_must(fdt_property(tree.bytes, "empty", "", 0));
+    size = tree_end(&tree);
+    offset = fdt_first_property_offset(tree.bytes, 0);
+    while (fdt_get_property_by_offset(tree.bytes, offset, &length)->len != 0) {
+        offset = fdt_next_property_offset(tree.bytes, offset);
+    }
+    assert_true(try_tree(size));
+    property = (void *)(uintptr_t)fdt_get_property_by_offset(tree.bytes, offset, &length);
+    ((struct fdt_property *)property)->len = cpu_to_fdt32(UINT32_MAX);
+    assert_false(try_tree(size));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +228,8 @@ int main(void)
         cmocka_unit_test(memory_reservations_are_kept),
         cmocka_unit_test(placed_nodes_tell_their_address),
         cmocka_unit_test(an_address_that_does_not_fit_its_cells_is_an_error),
+        cmocka_unit_test(no_damaged_cell_breaks_the_copy),
+        cmocka_unit_test(a_negative_length_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
