@@ -1,0 +1,267 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* Capabilities: copies, moves, deletion and revocation, CNodes with guards, threads' own slots. */
+
+#include "world.h"
+
+enum { BASE = 0x40000000 };
+
+static void copy_of_a_mapped_frame_has_no_mapping(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_space(), other = new_space(), frame = new_frame(12), twin = new_slot();
+    make_tables(space, BASE, 12);
+    make_tables(other, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(copy(twin, frame, seL4_AllRights), seL4_NoError);
+    assert_error(map(twin, other, BASE), seL4_NoError);
+    assert_int_equal(census().guest_mappings, 2);
+}
+
+static void move_keeps_the_mapping(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_space(), frame = new_frame(12), elsewhere = new_slot();
+    make_tables(space, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(move(elsewhere, frame), seL4_NoError);
+    assert_true(mapped_at(space, BASE, NULL));
+    assert_error_0(seL4_ARM_Page_Unmap(frame), seL4_InvalidCapability, 0);
+    assert_error(seL4_ARM_Page_Unmap(elsewhere), seL4_NoError);
+    assert_false(mapped_at(space, BASE, NULL));
+}
+
+static void occupied_destination_is_delete_first(void **state)
+{
+    (void)state;
+    seL4_CPtr a = new_frame(12), b = new_frame(12);
+    assert_error(copy(a, b, seL4_AllRights), seL4_DeleteFirst);
+    assert_error(mint(a, b, seL4_AllRights, 0), seL4_DeleteFirst);
+    assert_error(move(a, b), seL4_DeleteFirst);
+}
+
+static void empty_source_is_failed_lookup(void **state)
+{
+    (void)state;
+    seL4_CPtr to = new_slot(), from = new_slot();
+    for (int i = 0; i < 2; i++) {
+        assert_error_0(i ? move(to, from) : copy(to, from, seL4_AllRights), seL4_FailedLookup, 1);
+        assert_int_equal(seL4_GetMR(1), seL4_MissingCapability);
+        assert_int_equal(seL4_GetMR(2), 64);
+    }
+}
+
+static void delete_and_revoke_of_an_empty_slot_are_no_errors(void **state)
+{
+    (void)state;
+    seL4_CPtr slot = new_slot();
+    assert_error(delete_cap(slot), seL4_NoError);
+    assert_error(revoke(slot), seL4_NoError);
+}
+
+static void tables_and_spaces_are_copied_only_when_in_use(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_object(seL4_ARM_VSpaceObject, 0).cptr, table = new_table();
+    seL4_CPtr slot = new_slot();
+    assert_error(copy(slot, table, seL4_AllRights), seL4_IllegalOperation);
+    assert_error(copy(slot, space, seL4_AllRights), seL4_IllegalOperation);
+    assert_error(simple_ASIDPool_assign(hosted_simple(world), space), seL4_NoError);
+    assert_error(map_table(table, space, BASE), seL4_NoError);
+    assert_error(copy(slot, table, seL4_AllRights), seL4_NoError);
+    assert_error(copy(new_slot(), space, seL4_AllRights), seL4_NoError);
+}
+
+static void untyped_with_children_is_not_copied(void **state)
+{
+    (void)state;
+    seL4_CPtr untyped = new_untyped(14), slot = new_slot();
+    assert_error(copy(slot, untyped, seL4_AllRights), seL4_NoError);
+    assert_error(delete_cap(slot), seL4_NoError);
+    assert_error(retype(untyped, seL4_ARM_SmallPageObject, 0, new_slot(), 1), seL4_NoError);
+    assert_error(copy(slot, untyped, seL4_AllRights), seL4_RevokeFirst);
+}
+
+static void revoke_of_the_original_frame_leaves_it_mapped(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_space(), frame = new_frame(12), twin = new_slot();
+    make_tables(space, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(copy(twin, frame, seL4_AllRights), seL4_NoError);
+    assert_error(map(twin, space, BASE + 0x1000), seL4_NoError);
+    assert_error(revoke(frame), seL4_NoError);
+    assert_error_0(seL4_ARM_Page_Unmap(twin), seL4_InvalidCapability, 0);
+    assert_true(mapped_at(space, BASE, NULL));
+    assert_false(mapped_at(space, BASE + 0x1000, NULL));
+}
+
+static void copies_have_no_children(void **state)
+{
+    (void)state;
+    seL4_CPtr frame = new_frame(12), first = new_slot(), second = new_slot();
+    assert_error(copy(first, frame, seL4_AllRights), seL4_NoError);
+    assert_error(copy(second, first, seL4_AllRights), seL4_NoError);
+    assert_error(revoke(first), seL4_NoError);
+    assert_int_equal(frame_address(second), frame_address(frame));
+}
+
+static void delete_of_the_mapped_capability_unmaps_though_copies_remain(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_space(), frame = new_frame(12), twin = new_slot();
+    size_t frames = census().frames_4k;
+    make_tables(space, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(copy(twin, frame, seL4_AllRights), seL4_NoError);
+    assert_error(delete_cap(frame), seL4_NoError);
+    assert_false(mapped_at(space, BASE, NULL));
+    assert_int_equal(census().frames_4k, frames);
+    assert_error(map(twin, space, BASE), seL4_NoError);
+    assert_error(delete_cap(twin), seL4_NoError);
+    assert_false(mapped_at(space, BASE, NULL));
+    assert_int_equal(census().frames_4k, frames - 1);
+}
+
+static void delete_of_an_unmapped_copy_leaves_the_mapping(void **state)
+{
+    (void)state;
+    seL4_CPtr space = new_space(), frame = new_frame(12), twin = new_slot();
+    make_tables(space, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(copy(twin, frame, seL4_AllRights), seL4_NoError);
+    assert_error(delete_cap(twin), seL4_NoError);
+    assert_true(mapped_at(space, BASE, NULL));
+}
+
+static void badge_is_given_once(void **state)
+{
+    (void)state;
+    seL4_CPtr notification = new_object(seL4_NotificationObject, 0).cptr;
+    seL4_CPtr badged = new_slot();
+    assert_error(mint(badged, notification, seL4_AllRights, 5), seL4_NoError);
+    assert_error(mint(new_slot(), badged, seL4_AllRights, 6), seL4_IllegalOperation);
+    seL4_Word word;
+    seL4_Signal(badged);
+    seL4_Poll(notification, &word);
+    assert_int_equal(word, 5);
+    seL4_Poll(notification, &word);
+    assert_int_equal(word, 0);
+    assert_error(revoke(notification), seL4_NoError);
+    seL4_Signal(badged);
+    seL4_Poll(notification, &word);
+    assert_int_equal(word, 0);
+}
+
+/* The capability space of a VM: a CNode that holds a capability to itself, with a guard. */
+static void cnode_with_a_guard_resolves_whole_words(void **state)
+{
+    (void)state;
+    enum { BITS = 4 };
+    vka_object_t cnode = new_object(seL4_CapTableObject, BITS);
+    hosted_census_t before = census();
+    seL4_Word guard = seL4_CNode_CapData_new(0, seL4_WordBits - BITS).words[0];
+    assert_error(seL4_CNode_Mint(cnode.cptr, 3, BITS, seL4_CapInitThreadCNode, cnode.cptr,
+                                 seL4_WordBits, seL4_AllRights, guard),
+                 seL4_NoError);
+    seL4_CPtr guarded = new_slot(), frame = new_frame(12);
+    assert_error(mint(guarded, cnode.cptr, seL4_AllRights, guard), seL4_NoError);
+    assert_error(seL4_CNode_Copy(guarded, 7, seL4_WordBits, seL4_CapInitThreadCNode, frame,
+                                 seL4_WordBits, seL4_AllRights),
+                 seL4_NoError);
+    assert_error(seL4_CNode_Copy(guarded, 7, seL4_WordBits, seL4_CapInitThreadCNode, frame,
+                                 seL4_WordBits, seL4_AllRights),
+                 seL4_DeleteFirst);
+    assert_error(seL4_CNode_Delete(cnode.cptr, 7, BITS), seL4_NoError);
+    /* A guard that does not match, and an address with too few bits. */
+    assert_error_0(seL4_CNode_Delete(guarded, 7 | 1ul << 40, seL4_WordBits), seL4_FailedLookup, 0);
+    assert_int_equal(seL4_GetMR(1), seL4_GuardMismatch);
+    assert_error_0(seL4_CNode_Delete(cnode.cptr, 1, BITS - 1), seL4_FailedLookup, 0);
+    assert_int_equal(seL4_GetMR(1), seL4_DepthMismatch);
+    assert_range_error(seL4_CNode_Delete(cnode.cptr, 1, 0), 1, 64);
+    assert_error(delete_cap(guarded), seL4_NoError);
+    vka_cspace_free(vka, guarded);
+    assert_error(delete_cap(frame), seL4_NoError);
+    /* The inner capability keeps the CNode alive, as on the kernel. */
+    assert_error(seL4_CNode_Delete(cnode.cptr, 3, BITS), seL4_NoError);
+    assert_int_equal(census().objects, before.objects);
+    assert_error(delete_cap(cnode.cptr), seL4_NoError);
+    assert_int_equal(census().objects, before.objects - 1);
+}
+
+static void last_cnode_capability_takes_its_contents_along(void **state)
+{
+    (void)state;
+    vka_object_t cnode = new_object(seL4_CapTableObject, 4);
+    seL4_CPtr space = new_space(), frame = new_frame(12);
+    make_tables(space, BASE, 12);
+    assert_error(map(frame, space, BASE), seL4_NoError);
+    assert_error(seL4_CNode_Move(cnode.cptr, 2, 4, seL4_CapInitThreadCNode, frame, seL4_WordBits),
+                 seL4_NoError);
+    assert_true(mapped_at(space, BASE, NULL));
+    assert_error(delete_cap(cnode.cptr), seL4_NoError);
+    assert_false(mapped_at(space, BASE, NULL));
+}
+
+static void thread_holds_its_address_space(void **state)
+{
+    (void)state;
+    seL4_CPtr tcb = new_object(seL4_TCBObject, 0).cptr, space = new_space();
+    size_t objects = census().objects;
+    seL4_CPtr unassigned = new_object(seL4_ARM_VSpaceObject, 0).cptr;
+    assert_error(seL4_TCB_Configure(tcb, 0, seL4_CapInitThreadCNode, 0, unassigned, 0, 0, 0),
+                 seL4_IllegalOperation);
+    assert_error(seL4_TCB_Configure(tcb, 0, space, 0, space, 0, 0, 0), seL4_IllegalOperation);
+    assert_error(seL4_TCB_Configure(tcb, 0, seL4_CapInitThreadCNode, 0, space, 0, 0, 0),
+                 seL4_NoError);
+    assert_error(delete_cap(unassigned), seL4_NoError);
+    assert_error(delete_cap(space), seL4_NoError);
+    assert_int_equal(census().objects, objects);
+    assert_error(delete_cap(tcb), seL4_NoError);
+    assert_int_equal(census().objects, objects - 2);
+}
+
+static void registers_are_what_was_written(void **state)
+{
+    (void)state;
+    seL4_CPtr tcb = new_object(seL4_TCBObject, 0).cptr;
+    seL4_CPtr vcpu = new_object(seL4_ARM_VCPUObject, 0).cptr;
+    seL4_UserContext in = {.pc = 1, .sp = 2, .x30 = 3, .x28 = 4}, out = {0};
+    seL4_Word count = sizeof(in) / sizeof(seL4_Word);
+    assert_range_error(seL4_TCB_ReadRegisters(tcb, false, 0, 0, &out), 1, count);
+    assert_error(seL4_TCB_WriteRegisters(tcb, true, 0, count, &in), seL4_NoError);
+    assert_error(seL4_TCB_ReadRegisters(tcb, true, 0, 2, &out), seL4_NoError);
+    assert_int_equal(out.sp, 2);
+    assert_int_equal(out.x30, 0);
+    assert_int_equal(hosted_tcb_registers(world, tcb)->x28, 4);
+    assert_null(hosted_tcb_registers(world, vcpu));
+    assert_error(seL4_ARM_VCPU_SetTCB(vcpu, tcb), seL4_NoError);
+    assert_error(seL4_ARM_VCPU_SetTCB(vcpu, vcpu), seL4_IllegalOperation);
+    assert_error(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_VBAR, 77), seL4_NoError);
+    assert_int_equal(seL4_ARM_VCPU_ReadRegs(vcpu, seL4_VCPUReg_VBAR).value, 77);
+    assert_error_0(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_Num, 0), seL4_InvalidArgument, 1);
+    assert_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 27, 0, 1, 0), seL4_NoError);
+    assert_range_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 1024, 0, 0, 0), 0, 1023);
+    assert_range_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 1, 32, 0, 0), 0, 31);
+    assert_error(seL4_ARM_VCPU_AckVPPI(vcpu, 27), seL4_NoError);
+    assert_error(seL4_TCB_SetSchedParams(tcb, seL4_CapInitThreadTCB, 254, 254), seL4_NoError);
+    assert_range_error(seL4_TCB_SetSchedParams(vcpu ? tcb : 0, tcb, 0, 255), 0, 254);
+    assert_error(seL4_TCB_SetAffinity(tcb, CONFIG_MAX_NUM_NODES), seL4_IllegalOperation);
+}
+
+WORLD_MAIN(WORLD_TEST(copy_of_a_mapped_frame_has_no_mapping), WORLD_TEST(move_keeps_the_mapping),
+           WORLD_TEST(occupied_destination_is_delete_first),
+           WORLD_TEST(empty_source_is_failed_lookup),
+           WORLD_TEST(delete_and_revoke_of_an_empty_slot_are_no_errors),
+           WORLD_TEST(tables_and_spaces_are_copied_only_when_in_use),
+           WORLD_TEST(untyped_with_children_is_not_copied),
+           WORLD_TEST(revoke_of_the_original_frame_leaves_it_mapped),
+           WORLD_TEST(copies_have_no_children),
+           WORLD_TEST(delete_of_the_mapped_capability_unmaps_though_copies_remain),
+           WORLD_TEST(delete_of_an_unmapped_copy_leaves_the_mapping),
+           WORLD_TEST(badge_is_given_once), WORLD_TEST(cnode_with_a_guard_resolves_whole_words),
+           WORLD_TEST(last_cnode_capability_takes_its_contents_along),
+           WORLD_TEST(thread_holds_its_address_space), WORLD_TEST(registers_are_what_was_written))
