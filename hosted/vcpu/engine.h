@@ -76,10 +76,11 @@ typedef struct engine_class {
     int (*set_registers)(engine_t *engine, const seL4_UserContext *context);
     void (*get_system_registers)(engine_t *engine, seL4_Word registers[seL4_VCPUReg_Num]);
     void (*set_system_registers)(engine_t *engine, const seL4_Word registers[seL4_VCPUReg_Num]);
-    /** Count instructions, by basic blocks, and stop when about that many were run; 0: do not. */
+    /** Stop before more than that many instructions have run, counted by basic blocks; 0: do not.
+     */
     void (*set_budget)(engine_t *engine, uint64_t instructions);
     void (*run)(engine_t *engine, engine_exit_t *exit);
-    /** Let run() return soon. From any thread; to be repeated until it has returned. */
+    /** Let run() return soon, or at once when it is called next. From any thread. */
     void (*kick)(engine_t *engine);
 } engine_class_t;
 

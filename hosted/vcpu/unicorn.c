@@ -74,28 +74,12 @@ static void set_system_registers(engine_t *engine, const seL4_Word registers[seL
     }
 }
 
-static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cookie)
-{
-    unicorn_engine_t *self = cookie;
-    uint64_t instructions = size / 4;
-
-    (void)address;
-    self->budget -= self->budget < instructions ? self->budget : instructions;
-    if (self->budget == 0) {
-        uc_emu_stop(uc);
-    }
-}
-
 static void set_budget(engine_t *engine, uint64_t instructions)
 {
     unicorn_engine_t *self = unicorn(engine);
 
-    if (self->counting) {
-        uc_hook_del(self->uc, self->block_hook);
-    }
     self->budget = instructions;
-    self->counting = instructions != 0 && uc_hook_add(self->uc, &self->block_hook, UC_HOOK_BLOCK,
-                                                      (void *)on_block, self, 1, 0) == UC_ERR_OK;
+    self->counting = instructions != 0;
 }
 
 static void read_view(unicorn_engine_t *self, abort_view_t *view)
@@ -188,7 +172,6 @@ static void classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
 static void classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
 {
     *exit = (engine_exit_t){.reason = ENGINE_KICKED};
-    atomic_store(&self->kicked, false);
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
     if (self->interrupt != UNICORN_NONE) {
         classify_interrupt(self, exit);
@@ -226,13 +209,10 @@ static void run(engine_t *engine, engine_exit_t *exit)
     classify(self, status, exit);
 }
 
-/* Unicorn's stop is forgotten if the run has not begun, so the flag is looked at before. */
+/* The block hook sees the flag: see on_block() for why Unicorn is not stopped from here. */
 static void kick(engine_t *engine)
 {
-    unicorn_engine_t *self = unicorn(engine);
-
-    atomic_store(&self->kicked, true);
-    uc_emu_stop(self->uc);
+    atomic_store(&unicorn(engine)->kicked, true);
 }
 
 const engine_class_t engine_unicorn = {

@@ -67,7 +67,6 @@ typedef struct unicorn_engine {
     size_t cover_count;
     uint64_t budget; /* instructions left */
     bool counting;
-    uc_hook block_hook;
     uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
     bool failed;           /* a mapping could not be entered; see `failure` */
     char failure[96];

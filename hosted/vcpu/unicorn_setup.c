@@ -90,6 +90,30 @@ void unicorn_destroy(engine_t *engine)
     free(self);
 }
 
+/*
+ * Called before each basic block: stops are made here, because here they are exact. Unicorn 2.0.1
+ * looks for a stop at the beginning of a block and behind each memory access; there, it forgets
+ * that a part of the block was executed and sets the program counter back to the block's beginning.
+ * So a stop must not come at any other time, such as from another thread.
+ */
+static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cookie)
+{
+    unicorn_engine_t *self = cookie;
+
+    (void)address;
+    if (atomic_load_explicit(&self->kicked, memory_order_relaxed)) {
+        uc_emu_stop(uc);
+    } else if (self->counting) {
+        uint64_t instructions = size / 4;
+        if (self->budget < instructions) {
+            self->budget = 0;
+            uc_emu_stop(uc);
+        } else {
+            self->budget -= instructions;
+        }
+    }
+}
+
 static uc_err add_hooks(unicorn_engine_t *self)
 {
     uc_hook hook;
@@ -101,6 +125,9 @@ static uc_err add_hooks(unicorn_engine_t *self)
     if (error == UC_ERR_OK) {
         error =
             uc_hook_add(self->uc, &hook, UC_HOOK_MEM_UNMAPPED, (void *)on_uncovered, self, 1, 0);
+    }
+    if (error == UC_ERR_OK) {
+        error = uc_hook_add(self->uc, &hook, UC_HOOK_BLOCK, (void *)on_block, self, 1, 0);
     }
     return error;
 }
