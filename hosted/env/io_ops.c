@@ -22,7 +22,7 @@ typedef struct block {
 static int heap_calloc(void *cookie, size_t nmemb, size_t size, void **ptr)
 {
     hosted_system_t *system = cookie;
-    if (nmemb > (SIZE_MAX - sizeof(block_t)) / size) {
+    if (size && nmemb > (SIZE_MAX - sizeof(block_t)) / size) {
         return ENOMEM;
     }
     system_lock(system);

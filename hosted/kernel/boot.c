@@ -56,6 +56,7 @@ static int make_host_vspace(kernel_t *kernel)
     vspace->entries = table;
     vspace->num_entries = entries;
     vspace->host = true;
+    kernel->host = vspace;
     vspace->asid = 1;
     kernel->asids[1] = vspace;
     kernel->root->slots[seL4_CapInitThreadVSpace].cap.asid = 1;
@@ -126,13 +127,12 @@ void kernel_delete_all(kernel_t *kernel)
        capabilities, which would touch all of it. */
     slot_t *slot;
     while ((slot = kernel->caps.previous) && slot != &kernel->caps) {
-        if (slot->cap.type == CAP_CNODE && (cnode_t *)slot->cap.object == kernel->root) {
-            slot->previous->next = slot->next;
-            slot->next->previous = slot->previous;
-            memset(slot, 0, sizeof(*slot));
-        } else {
-            derivation_delete(kernel, slot);
-        }
+        derivation_delete(kernel, slot);
+    }
+    if (kernel->host) {
+        kernel->asids[kernel->host->asid] = NULL;
+        object_bury(kernel, &kernel->host->object);
+        kernel->host = NULL;
     }
     if (kernel->root) {
         object_bury(kernel, &kernel->root->object);

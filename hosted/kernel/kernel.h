@@ -167,8 +167,9 @@ typedef struct kernel_counts {
 typedef struct kernel {
     pthread_mutex_t lock; /* recursive: the environment holds it around calls of its own */
     struct hosted_system *system;
-    slot_t caps; /* head of the list of all capabilities */
-    cnode_t *root;
+    slot_t caps;           /* head of the list of all capabilities */
+    cnode_t *root;         /* the root task's capability space ... */
+    vspace_object_t *host; /* ... and address space, which live as long as the system */
     cnode_t *cnodes;
     vspace_object_t *asids[ASID_POOL_SIZE];
     bank_t *banks; /* ascending */

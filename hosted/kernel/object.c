@@ -197,9 +197,7 @@ static void destroy_cnode(kernel_t *kernel, cnode_t *cnode)
 static void destroy_vspace(kernel_t *kernel, const cap_t *cap)
 {
     vspace_object_t *vspace = (vspace_object_t *)cap->object;
-    if (!vspace->host) {
-        mapping_drop_all(kernel, vspace); /* the VMM's tables are freed with the object */
-    }
+    mapping_drop_all(kernel, vspace);
     if (cap->asid && kernel->asids[cap->asid] == vspace) {
         kernel->asids[cap->asid] = NULL;
     }
@@ -207,6 +205,10 @@ static void destroy_vspace(kernel_t *kernel, const cap_t *cap)
 
 void object_destroy(kernel_t *kernel, cap_t *cap)
 {
+    if (cap->type != CAP_FRAME && cap->type != CAP_UNTYPED && cap->type != CAP_CONTROL &&
+        ((void *)cap->object == kernel->root || (void *)cap->object == kernel->host)) {
+        return; /* the running thread holds them too; they end with the system */
+    }
     switch (cap->type) {
     case CAP_FRAME:
         kernel->counts.frames[(cap->bits - seL4_PageBits) / seL4_PageTableIndexBits]--;

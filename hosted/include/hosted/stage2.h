@@ -17,14 +17,14 @@
 #include <hosted/system.h>
 
 typedef struct hosted_stage2_mapping {
-    seL4_Word gpa;       /* first guest-physical address, aligned to the size */
-    unsigned size_bits;  /* 12, 21 or 30 */
-    seL4_Word paddr;     /* what it is mapped to */
-    bool read;           /* what the guest may do: none, read, or read and write */
+    seL4_Word gpa;      /* first guest-physical address, aligned to the size */
+    unsigned size_bits; /* 12, 21 or 30 */
+    seL4_Word paddr;    /* what it is mapped to */
+    bool read;          /* what the guest may do: none, read, or read and write */
     bool write;
     bool cacheable;
     bool execute;
-    int fd;              /* the host memory of it: a file and the offset of `gpa` in it */
+    int fd; /* the host memory of it: a file and the offset of `gpa` in it */
     uint64_t offset;
 } hosted_stage2_mapping_t;
 
@@ -37,7 +37,10 @@ void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
                             bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
                             void *cookie);
 
-/** What a listener is told, after the change. A replaced mapping is told as unmapped, then mapped. */
+/**
+ * What a listener is told, after the change. A replaced mapping is told as unmapped, then mapped.
+ * It is told inside the invocation that makes the change, and must make none itself.
+ */
 typedef struct hosted_stage2_listener {
     void (*mapped)(void *cookie, const hosted_stage2_mapping_t *mapping);
     void (*unmapped)(void *cookie, const hosted_stage2_mapping_t *mapping);
