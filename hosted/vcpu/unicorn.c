@@ -184,6 +184,8 @@ static void classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
         snprintf(exit->text, sizeof(exit->text), "unicorn: %s", uc_strerror(status));
     } else if (self->counting && self->budget == 0) {
         exit->reason = ENGINE_BUDGET;
+    } else {
+        atomic_store(&self->kicked, false); /* it has had its effect */
     }
 }
 

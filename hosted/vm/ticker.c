@@ -4,16 +4,13 @@
  */
 
 /*
- * The ticker. A kick that comes just before the engine begins to run is lost, so none is relied on:
- * the flag stays set, and the engine is kicked again, in shorter intervals, until the run loop has
- * cleared it.
+ * The ticker: sleeps for a period, or until it is urged, then sets its flag and kicks the engine. A
+ * kick stays with the engine until it has stopped for it, so none is lost.
  */
 
 #define _GNU_SOURCE
 #include "ticker.h"
 #include <time.h>
-
-#define RETRY_MILLISECONDS 1
 
 static struct timespec after(unsigned milliseconds)
 {
@@ -34,8 +31,7 @@ static void *tick(void *cookie)
 
     pthread_mutex_lock(&ticker->lock);
     while (ticker->running) {
-        bool pending = atomic_load(&ticker->due);
-        struct timespec until = after(pending ? RETRY_MILLISECONDS : ticker->period);
+        struct timespec until = after(ticker->period);
         int status = 0;
         while (ticker->running && !ticker->urgent && status == 0) {
             status = pthread_cond_timedwait(&ticker->wake, &ticker->lock, &until);

@@ -4,8 +4,8 @@
  */
 
 /*
- * The guests: each a few instructions that end with `hvc #0`, their results in registers from x10
- * on. x0 and x1 are set by the test; x0 is the address that most of them access.
+ * The guests: each a few instructions that end with the `hvc` at `finish`, their results in
+ * registers from x10 on. x0 and x1 are set by the test; x0 is the address that most of them access.
  */
 
 #include "guests.h"
@@ -36,7 +36,7 @@ widths: /* store x1 in each width, then load it back */
     ldr x14, [x0, #8]
     str xzr, [x0, #8]
     ldr xzr, [x0, #8]
-    hvc #0
+    b finish
 
 loads: /* extension: registers are all ones before */
     mov x10, #-1
@@ -53,7 +53,7 @@ loads: /* extension: registers are all ones before */
     ldrsh x14, [x0]
     ldr w15, [x0]
     ldrsw x16, [x0]
-    hvc #0
+    b finish
 
 middle: /* an access in the middle of a block, with changes on both sides of it */
     mov x10, #1
@@ -64,32 +64,32 @@ middle: /* an access in the middle of a block, with changes on both sides of it 
     add x10, x10, #0x10
     ldr w11, [x0]
     add x10, x10, #0x100
-    hvc #0
+    b finish
 
 write_data: /* store x1, load it back */
     str x1, [x0]
     ldr x10, [x0]
-    hvc #0
+    b finish
 
 unaligned:
     ldr w10, [x0, #1]
-    hvc #0
+    b finish
 
 crossing: /* eight bytes across the end of the page at x0 */
     add x2, x0, #0xffc
     str x1, [x2]
     ldr x10, [x2]
-    hvc #0
+    b finish
 
 pair:
     stp x1, x0, [x0]
     ldp x10, x11, [x0]
-    hvc #0
+    b finish
 
 exclusive:
     ldxr w10, [x0]
     stxr w11, w1, [x0]
-    hvc #0
+    b finish
 
 vector:
     mov x2, #(3 << 20)
@@ -98,7 +98,7 @@ vector:
     fmov d0, x1
     str d0, [x0]
     ldr x10, [x0]
-    hvc #0
+    b finish
 
 branch: /* go where x0 points */
     br x0
@@ -116,14 +116,14 @@ touch: /* read a word of each of many pages that are not neighbours */
     add x2, x2, #0x2000
     subs x3, x3, #1
     b.ne 1b
-    hvc #0
+    b finish
 
 calls:
     hvc #7
     smc #9
     wfi
     mov x10, #42
-    hvc #0
+    b finish
 
 mmu: /* map the image 1:1 and the device's gigabyte at GUEST_HIGH, and go there */
     constant x2, GUEST_TABLES
@@ -146,12 +146,13 @@ mmu: /* map the image 1:1 and the device's gigabyte at GUEST_HIGH, and go there 
     constant x5, (GUEST_HIGH + GUEST_DEVICE)
     str w1, [x5, #0x24]
     ldr w10, [x5, #0x28]
-    hvc #0
+    b finish
 
 undefined:
     .inst 0x00000000
-    hvc #0
+    b finish
 
+finish: /* PSCI SYSTEM_OFF, with x10 and up kept */
 off:
     constant x0, 0x84000008
     hvc #0
@@ -189,7 +190,7 @@ wait:
 
 svc_:
     svc #3
-    hvc #0
+    b finish
 
 bad_table: /* an MMU with its table where nothing is mapped */
     constant x2, GUEST_DEVICE
@@ -200,9 +201,9 @@ bad_table: /* an MMU with its table where nothing is mapped */
     mov x3, #1
     msr sctlr_el1, x3
     isb
-    hvc #0
+    b finish
 
 write_back:
     mov x2, x0
     ldr w10, [x2], #4
-    hvc #0
+    b finish

@@ -12,13 +12,13 @@
  * of entry addresses, and where things lie in its world.
  */
 
-#define GUEST_BASE   0x40000000 /* image and RAM */
-#define GUEST_DEVICE 0x09000000 /* nothing is mapped here */
-#define GUEST_DATA   0x40100000 /* a page of RAM that guests read and write */
-#define GUEST_TABLES 0x40200000 /* room for page tables */
-#define GUEST_STEPS  5000       /* pages that GUEST_TOUCH reads */
+#define GUEST_BASE       0x40000000 /* image and RAM */
+#define GUEST_DEVICE     0x09000000 /* nothing is mapped here */
+#define GUEST_DATA       0x40100000 /* a page of RAM that guests read and write */
+#define GUEST_TABLES     0x40200000 /* room for page tables */
+#define GUEST_STEPS      5000       /* pages that GUEST_TOUCH reads */
 #define GUEST_TOUCH_BASE 0x100000000
-#define GUEST_HIGH   0xffffff8000000000 /* where GUEST_MMU maps the device */
+#define GUEST_HIGH       0xffffff8000000000 /* where GUEST_MMU maps the device */
 
 #define GUEST_WIDTHS     0
 #define GUEST_LOADS      1

@@ -1,0 +1,427 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* The life of a VM: made or refused as a whole, run, stopped, asked for its registers, ended. */
+
+#include "machine.h"
+#include <pthread.h>
+#include <time.h>
+#include <sel4vm/arch/processor.h>
+
+static void check_end(machine_t *machine, hosted_vm_reason_t reason, const char *words)
+{
+    const hosted_vm_report_t *report = machine_report(machine);
+
+    if (report->reason != reason || strstr(report->text, words) == NULL) {
+        fail_msg("%s: %s", hosted_vm_reason_name(report->reason), report->text);
+    }
+}
+
+static void poweroff_and_reset_end_the_run(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_NOT_RUN);
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+    check_end(machine, HOSTED_VM_POWEROFF, "off");
+    assert_int_equal(machine_run(machine, GUEST_RESET, 0, 0), 0);
+    check_end(machine, HOSTED_VM_RESET, "reset");
+}
+
+static void psci_answers_by_both_calls(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(machine_run(machine, GUEST_PSCI, 0, 0), 0);
+    seL4_UserContext regs = machine_registers(machine);
+    assert_int_equal(regs.x10, 0x10000);     /* version 1.0 */
+    assert_int_equal(regs.x11, 0);           /* CPU_ON is known */
+    assert_int_equal((int64_t)regs.x12, -1); /* 0x8400001e is not */
+    assert_int_equal((int64_t)regs.x13, -3); /* no second CPU: denied */
+    assert_int_equal((int64_t)regs.x14, -1); /* not PSCI's: not supported */
+    check_end(machine, HOSTED_VM_POWEROFF, "off");
+}
+
+static int handle_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
+{
+    (void)vcpu;
+    if ((uint32_t)regs->x0 == 0x84000008) {
+        hosted_vm_request_stop(vcpu->vm);
+        return 0;
+    }
+    regs->x0 = 0x1000 + (regs->x0 & 0xff);
+    return 0;
+}
+
+static int refuse_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
+{
+    (void)vcpu;
+    (void)regs;
+    return -1;
+}
+
+static void a_registered_handler_takes_the_calls(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(vm_register_smc_handler_callback(&machine->vm, handle_smc), 0);
+    assert_int_equal(machine_run(machine, GUEST_PSCI, 0, 0), 0);
+    seL4_UserContext regs = machine_registers(machine);
+    assert_int_equal(regs.x10, 0x1000);
+    assert_int_equal(regs.x11, 0x100a);
+    assert_int_equal(regs.x14, 0x1001);
+    check_end(machine, HOSTED_VM_STOPPED, "request");
+    assert_int_equal(vm_register_smc_handler_callback(&machine->vm, refuse_smc), 0);
+    assert_int_equal(machine_run(machine, GUEST_PSCI, 0, 0), -1);
+    check_end(machine, HOSTED_VM_ERROR, "handler");
+}
+
+static int note_syndrome(vm_vcpu_t *vcpu, uint32_t hsr, void *cookie)
+{
+    uint32_t *syndromes = cookie;
+
+    if ((hsr & 0xffff) == 0) {
+        return -1; /* the end of the guest: the runtime's own */
+    }
+    syndromes[HSR_EXCEPTION_CLASS(hsr) == 0x17] = hsr;
+    if (HSR_EXCEPTION_CLASS(hsr) == 0x17) {
+        advance_vcpu_fault(vcpu);
+    } else {
+        restart_vcpu_fault(vcpu); /* HVC stands behind itself */
+    }
+    return 0;
+}
+
+static void the_vcpu_callback_sees_the_syndrome(void **state)
+{
+    machine_t *machine = *state;
+    uint32_t syndromes[2] = {0};
+
+    assert_int_equal(
+        vm_register_unhandled_vcpu_fault_callback(machine->vcpu, note_syndrome, syndromes), 0);
+    assert_int_equal(machine_run(machine, GUEST_CALLS, 0, 0), 0);
+    assert_int_equal(syndromes[0], 0x16u << 26 | 1u << 25 | 7);
+    assert_int_equal(syndromes[1], 0x17u << 26 | 1u << 25 | 9);
+    assert_int_equal(machine_registers(machine).x10, 42);
+}
+
+static void unknown_instructions_and_exceptions_end_in_a_report(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(machine_run(machine, GUEST_UNDEFINED, 0, 0), -1);
+    check_end(machine, HOSTED_VM_UNDEFINED, "undefined instruction 0x00000000");
+    assert_false(machine_report(machine)->has_access);
+    assert_int_equal(machine_run(machine, GUEST_SVC, 0, 0), -1);
+    check_end(machine, HOSTED_VM_EXCEPTION, "svc");
+}
+
+static void *stop_soon(void *cookie)
+{
+    struct timespec pause = {0, 5000000};
+    nanosleep(&pause, NULL);
+    hosted_vm_request_stop(cookie);
+    return NULL;
+}
+
+static void run_and_stop(machine_t *machine, unsigned guest)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &machine->vm), 0);
+    assert_int_equal(machine_run(machine, guest, 0, 0), 0);
+    pthread_join(thread, NULL);
+    check_end(machine, HOSTED_VM_STOPPED, "request");
+}
+
+static void a_stop_request_from_another_thread_ends_any_guest(void **state)
+{
+    machine_t *machine = *state;
+
+    run_and_stop(machine, GUEST_SPIN);
+    assert_true(machine_registers(machine).x10 > 0);
+    run_and_stop(machine, GUEST_WAIT);
+}
+
+static void a_stop_request_before_the_run_ends_it(void **state)
+{
+    machine_t *machine = *state;
+
+    hosted_vm_request_stop(&machine->vm);
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+    check_end(machine, HOSTED_VM_STOPPED, "request");
+    assert_int_equal(vm_run(&machine->vm), 0);
+    check_end(machine, HOSTED_VM_POWEROFF, "off");
+}
+
+static int poll_three_times(vm_t *vm, void *cookie)
+{
+    unsigned *calls = cookie;
+
+    (void)vm;
+    return ++*calls == 3;
+}
+
+static void the_poll_function_is_called_while_the_guest_runs(void **state)
+{
+    machine_t *machine = *state;
+    unsigned calls = 0;
+
+    assert_int_equal(hosted_vm_set_poll(&machine->vm, poll_three_times, &calls, 0), -1);
+    assert_int_equal(hosted_vm_set_poll(&machine->vm, poll_three_times, &calls, 2), 0);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), 0);
+    assert_int_equal(calls, 3);
+    check_end(machine, HOSTED_VM_STOPPED, "poll");
+}
+
+static void polling_does_not_disturb_the_guest(void **state)
+{
+    machine_t *machine = *state;
+    unsigned calls = 1000;
+
+    for (unsigned i = 0; i < GUEST_STEPS; i++) {
+        assert_int_equal(
+            vm_ram_register_at(&machine->vm, GUEST_TOUCH_BASE + i * 0x2000, 0x1000, false), 0);
+    }
+    assert_int_equal(hosted_vm_set_poll(&machine->vm, poll_three_times, &calls, 1), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(machine_run(machine, GUEST_TOUCH, 0, 0), 0);
+        assert_int_equal(machine_registers(machine).x3, 0);
+        assert_int_equal(machine_registers(machine).x10, 0);
+        assert_int_equal(machine_registers(machine).x2, GUEST_TOUCH_BASE + GUEST_STEPS * 0x2000);
+    }
+}
+
+static void budget_and_deadline_end_a_guest_that_does_not(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(hosted_vm_set_budget(&machine->vm, 100000, 0), 0);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1);
+    check_end(machine, HOSTED_VM_BUDGET, "100000 instructions");
+    assert_in_range(machine_registers(machine).x10, 40000, 50000);
+    assert_int_equal(hosted_vm_set_budget(&machine->vm, 0, 20), 0);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1);
+    check_end(machine, HOSTED_VM_BUDGET, "20 ms");
+    assert_int_equal(machine_run(machine, GUEST_WAIT, 0, 0), -1);
+    check_end(machine, HOSTED_VM_BUDGET, "20 ms");
+}
+
+static memory_fault_result_t change_registers(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address,
+                                              size_t length, void *cookie)
+{
+    seL4_UserContext context;
+    uintptr_t value;
+
+    (void)vm;
+    (void)address;
+    (void)length;
+    assert_int_equal(vm_get_thread_context(vcpu, &context), 0);
+    assert_int_equal(vm_get_thread_context_reg(vcpu, 0, &value), 0);
+    assert_int_equal(value, context.pc);
+    assert_int_equal(vm_get_thread_context_reg(vcpu, 1000, &value), -1);
+    if (!is_vcpu_read_fault(vcpu)) {
+        assert_int_equal(context.x10, 3);
+        *(seL4_Word *)cookie = context.pc;
+    } else {
+        assert_int_equal(context.pc, *(seL4_Word *)cookie + 12);
+    }
+    context.x10 = 0x1000;
+    assert_int_equal(vm_set_thread_context(vcpu, context), 0);
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+static void registers_set_in_a_callback_take_effect(void **state)
+{
+    machine_t *machine = *state;
+    seL4_Word pc = 0;
+
+    assert_non_null(vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 4, change_registers, &pc));
+    /* GUEST_MIDDLE adds 0x20 to x10 between its accesses, and 0x100 behind them. */
+    assert_int_equal(machine_run(machine, GUEST_MIDDLE, GUEST_DEVICE, 1), 0);
+    assert_int_equal(machine_registers(machine).x10, 0x1100);
+    assert_int_equal(machine_registers(machine).x11, 0);
+    assert_true(pc > GUEST_BASE);
+}
+
+static void system_registers_are_those_of_the_guest(void **state)
+{
+    machine_t *machine = *state;
+    uintptr_t value;
+
+    assert_int_equal(vm_set_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_VBAR, 0x40001000), 0);
+    assert_int_equal(machine_run(machine, GUEST_MMU, 0, 0), -1); /* no device, no tables' RAM */
+    assert_int_equal(vm_get_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_VBAR, &value), 0);
+    assert_int_equal(value, 0x40001000);
+    assert_int_equal(vm_get_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_VMPIDR_EL2, &value), 0);
+    assert_int_equal(value, 0x81000000);
+    assert_int_equal(vm_ram_register_at(&machine->vm, GUEST_TABLES, 0x2000, false), 0);
+    machine_add_device(machine, GUEST_DEVICE, 0x1000, "device");
+    machine->answer = 0x600d;
+    assert_int_equal(machine_run(machine, GUEST_MMU, 0, 0xbeef), 0);
+    assert_int_equal(machine->count, 2);
+    assert_int_equal(machine->seen[0].address, GUEST_DEVICE + 0x24);
+    assert_int_equal(machine->seen[0].data, 0xbeef);
+    assert_int_equal(machine_registers(machine).x10, 0x600d);
+    assert_int_equal(vm_get_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_TTBR0, &value), 0);
+    assert_int_equal(value, GUEST_TABLES);
+}
+
+static void a_vm_without_a_started_vcpu_does_not_run(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_int_equal(vm_run(&machine->vm), -1);
+    check_end(machine, HOSTED_VM_ERROR, "VCPU");
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+    vm_vcpu_t *second = vm_create_vcpu(&machine->vm, 100);
+    assert_non_null(second);
+    assert_int_equal(vm_assign_vcpu_target(second, 0), -1);
+    assert_int_equal(vm_assign_vcpu_target(second, 1), 0);
+    assert_int_equal(vcpu_start(second), -1);
+}
+
+static void engines_are_chosen_by_name(void **state)
+{
+    machine_t *machine = *state;
+
+    assert_string_equal(hosted_engine_name(0), "unicorn");
+    assert_null(hosted_engine_name(1));
+    assert_int_equal(hosted_vm_set_engine(&machine->vm, "bochs"), -1);
+    assert_int_equal(hosted_vm_set_engine(&machine->vm, "unicorn"), 0);
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+    assert_int_equal(hosted_vm_set_engine(&machine->vm, NULL), -1);
+}
+
+static int make_vm(machine_t *machine, vm_t *vm)
+{
+    return vm_init(vm, hosted_vka(machine->system), hosted_simple(machine->system),
+                   *hosted_vmm_vspace(machine->system), hosted_io_ops(machine->system),
+                   hosted_host_endpoint(machine->system), "second");
+}
+
+static void two_vms_share_nothing(void **state)
+{
+    machine_t *machine = *state;
+    vm_t other;
+
+    assert_int_equal(make_vm(machine, &other), 0);
+    assert_non_null(vm_create_vcpu(&other, 1));
+    assert_int_equal(vm_ram_register_at(&other, GUEST_BASE, MACHINE_RAM_BYTES, false), 0);
+    assert_int_equal(hosted_vm_set_entry(other.vcpus[0], GUEST_BASE, 0, 0, 0, 0), 0);
+    assert_int_equal(vcpu_start(other.vcpus[0]), 0);
+    assert_int_equal(vm_run(&other), -1); /* zeroed memory */
+    assert_int_equal(hosted_vm_get_report(&other)->reason, HOSTED_VM_UNDEFINED);
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+    check_end(machine, HOSTED_VM_POWEROFF, "off");
+    vm_destroy(&other);
+}
+
+/* Let operation after operation fail, until none is left to: nothing may stay behind. */
+static void a_vm_that_cannot_be_made_leaves_nothing(void **state)
+{
+    machine_t *machine = *state;
+    hosted_census_t before;
+    hosted_census_t after;
+    uint64_t k = 1;
+    int result = -1;
+
+    hosted_census_take(machine->system, &before);
+    for (; result != 0 && k < 200; k++) {
+        vm_t vm;
+        hosted_inject_fail(machine->system, HOSTED_OPERATION_FORWARD, k);
+        result = make_vm(machine, &vm);
+        bool fired = hosted_inject_fired(machine->system);
+        hosted_inject_stop(machine->system);
+        assert_int_equal(fired, result != 0);
+        if (result == 0) {
+            vm_destroy(&vm);
+        }
+        hosted_census_take(machine->system, &after);
+        hosted_census_print_difference(stderr, &before, &after);
+        assert_true(hosted_census_equal(&before, &after));
+    }
+    assert_int_equal(result, 0);
+    assert_true(k > 8);
+}
+
+static void a_vcpu_that_cannot_be_made_leaves_nothing(void **state)
+{
+    machine_t *machine = *state;
+    hosted_census_t before;
+    hosted_census_t after;
+    vm_vcpu_t *vcpu = NULL;
+    uint64_t k = 1;
+
+    hosted_census_take(machine->system, &before);
+    for (; vcpu == NULL && k < 100; k++) {
+        hosted_inject_fail(machine->system, HOSTED_OPERATION_FORWARD, k);
+        vcpu = vm_create_vcpu(&machine->vm, 100);
+        bool fired = hosted_inject_fired(machine->system);
+        hosted_inject_stop(machine->system);
+        assert_int_equal(fired, vcpu == NULL);
+        hosted_census_take(machine->system, &after);
+        if (vcpu == NULL) {
+            hosted_census_print_difference(stderr, &before, &after);
+            assert_true(hosted_census_equal(&before, &after));
+            assert_int_equal(machine->vm.num_vcpus, 1);
+        }
+    }
+    assert_non_null(vcpu);
+    assert_true(k > 6);
+    assert_int_equal(vcpu->vcpu_id, 1);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    machine_t *machine = *state;
+    hosted_vm_counters_t counters;
+    vm_t vm = {0};
+
+    assert_int_equal(vm_init(NULL, NULL, NULL, *hosted_vmm_vspace(machine->system), NULL, 0, ""),
+                     -1);
+    assert_int_equal(vm_run(&vm), -1);
+    assert_null(vm_create_vcpu(&vm, 1));
+    assert_int_equal(vcpu_start(NULL), -1);
+    assert_int_equal(vm_assign_vcpu_target(NULL, 0), -1);
+    assert_int_equal(hosted_vm_set_entry(NULL, 0, 0, 0, 0, 0), -1);
+    assert_null(hosted_vm_get_report(&vm));
+    assert_int_equal(hosted_vm_get_counters(&vm, &counters), -1);
+    assert_int_equal(hosted_vm_set_budget(&vm, 1, 1), -1);
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&machine->vm, NULL, NULL), -1);
+    assert_int_equal(vm_register_notification_callback(&machine->vm, NULL, NULL), -1);
+    assert_int_equal(vm_register_smc_handler_callback(&machine->vm, NULL), -1);
+    assert_int_equal(vm_register_unhandled_vcpu_fault_callback(machine->vcpu, NULL, NULL), -1);
+    hosted_vm_request_stop(&vm);
+    vm_destroy(&vm);
+    vm_destroy(NULL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, machine_make, machine_end)
+    const struct CMUnitTest tests[] = {
+        TEST(poweroff_and_reset_end_the_run),
+        TEST(psci_answers_by_both_calls),
+        TEST(a_registered_handler_takes_the_calls),
+        TEST(the_vcpu_callback_sees_the_syndrome),
+        TEST(unknown_instructions_and_exceptions_end_in_a_report),
+        TEST(a_stop_request_from_another_thread_ends_any_guest),
+        TEST(a_stop_request_before_the_run_ends_it),
+        TEST(the_poll_function_is_called_while_the_guest_runs),
+        TEST(polling_does_not_disturb_the_guest),
+        TEST(budget_and_deadline_end_a_guest_that_does_not),
+        TEST(registers_set_in_a_callback_take_effect),
+        TEST(system_registers_are_those_of_the_guest),
+        TEST(a_vm_without_a_started_vcpu_does_not_run),
+        TEST(engines_are_chosen_by_name),
+        TEST(two_vms_share_nothing),
+        TEST(a_vm_that_cannot_be_made_leaves_nothing),
+        TEST(a_vcpu_that_cannot_be_made_leaves_nothing),
+        TEST(bad_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
