@@ -41,6 +41,7 @@ static const char *backing_text(guestmem_backing_t backing)
 /** Add what the description knows of a row. */
 static void add_description(memory_map_row_t *row, const vm_range_t *range)
 {
+    snprintf(row->name, sizeof(row->name), "%s", range->name); /* the library's may be cut */
     row->backing = vm_backing_name(range->backing);
     row->device = range->device;
     row->on_fault = range->on_fault;
@@ -92,7 +93,6 @@ static void add_regions(machine_t *machine, memory_map_t *map)
             row->last = range->base + range->size - 1;
             row->rights = "";
             add_description(row, range);
-            snprintf(row->name, sizeof(row->name), "%s", range->name);
         }
     }
 }

@@ -120,13 +120,18 @@ static int on_poll(vm_t *vm, void *cookie)
     return 0;
 }
 
-/** Log lines of a run are for the user: the guest's doing, in the library's words. */
+/**
+ * Log lines of a run are for the user: the guest's doing, in the library's words. The report of the
+ * run's end is not: machine_reason() has it.
+ */
 static void on_log(void *cookie, int level, const char *line)
 {
     machine_t *machine = cookie;
+    const hosted_vm_report_t *report = hosted_vm_get_report(machine->vm);
+    bool told = report->text[0] != '\0' && strstr(line, report->text) != NULL;
 
     (void)level;
-    if (machine->options.note != NULL) {
+    if (machine->options.note != NULL && !told) {
         machine->options.note(machine->options.cookie, line);
     }
 }

@@ -16,10 +16,10 @@
 #include <string.h>
 
 enum {
-    WIDTH = 980,
+    WIDTH = 1060,
     MARGIN = 24,
     COLUMN_X = 210, /* the column of boxes */
-    COLUMN_WIDTH = 330,
+    COLUMN_WIDTH = 400,
     DETAIL_X = COLUMN_X + COLUMN_WIDTH + 16,
     HEADER = 78,
     BOX_MIN = 36, /* up to 4 KiB */
@@ -27,6 +27,8 @@ enum {
     GAP = 30,
     INSET = 26, /* of what was carved from an anonymous region */
     LEGEND_ROW = 22,
+    NAME_SQUEEZED = 27, /* a name with more characters is squeezed to 270 px */
+    NAME_LENGTH = 36,   /* and with more than these it is cut */
 };
 
 typedef struct colour {
@@ -61,10 +63,14 @@ static const colour_t *colour_of(const char *backing)
     return &colours[i];
 }
 
-/** Text with what XML reserves, and what it forbids, replaced. */
-static void print_text(FILE *out, const char *text)
+/** At most `most` characters of a text, with what XML reserves, and what it forbids, replaced. */
+static void print_text(FILE *out, const char *text, size_t most)
 {
-    for (; *text != '\0'; text++) {
+    for (size_t i = 0; *text != '\0'; text++, i++) {
+        if (i == most) {
+            fputs("...", out);
+            return;
+        }
         switch (*text) {
         case '&':
             fputs("&amp;", out);
@@ -120,16 +126,19 @@ static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
             COLUMN_X - 10, y + 13, row->base);
     fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
             COLUMN_X - 10, y + height - 5, row->last);
-    fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%d\">", x + 10, y + height / 2 + 5);
-    print_text(out, row->name);
+    fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%d\"%s>", x + 10, y + height / 2 + 5,
+            strlen(row->name) > NAME_SQUEEZED
+                ? " textLength=\"270\" lengthAdjust=\"spacingAndGlyphs\""
+                : "");
+    print_text(out, row->name, NAME_LENGTH);
     fprintf(out, "</text>\n<text class=\"s\" x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n",
             COLUMN_X + COLUMN_WIDTH - 10, y + height / 2 + 5,
             memory_map_size_text(size, memory_map_row_size(row)));
     fprintf(out, "<text class=\"d\" x=\"%d\" y=\"%d\">", DETAIL_X, y + height / 2 - 3);
-    print_text(out, row->backing);
+    print_text(out, row->backing, 32);
     if (row->device != NULL) {
         fputs(": ", out);
-        print_text(out, row->device);
+        print_text(out, row->device, 32);
     }
     if (row->has_paddr) {
         fprintf(out, " (physical 0x%" PRIx64 ")", row->paddr);
@@ -238,9 +247,9 @@ void report_svg(FILE *out, const memory_map_t *map)
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
             WIDTH, height, WIDTH, height);
     fprintf(out, "<title>Memory of ");
-    print_text(out, map->title);
+    print_text(out, map->title, 80);
     fprintf(out, "</title>\n<text class=\"t\" x=\"%d\" y=\"34\">Memory of ", MARGIN);
-    print_text(out, map->title);
+    print_text(out, map->title, 80);
     fprintf(out,
             "</text>\n<text class=\"h\" x=\"%d\" y=\"56\">Low addresses on top. A range of up to "
             "4 KiB is %d px high, and %d px higher for each doubling of its size; gaps are not to "
