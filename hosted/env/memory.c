@@ -80,8 +80,11 @@ static unsigned choose_part_bits(unsigned bits, unsigned wanted)
 /* A revoke fails only when a test asks for that; the next one does not. */
 static bool revoke(seL4_CPtr slot)
 {
-    return seL4_CNode_Revoke(seL4_CapInitThreadCNode, slot, seL4_WordBits) == seL4_NoError ||
-           seL4_CNode_Revoke(seL4_CapInitThreadCNode, slot, seL4_WordBits) == seL4_NoError;
+    seL4_Error error = seL4_NotEnoughMemory;
+    for (int tries = 0; tries < 2 && error; tries++) {
+        error = seL4_CNode_Revoke(seL4_CapInitThreadCNode, slot, seL4_WordBits);
+    }
+    return error == seL4_NoError;
 }
 
 static bool retype_parts(seL4_CPtr untyped, const memory_split_t *split)

@@ -87,11 +87,10 @@ int kernel_boot(kernel_t *kernel)
     if (make_root_cnode(kernel) || make_host_vspace(kernel) || make_root_thread(kernel)) {
         return -1;
     }
-    kernel_object_t *pool = calloc(1, sizeof(*pool));
+    kernel_object_t *pool = object_allocate(CAP_ASID_POOL, sizeof(*pool), kernel_address(4));
     if (!pool) {
         return -1;
     }
-    *pool = (kernel_object_t){.paddr = kernel_address(4), .type = CAP_ASID_POOL};
     kernel->counts.objects++;
     hold(kernel, seL4_CapInitThreadASIDPool, (cap_t){.type = CAP_ASID_POOL, .object = pool});
     hold(kernel, seL4_CapIRQControl, (cap_t){.type = CAP_CONTROL});

@@ -37,46 +37,6 @@ kernel_t *kernel_current(void)
     return current;
 }
 
-seL4_Error error_argument(unsigned index)
-{
-    seL4_SetMR(0, index);
-    return seL4_InvalidArgument;
-}
-
-seL4_Error error_capability(unsigned index)
-{
-    seL4_SetMR(0, index);
-    return seL4_InvalidCapability;
-}
-
-seL4_Error error_range(uint64_t min, uint64_t max)
-{
-    seL4_SetMR(0, min);
-    seL4_SetMR(1, max);
-    return seL4_RangeError;
-}
-
-seL4_Error error_memory(uint64_t left)
-{
-    seL4_SetMR(0, left);
-    return seL4_NotEnoughMemory;
-}
-
-seL4_Error error_missing_capability(bool source, unsigned bits)
-{
-    seL4_SetMR(0, source);
-    seL4_SetMR(1, seL4_MissingCapability);
-    seL4_SetMR(2, bits);
-    return seL4_FailedLookup;
-}
-
-seL4_Error error_invalid_root(bool source)
-{
-    seL4_SetMR(0, source);
-    seL4_SetMR(1, seL4_InvalidRoot);
-    return seL4_FailedLookup;
-}
-
 bool inject_fails(kernel_t *kernel, hosted_operation_t operation)
 {
     if (!(kernel->inject.operations & operation)) {

@@ -28,6 +28,7 @@
 #include <hosted/counters.h>
 #include <hosted/inject.h>
 #include <hosted/stage2.h>
+#include "error.h"
 
 typedef enum cap_type {
     CAP_NULL,
@@ -103,8 +104,8 @@ enum {
 
 typedef struct page_table {
     kernel_object_t object;
-    uint64_t entries[512] __attribute__((aligned(64)));
     bool reachable; /* from an address space: its pages count as mapped */
+    uint64_t entries[512] __attribute__((aligned(64)));
 } __attribute__((aligned(64))) page_table_t;
 
 /** An address space: the root table and who is told of changes. */
@@ -210,14 +211,6 @@ seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error
 /** Whether this operation is the one to fail; counts it. */
 bool inject_fails(kernel_t *kernel, hosted_operation_t operation);
 
-/* Errors with their details in the message registers. */
-seL4_Error error_argument(unsigned index);
-seL4_Error error_capability(unsigned index);
-seL4_Error error_range(uint64_t min, uint64_t max);
-seL4_Error error_memory(uint64_t left);
-seL4_Error error_missing_capability(bool source, unsigned bits);
-seL4_Error error_invalid_root(bool source);
-
 /* cspace.c: from addresses to slots. */
 /** The slot that the caller invokes or hands over; never NULL: an empty one if there is none. */
 slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr);
@@ -247,6 +240,7 @@ cap_t cap_mask_rights(cap_t cap, seL4_Word rights);
 cap_t cap_update_data(cap_t cap, seL4_Word data, bool preserve);
 
 /* object.c: life and death of objects. */
+kernel_object_t *object_allocate(cap_type_t type, size_t size, uint64_t paddr);
 /** Log2 bytes of an object; `size_bits` matters for untypeds and CNodes. */
 unsigned object_bits(seL4_Word type, seL4_Word size_bits);
 /** Make an object. @return false if the host is out of memory */

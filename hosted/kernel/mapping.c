@@ -106,7 +106,7 @@ static void detach(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, un
     if (!(entry & PTE_VALID)) {
         return;
     }
-    if (!(entry & PTE_TABLE)) {
+    if (!(entry & PTE_TABLE) || bits <= seL4_PageBits) {
         tell(kernel, vspace, vaddr, bits, entry, false);
         return;
     }

@@ -35,10 +35,8 @@ unsigned object_bits(seL4_Word type, seL4_Word size_bits)
         return seL4_HugePageBits;
     case seL4_ARM_VSpaceObject:
         return seL4_VSpaceBits;
-    case seL4_ARM_VCPUObject:
-        return seL4_VCPUBits;
     default:
-        return seL4_PageTableBits;
+        return seL4_PageTableBits; /* and of VCPUs */
     }
 }
 
@@ -50,20 +48,16 @@ static unsigned cap_object_bits(const cap_t *cap)
         return cap->bits;
     case CAP_CNODE:
         return cap->bits + seL4_SlotBits;
-    case CAP_PAGE_TABLE:
-        return seL4_PageTableBits;
     case CAP_VSPACE:
         return seL4_VSpaceBits;
     case CAP_TCB:
         return seL4_TCBBits;
-    case CAP_VCPU:
-        return seL4_VCPUBits;
     case CAP_ENDPOINT:
         return seL4_EndpointBits;
     case CAP_NOTIFICATION:
         return seL4_NotificationBits;
     default:
-        return seL4_ASIDPoolBits;
+        return seL4_PageTableBits; /* and of VCPUs and ASID pools */
     }
 }
 
@@ -77,7 +71,7 @@ bool object_region(const cap_t *cap, uint64_t *base, uint64_t *last)
     return true;
 }
 
-static kernel_object_t *allocate(cap_type_t type, size_t size, uint64_t paddr)
+kernel_object_t *object_allocate(cap_type_t type, size_t size, uint64_t paddr)
 {
     kernel_object_t *object = aligned_alloc(64, (size + 63) & ~(size_t)63);
     if (object) {
@@ -90,7 +84,7 @@ static kernel_object_t *allocate(cap_type_t type, size_t size, uint64_t paddr)
 
 static kernel_object_t *create_cnode(kernel_t *kernel, unsigned radix, uint64_t paddr)
 {
-    cnode_t *cnode = (cnode_t *)allocate(CAP_CNODE, sizeof(*cnode), paddr);
+    cnode_t *cnode = (cnode_t *)object_allocate(CAP_CNODE, sizeof(*cnode), paddr);
     if (!cnode) {
         return NULL;
     }
@@ -108,7 +102,8 @@ static kernel_object_t *create_cnode(kernel_t *kernel, unsigned radix, uint64_t 
 static kernel_object_t *create_vspace(uint64_t paddr)
 {
     size_t entries = 1ul << seL4_VSpaceIndexBits;
-    vspace_object_t *vspace = (vspace_object_t *)allocate(CAP_VSPACE, sizeof(*vspace), paddr);
+    vspace_object_t *vspace =
+        (vspace_object_t *)object_allocate(CAP_VSPACE, sizeof(*vspace), paddr);
     if (vspace) {
         vspace->num_entries = entries;
         vspace->entries = calloc(entries, sizeof(*vspace->entries));
@@ -138,13 +133,14 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         kernel->counts.frames[(cap->bits - seL4_PageBits) / seL4_PageTableIndexBits]++;
         break;
     case seL4_TCBObject:
-        cap->object = allocate(cap->type = CAP_TCB, sizeof(tcb_object_t), paddr);
+        cap->object = object_allocate(cap->type = CAP_TCB, sizeof(tcb_object_t), paddr);
         break;
     case seL4_EndpointObject:
-        cap->object = allocate(cap->type = CAP_ENDPOINT, sizeof(kernel_object_t), paddr);
+        cap->object = object_allocate(cap->type = CAP_ENDPOINT, sizeof(kernel_object_t), paddr);
         break;
     case seL4_NotificationObject:
-        cap->object = allocate(cap->type = CAP_NOTIFICATION, sizeof(notification_object_t), paddr);
+        cap->object =
+            object_allocate(cap->type = CAP_NOTIFICATION, sizeof(notification_object_t), paddr);
         break;
     case seL4_CapTableObject:
         cap->type = CAP_CNODE;
@@ -156,10 +152,10 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         cap->object = create_vspace(paddr);
         break;
     case seL4_ARM_VCPUObject:
-        cap->object = allocate(cap->type = CAP_VCPU, sizeof(vcpu_object_t), paddr);
+        cap->object = object_allocate(cap->type = CAP_VCPU, sizeof(vcpu_object_t), paddr);
         break;
     default:
-        cap->object = allocate(cap->type = CAP_PAGE_TABLE, sizeof(page_table_t), paddr);
+        cap->object = object_allocate(cap->type = CAP_PAGE_TABLE, sizeof(page_table_t), paddr);
         break;
     }
     if (cap->type == CAP_UNTYPED || cap->type == CAP_FRAME) {
@@ -283,3 +279,6 @@ void object_free_dead(kernel_t *kernel)
         free_object(kernel, object);
     }
 }
+
+_Static_assert((int)seL4_PageTableBits == seL4_VCPUBits && seL4_VCPUBits == seL4_ASIDPoolBits,
+               "three object types share a size above");

@@ -141,9 +141,9 @@ static void boot_information_lists_the_untypeds(void **state)
 {
     (void)state;
     simple_t *simple = hosted_simple(world);
-    size_t bits;
-    uintptr_t paddr;
-    bool device, ram = false, uart = false;
+    size_t bits = 0;
+    uintptr_t paddr = 0;
+    bool device = false, ram = false, uart = false;
     int count = simple_get_untyped_count(simple);
     assert_true(count > 10);
     for (int i = 0; i < count; i++) {

@@ -87,7 +87,7 @@ static void reused_memory_is_cleared_but_device_memory_is_not(void **state)
         char *bytes = hosted_physical_memory(world, frame_address(frame), 0x1000);
         assert_non_null(bytes);
         assert_int_equal(bytes[100], 0);
-        strcpy(bytes + 100, "left over");
+        memcpy(bytes + 100, "left over", 10);
         assert_error(delete_cap(frame), seL4_NoError);
         assert_string_equal(bytes + 100, "left over");
         assert_error(retype(untyped, seL4_ARM_SmallPageObject, 0, frame, 1), seL4_NoError);
