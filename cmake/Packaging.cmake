@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shared libraries beside the static ones, and what `cmake --install` puts where: libraries, headers
-# in a folder of their own (they have seL4's names), the command, boards, and the ways to find them
+# in a folder of their own (they have seL4's names), the default board, and the ways to find them
 # (find_package(guestmem), pkg-config guestmem).
 include(CMakePackageConfigHelpers)
 
-# guestmem_shared(NAME LIBRARY...): a shared library of the objects of the static library NAME.
-function(guestmem_shared name)
-    add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}>)
+# guestmem_shared(NAME OBJECTS LIBRARY...): the shared library NAME of the objects of the static
+# libraries in the list OBJECTS.
+function(guestmem_shared name objects)
+    set(sources "")
+    foreach(library ${objects})
+        list(APPEND sources $<TARGET_OBJECTS:${library}>)
+    endforeach()
+    add_library(${name}-shared SHARED ${sources})
     target_link_libraries(${name}-shared PUBLIC hosted-headers ${ARGN})
     set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE C
                           VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 endfunction()
 
-guestmem_shared(guestmem-hosted fdt Threads::Threads)
-guestmem_shared(guestmem guestmem-hosted-shared)
+guestmem_shared(guestmem-hosted guestmem-hosted)
+target_link_libraries(guestmem-hosted-shared PRIVATE ${LIBFDT_LIBRARY} Threads::Threads)
+guestmem_shared(guestmem guestmem guestmem-hosted-shared)
 target_link_options(guestmem-shared PRIVATE
     -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/guestmem.map)
 set_target_properties(guestmem-shared PROPERTIES
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/src/guestmem.map)
-guestmem_shared(guestmem-vm guestmem-shared guestmem-hosted-shared ${GUESTMEM_ENGINE_LIBRARIES}
-                Threads::Threads)
+guestmem_shared(guestmem-vm "guestmem-vm;guestmem-vcpu" guestmem-shared guestmem-hosted-shared)
+target_link_libraries(guestmem-vm-shared PRIVATE Threads::Threads)
+if(GUESTMEM_HAVE_UNICORN)
+    target_link_libraries(guestmem-vm-shared PRIVATE PkgConfig::UNICORN)
+endif()
 
 install(TARGETS hosted-headers guestmem guestmem-shared guestmem-hosted guestmem-hosted-shared
-                guestmem-vm guestmem-vm-shared
+                guestmem-vm guestmem-vm-shared guestmem-vcpu
         EXPORT guestmem-targets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS guestmem-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ ${PROJECT_SOURCE_DIR}/hosted/include/
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/guestmem)
 install(FILES ${GUESTMEM_BOARD_DTB} DESTINATION ${CMAKE_INSTALL_DATADIR}/guestmem/boards)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/boards/ DESTINATION ${CMAKE_INSTALL_DATADIR}/guestmem/boards
-        FILES_MATCHING PATTERN "*.dts")
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/guestmem)
 
@@ -47,7 +53,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/guestmem-config.cmake
         DESTINATION ${config_dir})
 
 set(GUESTMEM_PC_ENGINE "")
-if(GUESTMEM_ENGINE_LIBRARIES)
+if(GUESTMEM_HAVE_UNICORN)
     set(GUESTMEM_PC_ENGINE unicorn)
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/guestmem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/guestmem.pc

@@ -1,0 +1,158 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * U-Boot and the VMM see the same memory: what U-Boot fills, copies and sums, the VMM reads through
+ * vm_ram_touch() with the same bytes and the same sum, and what the VMM writes U-Boot sees.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <guestmem/inspect.h>
+#include <sel4vm/guest_ram.h>
+#include "machine.h"
+
+#define SIZE   ((size_t)16 << 20)
+#define SOURCE ((uintptr_t)0x41000000)
+#define COPY   ((uintptr_t)0x42000000)
+
+static const char prompt[] = "\n=> ";
+
+static void run_to_prompt(machine_t *machine)
+{
+    machine_until_t until = {.output = prompt, .max_seconds = 300};
+    if (machine_run(machine, &until) != MACHINE_SAW_OUTPUT) {
+        fail_msg("no prompt: %s; output: %s", machine_reason(machine), machine_output(machine));
+    }
+}
+
+/* Type a command and wait for the next prompt. @return what came, valid until the next command */
+static const char *command(machine_t *machine, const char *line)
+{
+    size_t before = strlen(machine_output(machine));
+    assert_int_equal(machine_send(machine, line, strlen(line)), strlen(line));
+    assert_int_equal(machine_send(machine, "\n", 1), 1);
+    run_to_prompt(machine);
+    return machine_output(machine) + before;
+}
+
+static int setup(void **state)
+{
+    cli_error_t error = {0};
+    machine_t *machine = machine_create(DESCRIPTION, NULL, &error);
+    if (machine == NULL) {
+        fail_msg("%s", error.line);
+    }
+    run_to_prompt(machine);
+    *state = machine;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    machine_t *machine = *state;
+    machine_until_t until = {.max_seconds = 60};
+    assert_int_equal(machine_send(machine, "poweroff\n", 9), 9);
+    assert_int_equal(machine_run(machine, &until), MACHINE_POWERED_OFF);
+    /* The machine compares the census with that before vm_init(). */
+    assert_int_equal(machine_destroy(machine), 0);
+    return 0;
+}
+
+/* U-Boot's CRC of a range, from its answer "crc32 for ... ==> 1234abcd". */
+static unsigned long crc_by_u_boot(machine_t *machine, uintptr_t addr)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "crc32 %" PRIxPTR " %zx", addr, SIZE);
+    const char *sum = strstr(command(machine, line), "==> ");
+    assert_non_null(sum);
+    return strtoul(sum + 4, NULL, 16);
+}
+
+static int add_to_crc(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
+                      void *cookie)
+{
+    (void)vm;
+    (void)guest_addr;
+    (void)offset;
+    unsigned long *crc = cookie;
+    *crc = crc32(*crc, vmm_vaddr, (unsigned)size);
+    return 0;
+}
+
+static void what_u_boot_fills_copies_and_sums_the_vmm_sees(void **state)
+{
+    machine_t *machine = *state;
+    vm_t *vm = machine_vm(machine);
+    command(machine, "random 41000000 1000000");
+    command(machine, "cp.b 41000000 42000000 1000000");
+    assert_non_null(strstr(command(machine, "cmp.b 41000000 42000000 1000000"),
+                           "Total of 16777216 byte(s) were the same"));
+    unsigned long source = crc_by_u_boot(machine, SOURCE);
+    assert_int_equal(crc_by_u_boot(machine, COPY), source);
+
+    unsigned long crc = crc32(0, NULL, 0);
+    assert_int_equal(vm_ram_touch(vm, SOURCE, SIZE, add_to_crc, &crc), 0);
+    assert_int_equal(crc, source);
+
+    unsigned char *bytes = malloc(2 * SIZE);
+    assert_non_null(bytes);
+    assert_int_equal(vm_ram_touch(vm, SOURCE, SIZE, vm_guest_ram_read_callback, bytes), 0);
+    assert_int_equal(vm_ram_touch(vm, COPY, SIZE, vm_guest_ram_read_callback, bytes + SIZE), 0);
+    assert_memory_equal(bytes, bytes + SIZE, SIZE);
+    size_t different = 0;
+    for (size_t i = 1; i < SIZE; i++) {
+        different += bytes[i] != bytes[i - 1];
+    }
+    assert_true(different > SIZE / 2); /* they are random bytes, not zeroes */
+    free(bytes);
+}
+
+static void what_the_vmm_writes_u_boot_sums(void **state)
+{
+    machine_t *machine = *state;
+    vm_t *vm = machine_vm(machine);
+    unsigned char *bytes = malloc(SIZE);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < SIZE; i++) {
+        bytes[i] = (unsigned char)(i * 7 + (i >> 10));
+    }
+    assert_int_equal(vm_ram_touch(vm, SOURCE, SIZE, vm_guest_ram_write_callback, bytes), 0);
+    assert_int_equal(crc_by_u_boot(machine, SOURCE), crc32(0, bytes, (unsigned)SIZE));
+    free(bytes);
+}
+
+static void faults_are_counted_where_they_happened(void **state)
+{
+    machine_t *machine = *state;
+    vm_t *vm = machine_vm(machine);
+    guestmem_reservation_info_t before;
+    guestmem_reservation_info_t after;
+    vm_memory_reservation_t *page = guestmem_find_reservation(vm, 0x0b001000);
+    assert_int_equal(guestmem_reservation_info(vm, page, &before), 0);
+    command(machine, "mw.l b001000 1 10");
+    assert_int_equal(guestmem_reservation_info(vm, page, &after), 0);
+    assert_int_equal(after.faults - before.faults, 16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_u_boot_fills_copies_and_sums_the_vmm_sees, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_the_vmm_writes_u_boot_sums, setup, teardown),
+        cmocka_unit_test_setup_teardown(faults_are_counted_where_they_happened, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("u-boot memory", tests, NULL, NULL);
+}
