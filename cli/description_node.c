@@ -145,6 +145,11 @@ static int read_common(const vm_node_t *node, vm_range_t *range)
     }
     range->on_fault = vm_node_has(node, "guestmem,map-on-fault");
     range->node = node->offset;
+    if (range->on_fault && (range->load != NULL || range->tree != NULL)) {
+        return vm_node_error(node, "guestmem,map-on-fault",
+                             "not allowed together with %s: content needs frames at once",
+                             range->load != NULL ? "guestmem,load" : "guestmem,device-tree");
+    }
     if (range->backing == VM_BACKING_UNTYPED_AT && !has_paddr) {
         return vm_node_error(node, "guestmem,paddr",
                              "missing, but guestmem,backing = \"untyped-at\" needs it");

@@ -178,6 +178,9 @@ int machine_destroy(machine_t *machine)
     if (machine == NULL) {
         return 0;
     }
+    if (machine->system != NULL) {
+        hosted_system_enter(machine->system);
+    }
     result = end_vm(machine);
     if (machine->system != NULL) {
         hosted_system_destroy(machine->system);

@@ -10,7 +10,9 @@
  * A virtual machine made from its description on a hosted system: built with the library's public
  * calls, run, looked at, and taken down again without a trace.
  *
- * One thread drives a machine; several machines may exist, each on its own thread.
+ * One thread drives a machine. Several machines may exist, on one thread or on many; between other
+ * calls of the hosted system, enter the one that is meant (hosted_system_enter()): machine_create()
+ * and machine_run() leave their own entered.
  */
 
 #include <stdbool.h>

@@ -115,6 +115,7 @@ int machine_memory_map(machine_t *machine, memory_map_t *map)
     size_t count = description->num_ranges;
     vm_memory_reservation_t *reservation = NULL;
 
+    hosted_system_enter(machine->system);
     while ((reservation = guestmem_next_reservation(machine->vm, reservation)) != NULL) {
         count++;
     }

@@ -178,6 +178,7 @@ machine_end_t machine_run(machine_t *machine, const machine_until_t *until)
 {
     static const machine_until_t forever = {0};
 
+    hosted_system_enter(machine->system);
     until = until != NULL ? until : &forever;
     if (machine->ended) {
         return machine->end;
