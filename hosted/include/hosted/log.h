@@ -8,7 +8,7 @@
 /** @file Where the lines of `<utils/zf_log.h>` go in a hosted system. */
 
 /**
- * Send log lines to `sink` instead of stderr.
+ * Send log lines of the calling thread to `sink` instead of stderr.
  *
  * @param sink    called with each line (no newline at its end) and its level (ZF_LOG_ERROR ...);
  *                NULL goes back to stderr

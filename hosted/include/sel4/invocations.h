@@ -145,7 +145,7 @@ seL4_Error seL4_ARM_VCPU_WriteRegs(seL4_ARM_VCPU service, seL4_VCPUReg field, se
  * Put a virtual interrupt in list register `index`.
  *
  * @param group  0 or 1
- * @param index  below 64, and a register that holds no pending interrupt
+ * @param index  which list register, below 4
  */
 seL4_Error seL4_ARM_VCPU_InjectIRQ(seL4_ARM_VCPU service, seL4_Uint16 virq, seL4_Uint8 priority,
                                    seL4_Uint8 group, seL4_Uint8 index);
