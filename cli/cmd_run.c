@@ -30,7 +30,7 @@ static const char help[] =
     "print its memory map, and run its guest. The guest's first PL011 is standard input\n"
     "and output; on a terminal, Ctrl-A x leaves and Ctrl-A Ctrl-A sends Ctrl-A. Piped\n"
     "input is handed over line by line as the guest waits for it; two seconds after its\n"
-    "end the run ends, if the guest still only waits for more.\n"
+    "end the run ends, if the guest still only waits for more at a prompt.\n"
     "\n"
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
@@ -173,48 +173,52 @@ static int parse_instructions(const char *text, uint64_t *instructions)
     return 0;
 }
 
+enum { BOARD, ENGINE, QUIET, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+
+static const struct option options[] = {
+    {"board", required_argument, NULL, BOARD},
+    {"engine", required_argument, NULL, ENGINE},
+    {"quiet", no_argument, NULL, QUIET},
+    {"max-seconds", required_argument, NULL, MAX_SECONDS},
+    {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
+    {"help", no_argument, NULL, HELP},
+    {NULL, 0, NULL, 0},
+};
+
+/** Take an option other than help. @return 0; -1 with a message */
+static int take_option(run_t *run, int option, const char *value)
+{
+    switch (option) {
+    case BOARD:
+        run->options.board = value;
+        return 0;
+    case ENGINE:
+        run->options.engine = value;
+        return 0;
+    case QUIET:
+    case 'q':
+        run->quiet = true;
+        return 0;
+    case MAX_SECONDS:
+        return parse_seconds(value, &run->until.max_seconds);
+    case MAX_INSTRUCTIONS:
+        return parse_instructions(value, &run->until.max_instructions);
+    default:
+        return -1; /* getopt has said what is wrong */
+    }
+}
+
 int cmd_run(int argc, char **argv)
 {
-    enum { BOARD, ENGINE, QUIET, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
-    static const struct option options[] = {
-        {"board", required_argument, NULL, BOARD},
-        {"engine", required_argument, NULL, ENGINE},
-        {"quiet", no_argument, NULL, QUIET},
-        {"max-seconds", required_argument, NULL, MAX_SECONDS},
-        {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
-        {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
-    };
     run_t run = {0};
     int option;
 
     while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-        switch (option) {
-        case BOARD:
-            run.options.board = optarg;
-            break;
-        case ENGINE:
-            run.options.engine = optarg;
-            break;
-        case QUIET:
-        case 'q':
-            run.quiet = true;
-            break;
-        case MAX_SECONDS:
-            if (parse_seconds(optarg, &run.until.max_seconds) != 0) {
-                return STATUS_USAGE;
-            }
-            break;
-        case MAX_INSTRUCTIONS:
-            if (parse_instructions(optarg, &run.until.max_instructions) != 0) {
-                return STATUS_USAGE;
-            }
-            break;
-        case HELP:
-        case 'h':
+        if (option == HELP || option == 'h') {
             fputs(help, stdout);
             return STATUS_OK;
-        default:
+        }
+        if (take_option(&run, option, optarg) != 0) {
             return STATUS_USAGE;
         }
     }

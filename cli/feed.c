@@ -19,7 +19,10 @@ enum { POLLS_AT_PROMPT = 20 };
 static const double busy_after = 0.25;
 
 /** A guest without prompt gets its line after so many seconds. */
-static const double patience = 1.0;
+static const double patience = 3.0;
+
+/** How many times longer the end of the input waits where no prompt stands. */
+static const double without_prompt = 5.0;
 
 void feed_observe(feed_t *feed, const feed_state_t *state)
 {
@@ -45,9 +48,11 @@ bool feed_guest_waits(const feed_t *feed, const feed_state_t *state)
 
 bool feed_is_over(const feed_t *feed, const feed_state_t *state, double seconds)
 {
+    double wait = state->at_line_start ? seconds * without_prompt : seconds;
+
     return feed->ended && feed->count == 0 && !state->input_pending &&
            state->empty_polls - feed->quiet_polls >= POLLS_AT_PROMPT &&
-           state->now - feed->quiet_since >= seconds;
+           state->now - feed->quiet_since >= wait;
 }
 
 size_t feed_line(const feed_t *feed)

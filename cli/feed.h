@@ -41,10 +41,14 @@ typedef struct feed {
 /** Take `state` in; call it before the functions below, every few milliseconds. */
 void feed_observe(feed_t *feed, const feed_state_t *state);
 
-/** Whether the guest waits for input at a prompt, or has been waiting for a second anywhere. */
+/** Whether the guest waits for input at a prompt, or has been waiting for three seconds anywhere.
+ */
 bool feed_guest_waits(const feed_t *feed, const feed_state_t *state);
 
-/** Whether the input has ended and the guest has waited for more of it for `seconds`. */
+/**
+ * Whether the input has ended and the guest has waited for more of it for `seconds` at a prompt, or
+ * for five times as long anywhere.
+ */
 bool feed_is_over(const feed_t *feed, const feed_state_t *state, double seconds);
 
 /** Bytes of the first line with its end; all bytes if there is no line end and none will come. */

@@ -65,7 +65,7 @@ static void a_command_that_looks_for_ctrl_c_does_not_wait(void **state)
     feed_state_t guest = {.at_line_start = true};
 
     (void)state;
-    for (unsigned i = 0; i < 90; i++) {
+    for (unsigned i = 0; i < 290; i++) {
         pass(&feed, &guest, 100, 0);
         assert_false(feed_guest_waits(&feed, &guest));
     }
@@ -121,6 +121,22 @@ static void it_is_over_when_the_guest_waits_in_vain(void **state)
     assert_false(feed_is_over(&feed, &guest, 2.0));
 }
 
+static void without_a_prompt_it_is_over_later(void **state)
+{
+    feed_t feed = {.ended = true};
+    feed_state_t guest = {.at_line_start = true};
+
+    (void)state;
+    for (unsigned i = 0; i < 990; i++) {
+        pass(&feed, &guest, 100, 0);
+        assert_false(feed_is_over(&feed, &guest, 2.0));
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        pass(&feed, &guest, 100, 0);
+    }
+    assert_true(feed_is_over(&feed, &guest, 2.0));
+}
+
 static void a_guest_that_works_is_not_over(void **state)
 {
     feed_t feed = {.ended = true};
@@ -143,6 +159,7 @@ int main(void)
         cmocka_unit_test(lines_come_one_by_one_and_the_last_needs_no_end),
         cmocka_unit_test(a_line_that_fills_the_buffer_goes_out_in_parts),
         cmocka_unit_test(it_is_over_when_the_guest_waits_in_vain),
+        cmocka_unit_test(without_a_prompt_it_is_over_later),
         cmocka_unit_test(a_guest_that_works_is_not_over),
     };
 
