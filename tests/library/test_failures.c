@@ -63,7 +63,9 @@ static void reserve_on_fault(world_t *w)
 static void register_ram(world_t *w)
 {
     assert_int_equal(vm_ram_register_at(&w->vm, GPA, 2 * MEGABYTE, false), 0);
-    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 2 * MEGABYTE, 3 * PAGE, false), 0);
+    /* One window with a run of large frames and one of small ones. */
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 2 * MEGABYTE, 2 * MEGABYTE + 3 * PAGE, false),
+                     0);
 }
 
 static vm_memory_reservation_t *only_reservation(world_t *w)
@@ -135,7 +137,7 @@ static int call_ram_register(world_t *w)
 
 static int call_ram_register_at(world_t *w)
 {
-    return vm_ram_register_at(&w->vm, GPA + 4 * MEGABYTE, 2 * MEGABYTE + PAGE, false);
+    return vm_ram_register_at(&w->vm, GPA + 6 * MEGABYTE, 2 * MEGABYTE + PAGE, false);
 }
 
 static int call_ram_register_untyped(world_t *w)

@@ -99,6 +99,18 @@ static void untyped_memory_is_mapped_at_a_base_paddr(void **state)
     expect_failure(w, GUESTMEM_BAD_RANGE);
 }
 
+static void a_paddr_that_large_frames_do_not_fit_takes_small_ones_at_once(void **state)
+{
+    world_t *w = *state;
+    guestmem_statistics_t s;
+    vm_memory_reservation_t *r = world_reserve(w, GPA, 2 * MEGABYTE);
+    assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&w->vm, RAM_PADDR + PAGE, r), 0);
+    assert_int_equal(guest_mapping_at(w, GPA + 2 * MEGABYTE - 1).paddr, RAM_PADDR + 2 * MEGABYTE);
+    assert_int_equal(guestmem_get_statistics(&w->vm, &s), 0);
+    assert_int_equal(s.frames[GUESTMEM_FRAME_4K], 512);
+    assert_int_equal(s.object_allocations, 512 + 2);
+}
+
 static void memory_that_no_untyped_has_is_refused_whole(void **state)
 {
     world_t *w = *state;
@@ -530,6 +542,7 @@ int main(void)
         world_test(a_gigabyte_is_one_frame_where_there_is_one),
         world_test(untyped_memory_is_mapped_one_to_one),
         world_test(untyped_memory_is_mapped_at_a_base_paddr),
+        world_test(a_paddr_that_large_frames_do_not_fit_takes_small_ones_at_once),
         world_test(memory_that_no_untyped_has_is_refused_whole),
         world_test(device_memory_is_uncached_and_keeps_its_content),
         world_test(maybe_device_memory_comes_from_anywhere),
