@@ -20,12 +20,12 @@ typedef enum hosted_invocation {
     HOSTED_PAGE_MAP,
     HOSTED_PAGE_UNMAP,
     HOSTED_PAGE_GET_ADDRESS,
-    HOSTED_PAGE_CACHE,        /* clean, invalidate, unify */
+    HOSTED_PAGE_CACHE, /* clean, invalidate, unify */
     HOSTED_PAGE_TABLE_MAP,
     HOSTED_PAGE_TABLE_UNMAP,
     HOSTED_ASID_POOL_ASSIGN,
-    HOSTED_TCB,               /* any invocation of a TCB */
-    HOSTED_VCPU,              /* any invocation of a VCPU */
+    HOSTED_TCB,  /* any invocation of a TCB */
+    HOSTED_VCPU, /* any invocation of a VCPU */
     HOSTED_NUM_INVOCATIONS
 } hosted_invocation_t;
 

@@ -23,8 +23,8 @@ typedef enum hosted_operation {
     HOSTED_OPERATION_ALLOCATOR = 1 << 1,  /* vka and VMM vspace calls that acquire */
     HOSTED_OPERATION_HEAP = 1 << 2,       /* malloc_ops malloc and calloc */
     HOSTED_OPERATION_UNDO = 1 << 3,       /* Page_Unmap, PageTable_Unmap, CNode_Delete, Revoke */
-    HOSTED_OPERATION_FORWARD = HOSTED_OPERATION_INVOCATION | HOSTED_OPERATION_ALLOCATOR |
-                               HOSTED_OPERATION_HEAP
+    HOSTED_OPERATION_FORWARD =
+        HOSTED_OPERATION_INVOCATION | HOSTED_OPERATION_ALLOCATOR | HOSTED_OPERATION_HEAP
 } hosted_operation_t;
 
 /**
