@@ -24,7 +24,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const unicorn_system_register_t sctlr_el1 = {3, 0, 1, 0, 0};
 static const unicorn_system_register_t tcr_el1 = {3, 0, 2, 0, 2};
 static const unicorn_system_register_t ttbr0_el1 = {3, 0, 2, 0, 0};
 static const unicorn_system_register_t ttbr1_el1 = {3, 0, 2, 0, 1};
@@ -85,7 +84,7 @@ static void set_budget(engine_t *engine, uint64_t instructions)
 static void read_view(unicorn_engine_t *self, abort_view_t *view)
 {
     unicorn_read_general(self->uc, view->x, &view->sp, &view->pc);
-    unicorn_read_system(self->uc, sctlr_el1, &view->regime.sctlr);
+    unicorn_read_system(self->uc, unicorn_sctlr_el1, &view->regime.sctlr);
     unicorn_read_system(self->uc, tcr_el1, &view->regime.tcr);
     unicorn_read_system(self->uc, ttbr0_el1, &view->regime.ttbr0);
     unicorn_read_system(self->uc, ttbr1_el1, &view->regime.ttbr1);

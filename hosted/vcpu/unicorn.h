@@ -47,6 +47,7 @@ typedef struct bank {
     uint64_t target; /* Unicorn's address of it */
     size_t size;
     uint8_t *host;
+    uint8_t *left; /* a bit for each page: code of it may be kept, though its mapping went */
 } bank_t;
 
 typedef struct unicorn_engine {
@@ -60,7 +61,6 @@ typedef struct unicorn_engine {
     seL4_UserContext context;              /* as read or written last */
     seL4_Word registers[seL4_VCPUReg_Num]; /* as read or written last */
     bool stale_translations; /* a mapping went or changed: Unicorn's TLB may still know it */
-    bool stale_code;         /* memory that was executed may hold something else now */
     unsigned vmid;           /* changed to flush the TLB */
     int interrupt;           /* exception that stopped this run, or UNICORN_NONE */
     uint64_t covers[UNICORN_MAX_COVERS];
@@ -88,3 +88,4 @@ const void *unicorn_host(void *self, uint64_t target);
 extern const engine_class_t engine_unicorn;
 extern const unicorn_system_register_t unicorn_vttbr_el2;
 extern const unicorn_system_register_t unicorn_hpfar_el2;
+extern const unicorn_system_register_t unicorn_sctlr_el1;

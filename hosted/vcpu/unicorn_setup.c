@@ -30,6 +30,7 @@ static const unicorn_system_register_t hcr_el2 = {3, 4, 1, 1, 0};
 static const unicorn_system_register_t vtcr_el2 = {3, 4, 2, 1, 2};
 const unicorn_system_register_t unicorn_vttbr_el2 = {3, 4, 2, 1, 0};
 const unicorn_system_register_t unicorn_hpfar_el2 = {3, 4, 6, 0, 4};
+const unicorn_system_register_t unicorn_sctlr_el1 = {3, 0, 1, 0, 0};
 /* Unicorn reports exceptions here, with the program counter already restored, and takes none. */
 static void on_interrupt(uc_engine *uc, uint32_t number, void *cookie)
 {
@@ -82,6 +83,7 @@ void unicorn_destroy(engine_t *engine)
     }
     for (size_t i = 0; i < self->bank_count; i++) {
         munmap(self->banks[i].host, self->banks[i].size);
+        free(self->banks[i].left);
     }
     if (self->stub != NULL && self->stub != MAP_FAILED) {
         munmap(self->stub, UNICORN_PAGE_BYTES);
