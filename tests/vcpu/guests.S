@@ -203,7 +203,12 @@ bad_table: /* an MMU with its table where nothing is mapped */
     isb
     b finish
 
+/* Loads and stores that change their base register; the changes end up in x12 and x13. */
 write_back:
     mov x2, x0
+    mov w10, #0
     ldr w10, [x2], #4
+    sub x12, x2, x0
+    str w10, [x2, #8]!
+    sub x13, x2, x0
     b finish
