@@ -160,6 +160,7 @@ static bool decode_register(uint32_t insn, a64_access_t *access)
     bool write_back = form & 1;
     if (write_back && access->kind == A64_SINGLE) {
         access->kind = A64_WRITE_BACK;
+        access->base_change = signed_field(insn, 20, 12);
     }
     /* Form 1 changes the base after the access. */
     access->offset = form == 1 ? 0 : signed_field(insn, 20, 12);

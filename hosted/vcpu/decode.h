@@ -41,7 +41,8 @@ typedef struct a64_access {
     uint8_t index;       /* index register, or A64_NO_REGISTER */
     uint8_t extend;      /* how the index is extended: the encoding's `option` */
     uint8_t shift;       /* and shifted */
-    int64_t offset;      /* added to the base */
+    int64_t offset;      /* added to the base for the address */
+    int64_t base_change; /* A64_WRITE_BACK: added to the base register by the instruction */
 } a64_access_t;
 
 /** Decode. @return false if the instruction accesses no memory, or is none of A64 as of Armv8.1 */

@@ -30,6 +30,18 @@ static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
     return number < ZERO_REGISTER ? registers[number] : NULL;
 }
 
+/*
+ * Whether the instruction can be completed by its syndrome, or as if it had one: a load or store
+ * that writes its base register back has none on hardware, but what it does is as plain.
+ */
+static bool completable(const engine_fault_t *access)
+{
+    bool understood = access->access.valid_syndrome || (access->access.kind == A64_WRITE_BACK &&
+                                                        access->access.base < ZERO_REGISTER);
+    return access->decoded && understood && !access->table_walk && access->aligned &&
+           !access->crosses_page;
+}
+
 void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
@@ -42,8 +54,7 @@ void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit)
     fault->data = 0;
     fault->regs = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu));
     fault->data_access = exit->reason == ENGINE_FAULT && !access->fetch;
-    fault->completable = fault->data_access && access->decoded && !access->table_walk &&
-                         access->access.valid_syndrome && access->aligned && !access->crosses_page;
+    fault->completable = fault->data_access && completable(access);
 }
 
 void fault_skip(vm_vcpu_t *vcpu)
@@ -132,6 +143,36 @@ seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data)
     return (data & ~mask) | ((value << shift) & mask);
 }
 
+/* Say once a VM that a guest does what works here and not on hardware. */
+static void warn_of_write_back(vm_vcpu_t *vcpu)
+{
+    hosted_vm_t *runtime = runtime_of(vcpu->vm);
+
+    if (!runtime->warned_of_write_back) {
+        runtime->warned_of_write_back = true;
+        ZF_LOGW(
+            "VM %s, pc %#lx: the access at %#lx writes its base register back; that is emulated "
+            "here, but on hardware it has no syndrome and a VMM cannot emulate it",
+            vcpu->vm->vm_name, get_vcpu_fault_ip(vcpu), get_vcpu_fault_address(vcpu));
+    }
+}
+
+/* Do what the instruction does to registers, given the data of a load. */
+static void complete_access(vm_vcpu_t *vcpu)
+{
+    fault_t *fault = vcpu->vcpu_arch.fault;
+    const a64_access_t *access = &fault->exit.fault.access;
+    seL4_Word *target = general_register(fault->regs, access->rt);
+
+    if (access->kind == A64_WRITE_BACK) {
+        *general_register(fault->regs, access->base) += (seL4_Word)access->base_change;
+        warn_of_write_back(vcpu);
+    }
+    if (is_vcpu_read_fault(vcpu) && target != NULL) {
+        *target = a64_extend(access, fault->data >> lane_shift(fault));
+    }
+}
+
 void advance_vcpu_fault(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
@@ -144,12 +185,8 @@ void advance_vcpu_fault(vm_vcpu_t *vcpu)
         fault->refused = true;
         return;
     }
-    if (fault->data_access && is_vcpu_read_fault(vcpu)) {
-        const a64_access_t *access = &fault->exit.fault.access;
-        seL4_Word *target = general_register(fault->regs, access->rt);
-        if (target != NULL) {
-            *target = a64_extend(access, fault->data >> lane_shift(fault));
-        }
+    if (fault->data_access) {
+        complete_access(vcpu);
     }
     fault_skip(vcpu);
 }

@@ -32,7 +32,7 @@ static const char *why_not_completable(const engine_fault_t *access)
     }
     switch (access->access.kind) {
     case A64_WRITE_BACK:
-        return "it writes its base register back and cannot be emulated";
+        return "it writes the stack pointer back and cannot be emulated";
     case A64_PAIR:
         return "of a register pair, it cannot be emulated";
     case A64_VECTOR:

@@ -48,6 +48,7 @@ typedef struct hosted_vm {
     unsigned poll_interval; /* milliseconds */
     atomic_bool stop;
     ticker_t ticker;
+    bool warned_of_write_back;
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */
