@@ -9,7 +9,6 @@
  * of which only a part was made; a failing vm_init() ends with it and leaves `vm` zeroed.
  */
 
-#include <stdlib.h>
 #include <string.h>
 #include <guestmem/memory.h>
 #include <guestmem/vspace.h>
@@ -65,17 +64,6 @@ static void end_runtime(vm_t *vm)
     ps_free(heap, sizeof(*vm->arch.hosted), vm->arch.hosted);
 }
 
-static int make_memory(vm_t *vm)
-{
-    vm->mem.ram_regions = malloc(0);
-    if (vm_memory_init(vm) != 0) {
-        free(vm->mem.ram_regions);
-        vm->mem.ram_regions = NULL;
-        return -1;
-    }
-    return 0;
-}
-
 /* The guard that lets a word address the slots of the VM's capability space. */
 static seL4_Word cspace_guard(void)
 {
@@ -105,7 +93,7 @@ static int make_cspace(vm_t *vm)
  */
 static void end_cspace(vm_t *vm)
 {
-    cspacepath_t path;
+    cspacepath_t path = {0};
 
     if (vm->cspace.cspace_obj.cptr == seL4_CapNull) {
         return;
@@ -145,7 +133,7 @@ int vm_init(vm_t *vm, vka_t *vka, simple_t *host_simple, vspace_t host_vspace, p
     };
     const char *step = hosted_system_current() == NULL ? "find the thread's seL4 system"
                        : make_runtime(vm, name) != 0   ? "allocate its state"
-                       : make_memory(vm) != 0          ? "start its memory management"
+                       : vm_memory_init(vm) != 0       ? "start its memory management"
                        : make_cspace(vm) != 0          ? "make its capability space"
                        : make_vspace(vm) != 0          ? "make its address space"
                                                        : NULL;

@@ -32,7 +32,7 @@ static void fault_slot(vm_vcpu_t *vcpu, cspacepath_t *slot)
 
 static int make_fault_endpoint(vm_vcpu_t *vcpu)
 {
-    cspacepath_t endpoint;
+    cspacepath_t endpoint = {0};
     cspacepath_t slot;
 
     vka_cspace_make_path(vcpu->vm->vka, vcpu->vm->host_endpoint, &endpoint);

@@ -17,7 +17,7 @@ static void load_guests(bench_t *bench)
     size_t size;
     void *image = read_file(GUESTS, &size);
 
-    assert_true(size <= IMAGE_PAGES * 4096);
+    assert_true(size <= IMAGE_PAGES * (size_t)4096);
     memcpy(bench->memory, image, size);
     free(image);
 }
@@ -32,14 +32,16 @@ int bench_make(void **state)
     assert_non_null(class);
     bench->engine = class->create(error, sizeof(error));
     if (bench->engine == NULL) {
-        fail_msg("%s", error);
+        print_message("%s\n", error);
+        free(bench);
+        return -1;
     }
     bench->fd = memfd_create("bench", MFD_CLOEXEC);
     assert_int_equal(ftruncate(bench->fd, BENCH_BYTES), 0);
     bench->memory = mmap(NULL, BENCH_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, bench->fd, 0);
     assert_ptr_not_equal(bench->memory, MAP_FAILED);
     load_guests(bench);
-    for (unsigned i = 0; i < IMAGE_PAGES; i++) {
+    for (uint64_t i = 0; i < IMAGE_PAGES; i++) {
         bench_map(bench, GUEST_BASE + i * 4096, i * 4096, BENCH_ALL);
     }
     *state = bench;

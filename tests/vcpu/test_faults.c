@@ -21,7 +21,7 @@ static void callbacks_see_address_width_direction_and_data(void **state)
     machine->answer = 0x8877665544332211;
     assert_int_equal(machine_run(machine, GUEST_WIDTHS, GUEST_DEVICE, 0x1122334455667788), 0);
     assert_int_equal(machine->count, 12);
-    for (unsigned i = 0; i < 10; i++) {
+    for (size_t i = 0; i < 10; i++) {
         const seen_t *seen = &machine->seen[i];
         assert_int_equal(seen->address, GUEST_DEVICE + offsets[i % 5]);
         assert_int_equal(seen->length, widths[i % 5]);
@@ -264,8 +264,8 @@ static void a_read_only_frame_traps_writes_and_keeps_its_content(void **state)
     seL4_Word *content = hosted_physical_memory(machine->system, paddr, 4096);
     assert_non_null(content);
     content[0] = 0xfeed;
-    cspacepath_t original;
-    cspacepath_t readable;
+    cspacepath_t original = {0};
+    cspacepath_t readable = {0};
     vka_cspace_make_path(machine->vm.vka, frame.cptr, &original);
     assert_int_equal(vka_cspace_alloc_path(machine->vm.vka, &readable), 0);
     assert_int_equal(vka_cnode_copy(&readable, &original, seL4_CanRead), 0);

@@ -181,7 +181,7 @@ static void polling_does_not_disturb_the_guest(void **state)
     machine_t *machine = *state;
     unsigned calls = 1000;
 
-    for (unsigned i = 0; i < GUEST_STEPS; i++) {
+    for (uintptr_t i = 0; i < GUEST_STEPS; i++) {
         assert_int_equal(
             vm_ram_register_at(&machine->vm, GUEST_TOUCH_BASE + i * 0x2000, 0x1000, false), 0);
     }
@@ -190,7 +190,7 @@ static void polling_does_not_disturb_the_guest(void **state)
         assert_int_equal(machine_run(machine, GUEST_TOUCH, 0, 0), 0);
         assert_int_equal(machine_registers(machine).x3, 0);
         assert_int_equal(machine_registers(machine).x10, 0);
-        assert_int_equal(machine_registers(machine).x2, GUEST_TOUCH_BASE + GUEST_STEPS * 0x2000);
+        assert_int_equal(machine_registers(machine).x2, GUEST_TOUCH_BASE + GUEST_STEPS * 0x2000l);
     }
 }
 

@@ -15,4 +15,4 @@ typedef enum vm_exit_codes {
 } vm_exit_codes_t;
 
 /** The last exit was an error. */
-#define VM_GUEST_ERROR_EXIT -1
+#define VM_GUEST_ERROR_EXIT (-1)
