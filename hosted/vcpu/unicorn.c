@@ -9,14 +9,13 @@
  * The guest runs in non-secure EL1 with *real stage-2 translation*: HCR_EL2.VM is set and VTTBR_EL2
  * points to the tables of shadow.c, which Unicorn walks. So rights are exact for each page, an
  * access that is not allowed is a data abort with the program counter exactly at the instruction,
- * and the number of mappings does not matter. (Unicorn's own unmapped and protection hooks give
- * none of that: stores go on to the end of the block, program counters are those of its start, and
- * about 1,000 regions abort the process.)
+ * and the number of mappings does not matter. (Unicorn's own unmapped and protection hooks leave
+ * the program counter at the beginning of the block, get virtual addresses, and need a region for
+ * each run of pages, of which about 1,000 abort the process.)
  *
  * Unicorn's physical address space holds the banks of physical memory and the tables, all above
  * UNICORN_BASE. Before it translates an access, Unicorn 2.0.1 wants its *virtual* address to lie in
- * some region, whatever the translation;
- * *cover* regions, which no translation leads to, see to it.
+ * some region, whatever the translation; *cover* regions, which no translation leads to, see to it.
  */
 
 #include "unicorn.h"
