@@ -56,6 +56,8 @@ set(GUESTMEM_PC_ENGINE "")
 if(GUESTMEM_HAVE_UNICORN)
     set(GUESTMEM_PC_ENGINE unicorn)
 endif()
+# From the file's own folder to the prefix, so that an installed tree can be moved.
+file(RELATIVE_PATH GUESTMEM_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/guestmem.pc.in ${CMAKE_CURRENT_BINARY_DIR}/guestmem.pc
                @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/guestmem.pc

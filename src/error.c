@@ -89,12 +89,13 @@ int memory_blame_kernel(vm_memory_t *memory, seL4_Error error, const char *forma
 }
 
 int memory_blame_other(vm_memory_t *memory, guestmem_error_code_t code, uintptr_t base,
-                       uintptr_t last, const char *name, const char *text)
+                       uintptr_t last, const char *name, const char *text, const char *advice)
 {
     memory_blame(memory, code, "%s", text);
     memory->failure.other_base = base;
     memory->failure.other_last = last;
     memory->failure.other_name = name;
+    memory->failure.advice = advice;
     return -1;
 }
 
@@ -143,8 +144,10 @@ int memory_report(vm_memory_t *memory, const char *function, uintptr_t base, uin
         snprintf(kernel, sizeof(kernel), " (the kernel answered %s)",
                  kernel_error_name(failure->kernel_error));
     }
-    snprintf(error->message, sizeof(error->message), "%s [0x%" PRIxPTR "..0x%" PRIxPTR "]: %s%s%s",
-             function, base, last, failure->text, other, kernel);
+    snprintf(error->message, sizeof(error->message),
+             "%s [0x%" PRIxPTR "..0x%" PRIxPTR "]: %s%s%s%.80s%s", function, base, last,
+             failure->text, other, failure->advice != NULL ? "; " : "",
+             failure->advice != NULL ? failure->advice : "", kernel);
     ZF_LOGE("%s", error->message);
     return -1;
 }

@@ -274,7 +274,8 @@ memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_
     reservation->faults++;
     if (size > 0 && size - 1 > reservation->last - addr) {
         memory_blame_other(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
-                           reservation->name, "the access crosses the end of the reservation");
+                           reservation->name, "the access crosses the end of the reservation",
+                           NULL);
         memory_report(memory, __func__, addr, reported_last(addr, size));
         return FAULT_ERROR;
     }

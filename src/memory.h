@@ -36,6 +36,7 @@ typedef struct memory_failure {
     uintptr_t other_base;
     uintptr_t other_last;
     const char *other_name;
+    const char *advice; /* what to do about it, behind what is in the way; may be NULL */
     char text[160];
 } memory_failure_t;
 
@@ -72,9 +73,10 @@ int memory_blame(vm_memory_t *memory, guestmem_error_code_t code, const char *fo
 int memory_blame_kernel(vm_memory_t *memory, seL4_Error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** As memory_blame(), where `[base, last]` is in the way. `name` may be NULL. */
+/** As memory_blame(), where `[base, last]` is in the way. `name` may be NULL. The text ends where
+ *  the range is named; `advice` is constant and says what to do. */
 int memory_blame_other(vm_memory_t *memory, guestmem_error_code_t code, uintptr_t base,
-                       uintptr_t last, const char *name, const char *text);
+                       uintptr_t last, const char *name, const char *text, const char *advice);
 
 /** Turn the blame into the VM's last error and one log line. @return -1 */
 int memory_report(vm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);

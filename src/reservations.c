@@ -19,9 +19,10 @@ vm_memory_reservation_t *reservations_find(const vm_memory_t *memory, uintptr_t 
 }
 
 static int blame_reservation(vm_memory_t *memory, guestmem_error_code_t code,
-                             const vm_memory_reservation_t *other, const char *text)
+                             const vm_memory_reservation_t *other, const char *text,
+                             const char *advice)
 {
-    return memory_blame_other(memory, code, other->base, other->last, other->name, text);
+    return memory_blame_other(memory, code, other->base, other->last, other->name, text, advice);
 }
 
 /* Check that nothing has bytes of the range, and no mapped reservation pages of it. */
@@ -29,8 +30,8 @@ static int check_free(vm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
     range_map_entry_t entry;
     if (range_map_overlap(&memory->reservations, base, last, &entry)) {
-        return blame_reservation(memory, GUESTMEM_OVERLAP, entry.value,
-                                 "overlaps a reservation; free it or choose another range:");
+        return blame_reservation(memory, GUESTMEM_OVERLAP, entry.value, "overlaps the reservation",
+                                 "free it or choose another range");
     }
     uintptr_t from = base & ~(ARCH_PAGE_SIZE - 1);
     uintptr_t to = last | (ARCH_PAGE_SIZE - 1);
@@ -38,7 +39,8 @@ static int check_free(vm_memory_t *memory, uintptr_t base, uintptr_t last)
         const vm_memory_reservation_t *other = entry.value;
         if (other->mapping != NULL) {
             return blame_reservation(memory, GUESTMEM_PAGE_SHARED, other,
-                                     "touches a page of a mapped reservation:");
+                                     "touches a page of the mapped reservation",
+                                     "free it or choose another page");
         }
         if (entry.last >= to) {
             break;
@@ -52,9 +54,9 @@ static int check_no_region(vm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
     range_map_entry_t entry;
     if (range_map_overlap(&memory->regions, base, last, &entry)) {
-        return memory_blame_other(
-            memory, GUESTMEM_OVERLAP, entry.base, entry.last, NULL,
-            "overlaps an anonymous region; use vm_reserve_anon_memory() there:");
+        return memory_blame_other(memory, GUESTMEM_OVERLAP, entry.base, entry.last, NULL,
+                                  "overlaps the anonymous region",
+                                  "use vm_reserve_anon_memory() there");
     }
     return 0;
 }
@@ -179,8 +181,8 @@ int reservations_make_region(vm_memory_t *memory, uintptr_t addr, size_t size)
         return -1;
     }
     if (range_map_overlap(&memory->reservations, addr, last, &entry)) {
-        return blame_reservation(memory, GUESTMEM_OVERLAP, entry.value,
-                                 "overlaps a reservation; free it or choose another range:");
+        return blame_reservation(memory, GUESTMEM_OVERLAP, entry.value, "overlaps the reservation",
+                                 "free it or choose another range");
     }
     anon_region_t *region = heap_alloc(&memory->heap, sizeof(*region));
     if (region == NULL || range_map_prepare(&memory->regions, addr) != 0) {
@@ -216,7 +218,8 @@ static int check_mappable(vm_memory_t *memory, const vm_memory_reservation_t *re
         (reservation->last < last &&
          range_map_overlap(&memory->reservations, reservation->last + 1, last, &entry))) {
         return blame_reservation(memory, GUESTMEM_PAGE_SHARED, entry.value,
-                                 "cannot be mapped: it shares a page with the reservation");
+                                 "cannot be mapped, as it shares a page with the reservation",
+                                 "free that or move one of them");
     }
     return 0;
 }

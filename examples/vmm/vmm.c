@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <guestmem/inspect.h>
+#include <hosted/system.h>
 #include <hosted/vm.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_memory_helpers.h>

@@ -49,7 +49,7 @@ typedef struct guestmem_error {
     uintptr_t other_last;
     char other_name[GUESTMEM_NAME_SIZE]; /**< its name, or "" */
     seL4_Error kernel_error;             /**< what the kernel answered, else seL4_NoError */
-    char message[416];                   /**< all of this in one line, as it was logged */
+    char message[512];                   /**< all of this in one line, as it was logged */
 } guestmem_error_t;
 
 /**
