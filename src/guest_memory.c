@@ -84,7 +84,6 @@ void vm_memory_destroy(vm_t *vm)
     guest_space_destroy(&memory->space);
     range_map_destroy(&memory->regions);
     range_map_destroy(&memory->reservations);
-    reservation_pool_destroy(&memory->pool);
     end_root(vm);
     vm->mem.vm_vspace = (vspace_t){0};
     vm->mem.reservation_cookie = NULL;
@@ -280,14 +279,13 @@ memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_
         return FAULT_ERROR;
     }
     if (reservation->mapping != NULL) {
-        switch (guest_mapping_fault(memory, reservation->mapping, addr)) {
-        case GUEST_MAPPING_MAPPED:
+        guest_mapping_fault_t mapped = guest_mapping_fault(memory, reservation->mapping, addr);
+        if (mapped == GUEST_MAPPING_MAPPED) {
             return FAULT_RESTART;
-        case GUEST_MAPPING_FAILED:
+        }
+        if (mapped == GUEST_MAPPING_FAILED) {
             memory_report(memory, __func__, addr, reported_last(addr, size));
             return FAULT_ERROR;
-        case GUEST_MAPPING_PRESENT:
-            break;
         }
     }
     /* The callback may free the reservation: it is not looked at afterwards. */

@@ -12,7 +12,7 @@
 
 void range_alloc_init(range_alloc_t *span, uintptr_t base, uintptr_t last)
 {
-    *span = (range_alloc_t){.base = base, .last = last, .no_room_below = base};
+    *span = (range_alloc_t){.last = last, .no_room_below = base};
 }
 
 /* Round up; false if that wraps. */
@@ -31,10 +31,8 @@ bool range_alloc_find(const range_alloc_t *span, const range_map_t *taken, uintp
 {
     uintptr_t candidate = span->no_room_below;
     for (;;) {
-        if (candidate < span->base || !align_up(&candidate, align)) {
-            return false;
-        }
-        if (candidate > span->last || span->last - candidate < size - 1) {
+        if (!align_up(&candidate, align) || candidate > span->last ||
+            span->last - candidate < size - 1) {
             return false;
         }
         range_map_entry_t entry;

@@ -18,8 +18,7 @@
 #include "range_map.h"
 
 typedef struct range_alloc {
-    uintptr_t base; /* the span */
-    uintptr_t last;
+    uintptr_t last;          /* of the span */
     uintptr_t no_room_below; /* each page of the span below this is taken */
 } range_alloc_t;
 

@@ -233,9 +233,8 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     move_ranges(chunk, at, chunk, at + 1, chunk->count - at);
     if (map->num_ranges == 0) {
         range_map_destroy(map);
-    } else if (chunk->count == 0) {
-        remove_chunk(map, index);
     } else {
+        /* A chunk that has become empty fits into either neighbour, so it ends here, too. */
         merge_with_next(map, index);
         if (index > 0) {
             merge_with_next(map, index - 1);

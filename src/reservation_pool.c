@@ -8,6 +8,7 @@
  * gives all memory back. Slabs with a free record are in a doubly linked list; a full one is not.
  */
 
+#include <stddef.h>
 #include "reservation_pool.h"
 
 #define SLAB_RECORDS 32
@@ -19,24 +20,15 @@ struct reservation_slab {
     vm_memory_reservation_t records[SLAB_RECORDS];
 };
 
+_Static_assert(sizeof(reservation_slab_t) == offsetof(reservation_slab_t, records) +
+                                                 SLAB_RECORDS * sizeof(vm_memory_reservation_t),
+               "the records are the last of a slab");
 _Static_assert(SLAB_RECORDS == 8 * sizeof(uint32_t), "one bit of `used` for each record");
 
 void reservation_pool_init(reservation_pool_t *pool, heap_t *heap)
 {
     *pool = (reservation_pool_t){.heap = heap};
     range_map_init(&pool->slabs, heap);
-}
-
-void reservation_pool_destroy(reservation_pool_t *pool)
-{
-    range_map_entry_t entry;
-    uintptr_t from = 0;
-    while (range_map_next(&pool->slabs, from, &entry)) {
-        heap_free(pool->heap, entry.value, sizeof(reservation_slab_t));
-        from = entry.last + 1;
-    }
-    range_map_destroy(&pool->slabs);
-    pool->vacant = NULL;
 }
 
 static void link_vacant(reservation_pool_t *pool, reservation_slab_t *slab)
@@ -88,25 +80,21 @@ vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool)
     if (slab->used == UINT32_MAX) {
         unlink_vacant(pool, slab);
     }
-    slab->records[index] = (vm_memory_reservation_t){.in_use = true};
+    slab->records[index] = (vm_memory_reservation_t){.slab = slab};
     return &slab->records[index];
 }
 
 void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *reservation)
 {
-    range_map_entry_t entry;
-    if (!range_map_find(&pool->slabs, (uintptr_t)reservation, &entry)) {
-        return;
-    }
-    reservation_slab_t *slab = entry.value;
+    reservation_slab_t *slab = reservation->slab;
     if (slab->used == UINT32_MAX) {
         link_vacant(pool, slab);
     }
     slab->used &= ~(UINT32_C(1) << (reservation - slab->records));
-    reservation->in_use = false;
+    reservation->slab = NULL;
     if (slab->used == 0) {
         unlink_vacant(pool, slab);
-        range_map_remove(&pool->slabs, entry.base);
+        range_map_remove(&pool->slabs, (uintptr_t)slab);
         heap_free(pool->heap, slab, sizeof(*slab));
     }
 }
@@ -118,9 +106,10 @@ bool reservation_pool_holds(const reservation_pool_t *pool,
     if (!range_map_find(&pool->slabs, (uintptr_t)reservation, &entry)) {
         return false;
     }
+    /* The records are the last of a slab, so a pointer that is not below them is among them. */
     const reservation_slab_t *slab = entry.value;
     uintptr_t first = (uintptr_t)slab->records;
-    uintptr_t offset = (uintptr_t)reservation - first;
-    return (uintptr_t)reservation >= first && offset % sizeof(slab->records[0]) == 0 &&
-           offset < sizeof(slab->records) && reservation->in_use;
+    return (uintptr_t)reservation >= first &&
+           ((uintptr_t)reservation - first) % sizeof(slab->records[0]) == 0 &&
+           reservation->slab != NULL;
 }

@@ -28,8 +28,9 @@ struct vm_memory_reservation {
     struct anon_region *region; /* the anonymous region that it was taken from, or NULL */
     char *name;                 /* GUESTMEM_NAME_SIZE bytes, or NULL */
     uint64_t faults;
-    bool in_use; /* the record holds a reservation */
+    struct reservation_slab *slab; /* which the record is of; NULL while it holds no reservation */
     bool ram;
+    uint8_t largest_frame_bits; /* largest frame to acquire; 0: as the VM's policy has it */
 };
 
 typedef struct reservation_slab reservation_slab_t;
@@ -40,12 +41,10 @@ typedef struct reservation_pool {
     reservation_slab_t *vacant; /* slabs with a free record */
 } reservation_pool_t;
 
+/** Make an empty pool; it holds no memory, and does again when all records are back. */
 void reservation_pool_init(reservation_pool_t *pool, heap_t *heap);
 
-/** Free all records. */
-void reservation_pool_destroy(reservation_pool_t *pool);
-
-/** @return a zeroed record but for `in_use`, or NULL if the heap is exhausted */
+/** @return a zeroed record but for `slab`, or NULL if the heap is exhausted */
 vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool);
 
 /** Give a record back. @see reservation_pool_get */
