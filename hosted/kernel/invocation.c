@@ -39,15 +39,19 @@ kernel_t *kernel_current(void)
 
 bool inject_fails(kernel_t *kernel, hosted_operation_t operation)
 {
-    if (!(kernel->inject.operations & operation)) {
-        return false;
+    bool fails = false;
+    bool fired_before = kernel->inject.fired;
+    if (kernel->inject.operations & operation) {
+        uint64_t seen = ++kernel->inject.seen;
+        uint64_t k = kernel->inject.k;
+        fails = seen == k || (kernel->inject.lasting && k != 0 && seen > k);
+        kernel->inject.fired = fired_before || fails;
     }
-    kernel->inject.seen++;
-    if (kernel->inject.fired || kernel->inject.seen != kernel->inject.k) {
-        return false;
+    if (fired_before && !fails && kernel->inject.then_operations & operation) {
+        fails = ++kernel->inject.then_seen == kernel->inject.then_k;
+        kernel->inject.then_fired = kernel->inject.then_fired || fails;
     }
-    kernel->inject.fired = true;
-    return true;
+    return fails;
 }
 
 kernel_t *invocation_begin(hosted_invocation_t kind, hosted_operation_t operation,
@@ -87,12 +91,28 @@ void hosted_inject_fail(hosted_system_t *system, unsigned operations, uint64_t k
     pthread_mutex_unlock(&kernel->lock);
 }
 
+void hosted_inject_fail_from(hosted_system_t *system, unsigned operations, uint64_t k)
+{
+    hosted_inject_fail(system, operations, k);
+    hosted_system_kernel(system)->inject.lasting = true;
+}
+
+void hosted_inject_then_fail(hosted_system_t *system, unsigned operations, uint64_t k)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    kernel->inject.then_operations = operations;
+    kernel->inject.then_k = k;
+    pthread_mutex_unlock(&kernel->lock);
+}
+
 uint64_t hosted_inject_stop(hosted_system_t *system)
 {
     kernel_t *kernel = hosted_system_kernel(system);
     pthread_mutex_lock(&kernel->lock);
     uint64_t seen = kernel->inject.seen;
     kernel->inject.operations = 0;
+    kernel->inject.then_operations = 0;
     pthread_mutex_unlock(&kernel->lock);
     return seen;
 }
@@ -100,6 +120,11 @@ uint64_t hosted_inject_stop(hosted_system_t *system)
 bool hosted_inject_fired(hosted_system_t *system)
 {
     return hosted_system_kernel(system)->inject.fired;
+}
+
+bool hosted_inject_fired_twice(hosted_system_t *system)
+{
+    return hosted_system_kernel(system)->inject.then_fired;
 }
 
 const char *hosted_invocation_name(hosted_invocation_t invocation)

@@ -179,9 +179,10 @@ typedef struct kernel {
     kernel_counts_t counts;
     uint64_t invocations[HOSTED_NUM_INVOCATIONS], failures[HOSTED_NUM_INVOCATIONS];
     struct {
-        unsigned operations;
-        uint64_t k, seen;
-        bool fired;
+        unsigned operations, then_operations;
+        uint64_t k, seen, then_k, then_seen;
+        bool lasting; /* the k-th and all that follow */
+        bool fired, then_fired;
     } inject;
     bool (*host_range_is_ours)(struct kernel *kernel, uint64_t vaddr, uint64_t size);
 } kernel_t;

@@ -15,6 +15,7 @@
  * HOSTED_OPERATION_UNDO) cannot fail on the kernel and are made to fail only when asked for.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <hosted/system.h>
 
@@ -35,8 +36,20 @@ typedef enum hosted_operation {
  */
 void hosted_inject_fail(hosted_system_t *system, unsigned operations, uint64_t k);
 
+/** As hosted_inject_fail(), but those after the k-th fail as well: the resource is exhausted. */
+void hosted_inject_fail_from(hosted_system_t *system, unsigned operations, uint64_t k);
+
+/**
+ * Behind hosted_inject_fail(): once its operation has failed, let the k-th (from 1) of those that
+ * follow among `operations` fail too, once. So undo can be made to fail.
+ */
+void hosted_inject_then_fail(hosted_system_t *system, unsigned operations, uint64_t k);
+
 /** Stop. @return operations seen since hosted_inject_fail(), the failed one included */
 uint64_t hosted_inject_stop(hosted_system_t *system);
 
 /** Whether the operation was made to fail since hosted_inject_fail(). */
 bool hosted_inject_fired(hosted_system_t *system);
+
+/** Whether the operation of hosted_inject_then_fail() was made to fail as well. */
+bool hosted_inject_fired_twice(hosted_system_t *system);
