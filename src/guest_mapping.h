@@ -24,7 +24,7 @@ typedef struct guest_mapping {
     uintptr_t last;
     bool on_fault; /* frames that are missing are mapped at the guest's first access */
     vmm_window_t window;
-    uint64_t touch; /* the touch that opened the window, see guest_touch.c */
+    uint64_t access; /* the access that opened the window, see guest_access.c */
 } guest_mapping_t;
 
 /**

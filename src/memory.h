@@ -40,6 +40,13 @@ typedef struct memory_failure {
     char text[160];
 } memory_failure_t;
 
+/** The window of RAM that was used last; of length 0 if it is closed. */
+typedef struct recent_window {
+    uintptr_t base; /* GPA */
+    size_t length;
+    char *pointer;
+} recent_window_t;
+
 typedef struct vm_memory_reservation_cookie {
     vm_t *vm;
     heap_t heap;
@@ -50,9 +57,11 @@ typedef struct vm_memory_reservation_cookie {
     guest_space_t space;
     guestmem_map_time_t map_time;
     size_t largest_frame_bits;
-    size_t ram_capacity;          /* entries that vm->mem.ram_regions has room for */
-    size_t ram_reservations;      /* reservations that are RAM */
-    uint64_t touch;               /* number of the current touch, see guest_touch.c */
+    size_t ram_capacity;     /* entries that vm->mem.ram_regions has room for */
+    size_t ram_reservations; /* reservations that are RAM */
+    uint64_t access;         /* number of the current access, see guest_access.c */
+    recent_window_t recent;
+    guestmem_windows_t windows;
     guestmem_statistics_t counts; /* only what is counted up; the rest is computed when asked */
     memory_failure_t failure;
     guestmem_error_t error;

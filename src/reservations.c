@@ -232,6 +232,9 @@ int reservations_map(vm_memory_t *memory, vm_memory_reservation_t *reservation,
     }
     frame_source_t checked = *source;
     checked.iterator_from = reservation->base;
+    if (reservation->largest_frame_bits != 0) {
+        checked.largest_bits = reservation->largest_frame_bits;
+    }
     reservation->mapping =
         guest_mapping_create(memory, reservations_first_page(reservation),
                              reservations_last_page(reservation), &checked, map_time);

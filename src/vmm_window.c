@@ -207,6 +207,33 @@ void vmm_window_close(vm_memory_t *memory, vmm_window_t *window, uintptr_t first
         hide_runs(memory, window, first, last, NULL);
         vspace_free_reservation(vmm_vspace(memory), window->range);
         *window = (vmm_window_t){0};
+        memory->recent = (recent_window_t){0};
+    }
+}
+
+int vmm_window_lend(vm_memory_t *memory, const frame_run_t *run, size_t index, vmm_loan_t *loan)
+{
+    seL4_CPtr copy = seL4_CapNull;
+    if (copy_cap(memory, run->frames[index].cap, &copy) != 0) {
+        return -1;
+    }
+    void *vaddr = vspace_map_pages(vmm_vspace(memory), &copy, NULL, seL4_AllRights, 1,
+                                   run->size_bits, run->cacheable);
+    if (vaddr == NULL) {
+        drop_copy(memory, copy);
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
+                            frame_run_gpa(run, index));
+    }
+    *loan = (vmm_loan_t){vaddr, copy, run->size_bits};
+    return 0;
+}
+
+void vmm_window_return(vm_memory_t *memory, vmm_loan_t *loan)
+{
+    if (loan->vaddr != NULL) {
+        vspace_unmap_pages(vmm_vspace(memory), loan->vaddr, 1, loan->size_bits, VSPACE_PRESERVE);
+        drop_copy(memory, loan->copy);
     }
 }
 

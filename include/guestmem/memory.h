@@ -35,6 +35,39 @@ void vm_memory_destroy(vm_t *vm);
 int guestmem_access(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
                     void *cookie);
 
+/**
+ * Read guest RAM: copy `[addr, addr + size)` to `buffer`.
+ *
+ * These calls take RAM only, of any reservations, so a guest's descriptors may be given to them
+ * unchecked. They fail before the first byte is moved unless the policy is GUESTMEM_WINDOWS_NONE.
+ *
+ * @return 0; -1 if an argument is bad, or part of the range is no RAM
+ */
+int guestmem_read(vm_t *vm, uintptr_t addr, void *buffer, size_t size);
+
+/** Write guest RAM: copy `buffer` to `[addr, addr + size)`. @return as guestmem_read() */
+int guestmem_write(vm_t *vm, uintptr_t addr, const void *buffer, size_t size);
+
+/** Set each byte of `[addr, addr + size)` of guest RAM. @return as guestmem_read() */
+int guestmem_fill(vm_t *vm, uintptr_t addr, uint8_t byte, size_t size);
+
+/**
+ * Copy guest RAM from `from` to `to`; the ranges may overlap.
+ *
+ * @return as guestmem_read()
+ */
+int guestmem_copy(vm_t *vm, uintptr_t to, uintptr_t from, size_t size);
+
+/**
+ * A pointer to guest RAM, for rings and queues that are used in place.
+ *
+ * @param length  receives how many bytes from `addr` on are contiguous there: to the end of the RAM
+ *                reservation
+ * @return valid until that RAM is freed; NULL if an argument is bad, `addr` is no RAM, or the
+ * policy is GUESTMEM_WINDOWS_NONE
+ */
+void *guestmem_pointer(vm_t *vm, uintptr_t addr, size_t *length);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,7 @@
 /** @file Choices that a VMM can make for a VM's memory. They hold for later calls. */
 
 #include <stddef.h>
+#include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_vm.h>
 
 #ifdef __cplusplus
@@ -32,6 +33,30 @@ int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time);
  * @return 0; -1 if the architecture has no such frame
  */
 int guestmem_set_largest_frame(vm_t *vm, size_t size_bits);
+
+/**
+ * The same for one reservation, when it is mapped later; it goes before the VM's.
+ *
+ * @return 0; -1 if the reservation is none of this VM's, or there is no such frame
+ */
+int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *reservation,
+                                           size_t size_bits);
+
+/** How the VMM gets at guest RAM. */
+typedef enum guestmem_windows {
+    GUESTMEM_WINDOWS_KEPT, /**< at the first access a RAM reservation gets a window in the VMM's
+                                address space, which stays until it is freed (the default) */
+    GUESTMEM_WINDOWS_NONE, /**< each access maps the frames that it touches, one at a time, and
+                                unmaps them; for VMMs with little address space. An access can then
+                                fail half-way, if the VMM's address space or slots run out. */
+} guestmem_windows_t;
+
+/**
+ * Choose for later accesses. Windows that are open stay open, and are used.
+ *
+ * @return 0; -1 if an argument is bad
+ */
+int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows);
 
 #ifdef __cplusplus
 }

@@ -58,6 +58,16 @@ static void the_largest_frames_that_fit_are_used(void **state)
     assert_int_equal(info.frames[GUESTMEM_FRAME_4K], 512);
     assert_int_equal(guestmem_set_largest_frame(&w->vm, 16), -1);
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+
+    vm_memory_reservation_t *large = world_reserve(w, GPA + 32 * MEGABYTE, 2 * MEGABYTE);
+    assert_int_equal(guestmem_set_reservation_largest_frame(&w->vm, large, 21), 0);
+    assert_int_equal(guestmem_set_reservation_largest_frame(&w->vm, large, 11), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_set_reservation_largest_frame(&w->vm, NULL, 12), -1);
+    expect_failure(w, GUESTMEM_NO_RESERVATION);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, large), 0);
+    assert_int_equal(guestmem_reservation_info(&w->vm, large, &info), 0);
+    assert_int_equal(info.frames[GUESTMEM_FRAME_2M], 1);
 }
 
 static void a_gigabyte_is_one_frame_where_there_is_one(void **state)
