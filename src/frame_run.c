@@ -7,14 +7,14 @@
 
 #include "frame_run.h"
 
-static size_t run_bytes(size_t capacity)
+size_t frame_run_bytes(size_t capacity)
 {
     return sizeof(frame_run_t) + capacity * sizeof(guest_frame_t);
 }
 
 frame_run_t *frame_run_create(heap_t *heap, const frame_t *frame, size_t capacity)
 {
-    frame_run_t *run = heap_alloc(heap, run_bytes(capacity));
+    frame_run_t *run = heap_alloc(heap, frame_run_bytes(capacity));
     if (run == NULL) {
         return NULL;
     }
@@ -31,7 +31,7 @@ frame_run_t *frame_run_create(heap_t *heap, const frame_t *frame, size_t capacit
 
 void frame_run_destroy(heap_t *heap, frame_run_t *run)
 {
-    heap_free(heap, run, run_bytes(run->capacity));
+    heap_free(heap, run, frame_run_bytes(run->capacity));
 }
 
 static bool same_rights(seL4_CapRights_t a, seL4_CapRights_t b)

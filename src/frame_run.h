@@ -55,6 +55,9 @@ typedef struct frame_run {
 /** Make a run of one frame, with room for `capacity`. @return NULL if the heap is exhausted */
 frame_run_t *frame_run_create(heap_t *heap, const frame_t *frame, size_t capacity);
 
+/** The bytes of heap of a run with that capacity. */
+size_t frame_run_bytes(size_t capacity);
+
 /** Free a run; its frames are the caller's to release before. */
 void frame_run_destroy(heap_t *heap, frame_run_t *run);
 

@@ -121,9 +121,8 @@ static int acquire_size(vm_memory_t *memory, const frame_source_t *source, int s
     return prepare_frame(memory, source, device, frame);
 }
 
-/* Whether a frame of the size with that index that holds `gpa` fits; sets its base. */
-static bool fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_t first,
-                 uintptr_t last, uintptr_t *base)
+bool frame_source_fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_t first,
+                       uintptr_t last, uintptr_t *base)
 {
     uintptr_t mask = ((uintptr_t)1 << arch_frame_bits[size]) - 1;
     *base = gpa & ~mask;
@@ -132,12 +131,28 @@ static bool fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_
            (source->backing != GUESTMEM_UNTYPED || (source->paddr_offset & mask) == 0);
 }
 
+size_t frame_source_expected(const frame_source_t *source, uintptr_t base, size_t size_bits,
+                             uintptr_t last)
+{
+    size_t frames = (size_t)((last - base) >> size_bits) + 1;
+    if (source->backing != GUESTMEM_CALLER) {
+        for (int size = arch_frame_index(size_bits) + 1; size < ARCH_NUM_FRAME_SIZES; size++) {
+            uintptr_t larger = (uintptr_t)1 << arch_frame_bits[size];
+            uintptr_t room = larger - (base & (larger - 1));
+            if (arch_frame_bits[size] <= source->largest_bits && frames > room >> size_bits) {
+                frames = (size_t)(room >> size_bits);
+            }
+        }
+    }
+    return frames;
+}
+
 static int acquire_largest(vm_memory_t *memory, const frame_source_t *source,
                            device_use_t device_use, uintptr_t gpa, uintptr_t first, uintptr_t last,
                            frame_t *frame)
 {
     for (int size = ARCH_NUM_FRAME_SIZES - 1; size >= 0; size--) {
-        if (fits(source, size, gpa, first, last, &frame->base) &&
+        if (frame_source_fits(source, size, gpa, first, last, &frame->base) &&
             acquire_size(memory, source, size, device_use, frame) == 0) {
             return 0;
         }

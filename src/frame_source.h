@@ -45,6 +45,19 @@ typedef struct frame_source {
 int frame_source_acquire(struct vm_memory_reservation_cookie *memory, const frame_source_t *source,
                          uintptr_t gpa, uintptr_t first, uintptr_t last, frame_t *frame);
 
+/**
+ * Whether a frame that holds `gpa` fits in `[first, last]`, as alignment and policy have it.
+ *
+ * @param size  its index in arch_frame_bits
+ * @param base  receives its first GPA, whether it fits or not
+ */
+bool frame_source_fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_t first,
+                       uintptr_t last, uintptr_t *base);
+
+/** How many frames of one size from `base` on may follow up to `last`, before a larger one fits. */
+size_t frame_source_expected(const frame_source_t *source, uintptr_t base, size_t size_bits,
+                             uintptr_t last);
+
 /** Give a frame back to where it came from. Ends its mapping too, unless it is a caller's. */
 void frame_source_release(struct vm_memory_reservation_cookie *memory, guest_frame_t frame,
                           frame_origin_t origin, size_t size_bits);

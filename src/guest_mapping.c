@@ -32,24 +32,6 @@ static void discard_runs(vm_memory_t *memory, frame_run_t *run)
     }
 }
 
-/* How many frames of this one's size may follow it, up to `last`, before a larger one fits. */
-static size_t expected_frames(const frame_source_t *source, const frame_t *frame, uintptr_t last)
-{
-    size_t frames = (size_t)((last - frame->base) >> frame->size_bits) + 1;
-    if (source->backing != GUESTMEM_CALLER) {
-        for (int size = arch_frame_index(frame->size_bits) + 1; size < ARCH_NUM_FRAME_SIZES;
-             size++) {
-            uintptr_t larger = (uintptr_t)1 << arch_frame_bits[size];
-            uintptr_t room = larger - (frame->base & (larger - 1));
-            if (arch_frame_bits[size] <= source->largest_bits &&
-                frames > room >> frame->size_bits) {
-                frames = (size_t)(room >> frame->size_bits);
-            }
-        }
-    }
-    return frames;
-}
-
 /* Add a frame to the list, which owns it then; on failure it is released. */
 static int add_frame(vm_memory_t *memory, const frame_source_t *source, run_list_t *list,
                      const frame_t *frame, uintptr_t last)
@@ -57,7 +39,8 @@ static int add_frame(vm_memory_t *memory, const frame_source_t *source, run_list
     if (list->end != NULL && frame_run_append(list->end, frame)) {
         return 0;
     }
-    frame_run_t *run = frame_run_create(&memory->heap, frame, expected_frames(source, frame, last));
+    frame_run_t *run = frame_run_create(
+        &memory->heap, frame, frame_source_expected(source, frame->base, frame->size_bits, last));
     if (run == NULL) {
         frame_source_release(memory, frame->guest, frame->origin, frame->size_bits);
         return memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");

@@ -48,8 +48,12 @@ static uintptr_t span_of(int level)
     return (uintptr_t)1 << arch_table_span_bits[level];
 }
 
-/* The innermost level with tables that span more than a frame; -1 if frames lie in the root. */
-static int level_of(size_t size_bits)
+size_t page_tables_record_bytes(void)
+{
+    return sizeof(page_table_t);
+}
+
+int page_tables_level(size_t size_bits)
 {
     int level = ARCH_NUM_TABLE_LEVELS - 1;
     while (level >= 0 && arch_table_span_bits[level] <= size_bits) {
@@ -185,7 +189,7 @@ static size_t frames_in_table(int level, uintptr_t gpa, size_t count, size_t siz
 
 int page_tables_acquire(vm_memory_t *memory, uintptr_t base, size_t count, size_t size_bits)
 {
-    int level = level_of(size_bits);
+    int level = page_tables_level(size_bits);
     size_t done = 0;
     while (level >= 0 && done < count) {
         uintptr_t gpa = base + ((uintptr_t)done << size_bits);
@@ -201,7 +205,7 @@ int page_tables_acquire(vm_memory_t *memory, uintptr_t base, size_t count, size_
 
 void page_tables_release(vm_memory_t *memory, uintptr_t base, size_t count, size_t size_bits)
 {
-    int level = level_of(size_bits);
+    int level = page_tables_level(size_bits);
     size_t done = 0;
     while (level >= 0 && done < count) {
         uintptr_t gpa = base + ((uintptr_t)done << size_bits);

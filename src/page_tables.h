@@ -40,5 +40,11 @@ int page_tables_acquire(struct vm_memory_reservation_cookie *memory, uintptr_t b
 void page_tables_release(struct vm_memory_reservation_cookie *memory, uintptr_t base, size_t count,
                          size_t size_bits);
 
+/** The innermost level with tables that span more than a frame; -1 if frames lie in the root. */
+int page_tables_level(size_t size_bits);
+
+/** The bytes of heap of one table's record. */
+size_t page_tables_record_bytes(void);
+
 /** How many table objects there are. */
 size_t page_tables_count(const page_tables_t *tables);
