@@ -15,7 +15,7 @@
 #include "arch_paging.h"
 #include "frame_source.h"
 #include "memory.h"
-#include "vmm_window.h"
+#include "vmm_frame.h"
 
 /* Whether memory may come from device untypeds. */
 typedef enum device_use { REGULAR_ONLY, DEVICE_TOO } device_use_t;
@@ -96,7 +96,7 @@ static int prepare_frame(vm_memory_t *memory, const frame_source_t *source, bool
     frame->rights = source->rights;
     frame->cacheable = !device || source->use == FRAME_USE_RAM;
     if (device && source->use == FRAME_USE_RAM &&
-        vmm_window_clear_frame(memory, frame->guest.cap, frame->size_bits) != 0) {
+        vmm_frame_clear(memory, frame->guest.cap, frame->size_bits) != 0) {
         frame_source_release(memory, frame->guest, frame->origin, frame->size_bits);
         return -1;
     }

@@ -13,6 +13,7 @@
 #include "guest_access.h"
 #include "ram_list.h"
 #include "reservations.h"
+#include "vmm_frame.h"
 
 /* Close the windows of `[base, last]` that the current access opened. */
 static void close_opened(vm_memory_t *memory, uintptr_t base, uintptr_t last)
@@ -131,7 +132,8 @@ static int begin_piece(vm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
         return 0;
     }
     const frame_run_t *run = guest_space_find(&memory->space, gpa, &index);
-    if (run == NULL || vmm_window_lend(memory, run, index, &piece->loan) != 0) {
+    if (run == NULL || vmm_frame_lend(memory, run->frames[index].cap, run->size_bits,
+                                      run->cacheable, &piece->loan) != 0) {
         return -1;
     }
     uintptr_t offset = gpa & (((uintptr_t)1 << run->size_bits) - 1);
@@ -160,7 +162,7 @@ int guest_access_each(vm_memory_t *memory, uintptr_t base, uintptr_t last, acces
             return -1;
         }
         *answer = access(memory, gpa, piece.pointer, piece.last - gpa + 1, gpa - base, cookie);
-        vmm_window_return(memory, &piece.loan);
+        vmm_frame_return(memory, &piece.loan);
         if (*answer != 0 || piece.last == last) {
             return 0;
         }

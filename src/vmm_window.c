@@ -10,10 +10,9 @@
  */
 
 #include <inttypes.h>
-#include <string.h>
-#include <vka/capops.h>
 #include "arch_paging.h"
 #include "memory.h"
+#include "vmm_frame.h"
 #include "vmm_window.h"
 
 static vspace_t *vmm_vspace(vm_memory_t *memory)
@@ -28,47 +27,17 @@ static char *window_address(const vmm_window_t *window, uintptr_t first, const f
     return window->base + (frame_run_gpa(run, index) - first);
 }
 
-static void drop_copy(vm_memory_t *memory, seL4_CPtr copy)
-{
-    cspacepath_t path;
-    vka_cspace_make_path(memory->vm->vka, copy, &path);
-    vka_cnode_delete(&path);
-    memory->counts.cap_deletes++;
-    vka_cspace_free_path(memory->vm->vka, path);
-}
-
-static int copy_cap(vm_memory_t *memory, seL4_CPtr cap, seL4_CPtr *copy)
-{
-    vka_t *vka = memory->vm->vka;
-    cspacepath_t from;
-    cspacepath_t to;
-    vka_cspace_make_path(vka, cap, &from);
-    if (vka_cspace_alloc_path(vka, &to) != 0) {
-        return memory_blame(memory, GUESTMEM_NO_SLOT,
-                            "the allocator has no capability slot to map a frame in the VMM");
-    }
-    memory->counts.cap_copies++;
-    int error = vka_cnode_copy(&to, &from, seL4_AllRights);
-    if (error != seL4_NoError) {
-        vka_cspace_free_path(vka, to);
-        return memory_blame_kernel(memory, (seL4_Error)error,
-                                   "could not copy a frame's capability for the VMM");
-    }
-    *copy = to.capPtr;
-    return 0;
-}
-
 static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
                       frame_run_t *run, size_t index)
 {
     seL4_CPtr copy = seL4_CapNull;
-    if (copy_cap(memory, run->frames[index].cap, &copy) != 0) {
+    if (vmm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
         return -1;
     }
     if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &copy, NULL,
                                   window_address(window, first, run, index), 1, run->size_bits,
                                   window->range) != 0) {
-        drop_copy(memory, copy);
+        vmm_frame_drop(memory, copy);
         return memory_blame(memory, GUESTMEM_NO_ADDRESS,
                             "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
                             frame_run_gpa(run, index));
@@ -83,7 +52,7 @@ static void hide_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_
 {
     vspace_unmap_pages(vmm_vspace(memory), window_address(window, first, run, index), 1,
                        run->size_bits, VSPACE_PRESERVE);
-    drop_copy(memory, run->window_caps[index]);
+    vmm_frame_drop(memory, run->window_caps[index]);
     memory->counts.window_frames--;
 }
 
@@ -209,44 +178,4 @@ void vmm_window_close(vm_memory_t *memory, vmm_window_t *window, uintptr_t first
         *window = (vmm_window_t){0};
         memory->recent = (recent_window_t){0};
     }
-}
-
-int vmm_window_lend(vm_memory_t *memory, const frame_run_t *run, size_t index, vmm_loan_t *loan)
-{
-    seL4_CPtr copy = seL4_CapNull;
-    if (copy_cap(memory, run->frames[index].cap, &copy) != 0) {
-        return -1;
-    }
-    void *vaddr = vspace_map_pages(vmm_vspace(memory), &copy, NULL, seL4_AllRights, 1,
-                                   run->size_bits, run->cacheable);
-    if (vaddr == NULL) {
-        drop_copy(memory, copy);
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
-                            "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
-                            frame_run_gpa(run, index));
-    }
-    *loan = (vmm_loan_t){vaddr, copy, run->size_bits};
-    return 0;
-}
-
-void vmm_window_return(vm_memory_t *memory, vmm_loan_t *loan)
-{
-    if (loan->vaddr != NULL) {
-        vspace_unmap_pages(vmm_vspace(memory), loan->vaddr, 1, loan->size_bits, VSPACE_PRESERVE);
-        drop_copy(memory, loan->copy);
-    }
-}
-
-int vmm_window_clear_frame(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits)
-{
-    vspace_t *vmm = vmm_vspace(memory);
-    void *vaddr = vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, size_bits, 1);
-    if (vaddr == NULL) {
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
-                            "could not map a frame in the VMM to clear it");
-    }
-    memset(vaddr, 0, (size_t)1 << size_bits);
-    arch_frame_clean(frame, size_bits);
-    vspace_unmap_pages(vmm, vaddr, 1, size_bits, VSPACE_PRESERVE);
-    return 0;
 }

@@ -16,7 +16,6 @@
 #include <sel4/sel4.h>
 #include <vspace/vspace.h>
 
-struct frame_run;
 struct vm_memory_reservation_cookie;
 
 typedef struct vmm_window {
@@ -37,30 +36,3 @@ int vmm_window_open(struct vm_memory_reservation_cookie *memory, vmm_window_t *w
 /** Close a window; does nothing to a closed one. Cannot fail. */
 void vmm_window_close(struct vm_memory_reservation_cookie *memory, vmm_window_t *window,
                       uintptr_t first, uintptr_t last);
-
-/** A frame that the VMM has mapped for a moment. */
-typedef struct vmm_loan {
-    void *vaddr;    /* where it is seen; NULL: none */
-    seL4_CPtr copy; /* of its capability */
-    size_t size_bits;
-} vmm_loan_t;
-
-/**
- * Map the frame of a run with that index for a moment.
- *
- * @return 0; -1 with the cause blamed, and nothing has changed
- * @see vmm_window_return
- */
-int vmm_window_lend(struct vm_memory_reservation_cookie *memory, const struct frame_run *run,
-                    size_t index, vmm_loan_t *loan);
-
-/** End a loan; does nothing to none. Cannot fail. */
-void vmm_window_return(struct vm_memory_reservation_cookie *memory, vmm_loan_t *loan);
-
-/**
- * Zero a frame that is not mapped anywhere, and make that visible to guests.
- *
- * @return 0; -1 with the cause blamed
- */
-int vmm_window_clear_frame(struct vm_memory_reservation_cookie *memory, seL4_CPtr frame,
-                           size_t size_bits);
