@@ -7,7 +7,7 @@
 
 #include "machine.h"
 #include <pthread.h>
-#include <time.h>
+#include <semaphore.h>
 #include <sel4vm/arch/processor.h>
 
 static void check_end(machine_t *machine, hosted_vm_reason_t reason, const char *words)
@@ -118,21 +118,47 @@ static void unknown_instructions_and_exceptions_end_in_a_report(void **state)
     check_end(machine, HOSTED_VM_EXCEPTION, "svc");
 }
 
-static void *stop_soon(void *cookie)
+/* Another thread that stops a VM once its guest has run for a while. */
+typedef struct stopper {
+    vm_t *vm;
+    sem_t running;
+    int polls;
+} stopper_t;
+
+static void *stop_when_running(void *cookie)
 {
-    struct timespec pause = {0, 5000000};
-    nanosleep(&pause, NULL);
-    hosted_vm_request_stop(cookie);
+    stopper_t *stopper = cookie;
+
+    while (sem_wait(&stopper->running) != 0) {
+    }
+    hosted_vm_request_stop(stopper->vm);
     return NULL;
+}
+
+/* The guest runs between polls, so by the third it has run. */
+static int tell_running(vm_t *vm, void *cookie)
+{
+    stopper_t *stopper = cookie;
+
+    (void)vm;
+    if (++stopper->polls == 3) {
+        sem_post(&stopper->running);
+    }
+    return 0;
 }
 
 static void run_and_stop(machine_t *machine, unsigned guest)
 {
     pthread_t thread;
+    stopper_t stopper = {.vm = &machine->vm};
 
-    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &machine->vm), 0);
+    assert_int_equal(sem_init(&stopper.running, 0, 0), 0);
+    assert_int_equal(hosted_vm_set_poll(&machine->vm, tell_running, &stopper, 1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_running, &stopper), 0);
     assert_int_equal(machine_run(machine, guest, 0, 0), 0);
     pthread_join(thread, NULL);
+    sem_destroy(&stopper.running);
+    assert_int_equal(hosted_vm_set_poll(&machine->vm, NULL, NULL, 0), 0);
     check_end(machine, HOSTED_VM_STOPPED, "request");
 }
 
