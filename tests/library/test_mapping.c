@@ -318,6 +318,8 @@ static void an_iterators_frames_stay_the_callers(void **state)
                          }};
     vm_memory_reservation_t *r =
         world_reserve(w, GPA + 2 * MEGABYTE - PAGE + 8, 2 * MEGABYTE + PAGE - 8);
+    assert_int_equal(vm_map_reservation(&w->vm, r, NULL, &handout), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
     assert_int_equal(vm_map_reservation(&w->vm, r, hand_out, &handout), 0);
     assert_int_equal(handout.asked[0], GPA + 2 * MEGABYTE - PAGE + 8);
     assert_int_equal(handout.asked[1], GPA + 2 * MEGABYTE);
@@ -386,6 +388,8 @@ static void an_array_of_frames_must_cover_the_reservation(void **state)
     vm_memory_reservation_t *r = world_reserve(w, GPA + 0x10, 3 * PAGE - 0x10);
     assert_int_equal(vm_map_reservation_frames(&w->vm, r, caps, 2, 12), -1);
     expect_failure(w, GUESTMEM_NO_FRAME);
+    assert_int_equal(vm_map_reservation_frames(&w->vm, NULL, caps, 3, 12), -1);
+    expect_failure(w, GUESTMEM_NO_RESERVATION);
     assert_int_equal(vm_map_reservation_frames(&w->vm, r, NULL, 3, 12), -1);
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
     assert_int_equal(vm_map_reservation_frames(&w->vm, r, caps, 3, 13), -1);
@@ -511,6 +515,7 @@ static void the_vspace_face_answers_for_mapped_frames_only(void **state)
     assert_int_equal(vspace_get_cookie(face, (void *)GPA), 21);
     assert_int_equal(vspace_get_cookie(face, (void *)(GPA + 2 * MEGABYTE)), 12);
     assert_int_equal(vspace_get_cap(face, (void *)(GPA + 2 * MEGABYTE + PAGE)), seL4_CapNull);
+    assert_int_equal(vspace_get_cookie(face, (void *)(GPA + 2 * MEGABYTE + PAGE)), 0);
     assert_int_equal(vspace_get_root(face), w->vm.mem.vm_vspace_root.cptr);
     seL4_ARM_Page_GetAddress_t address =
         seL4_ARM_Page_GetAddress(vspace_get_cap(face, (void *)GPA));
@@ -539,9 +544,13 @@ static void the_vspace_face_refuses_to_map(void **state)
                          0);
     vspace_unmap_pages(face, (void *)GPA, 1, 12, VSPACE_PRESERVE);
     vspace_free_reservation(face, none);
+    vspace_free_reservation_by_vaddr(face, (void *)GPA);
+    assert_int_not_equal(vspace_share_mem_at_vaddr(face, &w->vm.mem.vmm_vspace, (void *)GPA, 1, 12,
+                                                   (void *)GPA, none),
+                         0);
     vspace_tear_down(face, VSPACE_PRESERVE);
     expect_census(w, &before);
-    assert_int_equal(w->log_lines, 11);
+    assert_int_equal(w->log_lines, 13);
 }
 
 int main(void)

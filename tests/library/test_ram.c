@@ -157,6 +157,8 @@ static void allocation_takes_the_lowest_fit_and_free_gives_it_back(void **state)
     assert_int_equal(addr, GPA + 16 * PAGE);
     assert_int_equal(size, 4 * PAGE);
     assert_int_equal(vm_ram_allocate(&w->vm, 4 * PAGE), GPA + 16 * PAGE);
+    assert_int_equal(vm_ram_find_largest_free_region(&w->vm, &addr, &size), 0);
+    assert_int_equal(addr, GPA + 5 * PAGE); /* the smaller ones before and behind do not matter */
     assert_int_equal(vm_ram_allocate(&w->vm, 4 * PAGE), 0);
     expect_failure(w, GUESTMEM_NO_ADDRESS);
     assert_int_equal(vm_ram_allocate(&w->vm, 0), 0);
@@ -168,6 +170,8 @@ static void allocation_takes_the_lowest_fit_and_free_gives_it_back(void **state)
     expect_failure(w, GUESTMEM_NOT_RAM);
     vm_ram_free(&w->vm, GPA + 8 * PAGE, PAGE);
     expect_failure(w, GUESTMEM_NOT_RAM);
+    vm_ram_free(&w->vm, GPA, 0);
+    expect_failure(w, GUESTMEM_BAD_RANGE);
     vm_ram_free(&w->vm, GPA, 2 * PAGE);
     vm_ram_free(&w->vm, GPA + 4 * PAGE, PAGE);
     vm_ram_free(&w->vm, GPA + 16 * PAGE, 4 * PAGE);

@@ -189,6 +189,33 @@ static void removal_works_where_the_heap_has_nothing(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
+/* Chunks have room for 64 ranges; see range_map.c. */
+static void a_chunk_between_full_ones_may_become_empty(void **state)
+{
+    (void)state;
+    enum { FULL = 64 };
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_entry_t entry;
+    range_map_t map;
+    range_map_init(&map, &heap);
+    /* Ascending inserts leave half-full chunks; those between fill them. */
+    for (uintptr_t i = 0; i < 3 * FULL; i += 2) {
+        insert(&map, i, i, NULL);
+    }
+    for (uintptr_t i = 1; i < 3 * FULL; i += 2) {
+        insert(&map, i, i, NULL);
+    }
+    for (uintptr_t i = 0; i < 3 * FULL; i++) {
+        uintptr_t at = (i + FULL / 2) % (3 * FULL);
+        assert_true(range_map_remove(&map, at));
+        assert_false(range_map_remove(&map, at));
+        assert_false(range_map_find(&map, at, &entry));
+        assert_int_equal(map.num_ranges, 3 * FULL - i - 1);
+    }
+    assert_int_equal(heap.blocks, 0);
+}
+
 static void first_fit_takes_the_lowest_aligned_gap(void **state)
 {
     (void)state;
@@ -248,6 +275,7 @@ int main(void)
         cmocka_unit_test(insert_then_remove_gives_back_the_same_memory),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
+        cmocka_unit_test(a_chunk_between_full_ones_may_become_empty),
         cmocka_unit_test(first_fit_takes_the_lowest_aligned_gap),
         cmocka_unit_test(first_fit_ends_at_the_top_of_the_address_space),
     };

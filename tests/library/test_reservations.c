@@ -87,6 +87,9 @@ static void emulated_reservations_may_share_a_page(void **state)
     assert_ptr_equal(guestmem_find_reservation(&w->vm, 0x100f), low);
     assert_ptr_equal(guestmem_find_reservation(&w->vm, 0x1010), high);
     assert_null(guestmem_find_reservation(&w->vm, 0x1020));
+    /* The neighbour may reach beyond the page that they share. */
+    world_reserve(w, 0x3800, 0x1000);
+    world_reserve(w, 0x3400, 0x400);
 }
 
 static void faults_go_to_the_reservation_that_holds_the_whole_access(void **state)
@@ -151,7 +154,8 @@ static void a_freed_or_foreign_reservation_is_refused(void **state)
     assert_non_null(foreign);
     assert_int_equal(vm_free_reserved_memory(&w->vm, freed), 0);
 
-    vm_memory_reservation_t *bad[] = {freed, foreign, (void *)((char *)keep + 1), (void *)w};
+    vm_memory_reservation_t *bad[] = {freed, foreign, (void *)((char *)keep + 1),
+                                      (void *)((char *)keep - 8), (void *)w};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(vm_free_reserved_memory(&w->vm, bad[i]), -1);
         expect_failure(w, GUESTMEM_NO_RESERVATION);
@@ -207,6 +211,8 @@ static void anonymous_alignment_is_honoured(void **state)
     assert_int_equal(addr, 0x200000);
     assert_null(vm_reserve_anon_memory(&w->vm, 0x1000, 0x400000 * 2, record_fault, w, &addr));
     expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_null(vm_reserve_anon_memory(&w->vm, SIZE_MAX, PAGE, record_fault, w, &addr));
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
 }
 
 static void anonymous_regions_and_reservations_keep_apart(void **state)
@@ -254,6 +260,22 @@ static void reservations_are_listed_in_order(void **state)
     assert_int_equal(expected, 0x1000 * 501);
 }
 
+static void the_list_ends_at_the_top_and_goes_on_from_valid_handles_only(void **state)
+{
+    world_t *w = *state;
+    vm_memory_reservation_t *low = world_reserve(w, 0x1000, 0x1000);
+    vm_memory_reservation_t *top = world_reserve(w, UINTPTR_MAX - 0xf, 0x10);
+    assert_ptr_equal(guestmem_next_reservation(&w->vm, low), top);
+    assert_null(guestmem_next_reservation(&w->vm, top));
+    assert_int_equal(w->log_lines, 0);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, low), 0);
+    guestmem_reservation_info_t info;
+    assert_null(guestmem_next_reservation(&w->vm, low));
+    expect_failure(w, GUESTMEM_NO_RESERVATION);
+    assert_int_equal(guestmem_reservation_info(&w->vm, low, &info), -1);
+    expect_failure(w, GUESTMEM_NO_RESERVATION);
+}
+
 static void names_are_kept_cut_and_removed(void **state)
 {
     world_t *w = *state;
@@ -273,6 +295,8 @@ static void names_are_kept_cut_and_removed(void **state)
     assert_int_equal(guestmem_name_reservation(&w->vm, r, NULL), 0);
     assert_int_equal(guestmem_reservation_info(&w->vm, r, &info), 0);
     assert_string_equal(info.name, "");
+    assert_int_equal(guestmem_name_reservation(&w->vm, r, "rtc"), 0);
+    assert_int_equal(guestmem_name_reservation(&w->vm, r, ""), 0);
     expect_census(w, &before);
 }
 
@@ -342,6 +366,7 @@ int main(void)
         world_test(anonymous_regions_and_reservations_keep_apart),
         world_test(an_anonymous_region_without_a_whole_page_has_no_room),
         world_test(reservations_are_listed_in_order),
+        world_test(the_list_ends_at_the_top_and_goes_on_from_valid_handles_only),
         world_test(names_are_kept_cut_and_removed),
         world_test(statistics_count_reservations_and_faults),
         world_test(vms_share_nothing),
