@@ -153,18 +153,16 @@ vm_memory_reservation_t *reservations_make_anonymous(vm_memory_t *memory, size_t
     return reservation;
 }
 
-/* Put a region behind the youngest. */
-static void link_region(vm_memory_t *memory, anon_region_t *region)
+void reservations_link_region(anon_region_t **oldest, anon_region_t *region)
 {
-    anon_region_t **link = &memory->oldest_region;
+    anon_region_t **link = oldest;
     while (*link != NULL) {
         link = &(*link)->next;
     }
     *link = region;
 }
 
-/* The whole pages of a region; with none of them, a span in which nothing fits. */
-static void init_region(anon_region_t *region, uintptr_t base, uintptr_t last)
+void reservations_init_region(anon_region_t *region, uintptr_t base, uintptr_t last)
 {
     uintptr_t first_page = (base + (ARCH_PAGE_SIZE - 1)) & ~(ARCH_PAGE_SIZE - 1);
     region->base = base;
@@ -189,9 +187,9 @@ int reservations_make_region(vm_memory_t *memory, uintptr_t addr, size_t size)
         heap_free(&memory->heap, region, sizeof(*region));
         return memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for a region's record");
     }
-    init_region(region, addr, last);
+    reservations_init_region(region, addr, last);
     range_map_insert(&memory->regions, addr, last, region);
-    link_region(memory, region);
+    reservations_link_region(&memory->oldest_region, region);
     return 0;
 }
 

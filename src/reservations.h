@@ -31,6 +31,12 @@ vm_memory_reservation_t *reservations_make_anonymous(vm_memory_t *memory, size_t
 /** Make an anonymous region. @return 0; -1 with the cause blamed */
 int reservations_make_region(vm_memory_t *memory, uintptr_t addr, size_t size);
 
+/** Describe a region: its whole pages can be given out; with none of them, nothing fits. */
+void reservations_init_region(anon_region_t *region, uintptr_t base, uintptr_t last);
+
+/** Put a region behind the youngest of a list. */
+void reservations_link_region(anon_region_t **oldest, anon_region_t *region);
+
 /** Map a reservation from a source. @return 0; -1 with the cause blamed, and nothing has changed */
 int reservations_map(vm_memory_t *memory, vm_memory_reservation_t *reservation,
                      const frame_source_t *source, guestmem_map_time_t map_time);
