@@ -203,8 +203,12 @@ static void run(engine_t *engine, engine_exit_t *exit)
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
     uc_err status = UC_ERR_OK;
     if (!atomic_exchange(&self->kicked, false) && !(self->counting && self->budget == 0)) {
+        uint64_t budget = self->budget;
         /* No instruction is at the last address, so the run ends by an exit only. */
         status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
+        if (self->counting && self->budget == budget) {
+            self->budget--; /* a fetch that faults, again and again, must come to an end too */
+        }
     }
     classify(self, status, exit);
 }
