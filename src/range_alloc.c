@@ -4,8 +4,9 @@
  */
 
 /*
- * First fit walks the ranges of the span. The mark `no_room_below` lets the common case, one
- * allocation after another, start behind all that is taken.
+ * First fit goes through the gaps that are large enough, which the range map finds without looking
+ * at each range. The mark `no_room_below` lets the common case, one allocation after another, start
+ * behind all that is taken.
  */
 
 #include "range_alloc.h"
@@ -29,23 +30,25 @@ static bool align_up(uintptr_t *address, uintptr_t align)
 bool range_alloc_find(const range_alloc_t *span, const range_map_t *taken, uintptr_t size,
                       uintptr_t align, uintptr_t page_size, uintptr_t *base)
 {
-    uintptr_t candidate = span->no_room_below;
-    for (;;) {
-        if (!align_up(&candidate, align) || candidate > span->last ||
-            span->last - candidate < size - 1) {
+    uintptr_t from = span->no_room_below;
+    range_map_entry_t gap;
+    while (from <= span->last && range_map_gap(taken, from, size, &gap)) {
+        /* What is in front of the gap may have bytes of the gap's first page. */
+        uintptr_t candidate = gap.base;
+        if (!align_up(&candidate, page_size) || !align_up(&candidate, align) ||
+            candidate > span->last || span->last - candidate < size - 1) {
             return false;
         }
-        range_map_entry_t entry;
-        if (!range_map_overlap(taken, candidate, candidate + (size - 1), &entry)) {
+        if (candidate <= gap.last && gap.last - candidate >= size - 1) {
             *base = candidate;
             return true;
         }
-        uintptr_t end = entry.last | (page_size - 1);
-        if (end >= span->last) {
+        if (gap.last == UINTPTR_MAX) {
             return false;
         }
-        candidate = end + 1;
+        from = gap.last + 1;
     }
+    return false;
 }
 
 void range_alloc_take(range_alloc_t *span, uintptr_t base, uintptr_t size)

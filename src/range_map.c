@@ -4,13 +4,16 @@
  */
 
 /*
- * A sorted array of chunks, each a sorted array of up to CHUNK_RANGES ranges. Finding is a binary
- * search among the chunks' first addresses and one within a chunk. Inserting moves at most one
- * chunk's ranges; a full chunk is split in halves.
+ * A sorted array of chunks, each with up to CHUNK_RANGES ranges in sorted arrays. Finding is a
+ * binary search among the chunks' first addresses, which lie side by side, and one in a chunk;
+ * both are free of branches that depend on the data. A full chunk gives a range to a neighbour with
+ * room, and is split in halves if neither has any. bench/ measures this against other maps.
  *
- * Invariants: no chunk is empty; two neighbours together hold more than CHUNK_RANGES ranges (a
- * removal that would break this merges them). So insert followed by remove gives back all memory
- * that the insert took, and an empty map holds none.
+ * Invariants: no chunk is empty; two neighbours together hold more than CHUNK_RANGES ranges, or
+ * exactly that many of which one holds a single one. A removal that would break this merges them.
+ * So removing a range right after its insert ends the chunk that the insert made, if it made one:
+ * a split is of a chunk between full ones, and its halves fit in one again; giving a range away
+ * leaves at least 1 and CHUNK_RANGES - 1.
  */
 
 #include <string.h>
@@ -19,10 +22,15 @@
 #define CHUNK_RANGES 64
 
 struct range_map_chunk {
-    size_t count;
     uintptr_t base[CHUNK_RANGES];
-    uintptr_t last[CHUNK_RANGES];
     void *value[CHUNK_RANGES];
+    uintptr_t last[CHUNK_RANGES];
+};
+
+struct range_map_slot {
+    range_map_chunk_t *chunk;
+    size_t count;
+    uintptr_t gap; /* no gap behind a range of the chunk is larger; may be more than there is */
 };
 
 void range_map_init(range_map_t *map, heap_t *heap)
@@ -30,79 +38,98 @@ void range_map_init(range_map_t *map, heap_t *heap)
     *map = (range_map_t){.heap = heap};
 }
 
-static void free_chunks(range_map_t *map, range_map_chunk_t **chunks, size_t capacity)
+static size_t index_bytes(size_t capacity)
 {
-    heap_free(map->heap, chunks, capacity * sizeof(chunks[0]));
+    return capacity * (sizeof(range_map_slot_t) + sizeof(uintptr_t));
+}
+
+static bool index_alloc(range_map_t *map, range_map_index_t *index, size_t capacity)
+{
+    range_map_slot_t *block = heap_alloc(map->heap, index_bytes(capacity));
+    if (block == NULL) {
+        return false;
+    }
+    *index = (range_map_index_t){(uintptr_t *)(block + capacity), block, capacity};
+    return true;
+}
+
+/* Put an index with the same entries and room for all in the place of the map's. */
+static void index_replace(range_map_t *map, const range_map_index_t *index)
+{
+    if (map->num_chunks > 0) {
+        memcpy(index->first, map->index.first, map->num_chunks * sizeof(index->first[0]));
+        memcpy(index->slots, map->index.slots, map->num_chunks * sizeof(index->slots[0]));
+    }
+    heap_free(map->heap, map->index.slots, index_bytes(map->index.capacity));
+    map->index = *index;
+}
+
+/* It depends on the number of chunks alone, and is less than half too large. */
+static size_t capacity_for(size_t num_chunks)
+{
+    size_t capacity = 1;
+    while (capacity < num_chunks) {
+        capacity += (capacity + 1) / 2;
+    }
+    return capacity;
 }
 
 void range_map_destroy(range_map_t *map)
 {
     range_map_cancel(map);
     for (size_t i = 0; i < map->num_chunks; i++) {
-        heap_free(map->heap, map->chunks[i], sizeof(*map->chunks[i]));
+        heap_free(map->heap, map->index.slots[i].chunk, sizeof(range_map_chunk_t));
     }
-    free_chunks(map, map->chunks, map->capacity);
+    heap_free(map->heap, map->index.slots, index_bytes(map->index.capacity));
     range_map_init(map, map->heap);
 }
 
-/* The chunk whose ranges `address` is among or behind: the last that starts at or below it. */
-static size_t chunk_of(const range_map_t *map, uintptr_t address)
+/* How many of the ascending keys are at or below `address`. */
+static inline size_t count_up_to(const uintptr_t *keys, size_t count, uintptr_t address)
 {
     size_t low = 0;
-    size_t high = map->num_chunks;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (map->chunks[middle]->base[0] <= address) {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    while (count > 1) {
+        size_t half = count / 2;
+        low += half & -(size_t)(keys[low + half - 1] <= address);
+        count -= half;
     }
-    return low;
+    return low + (count == 1 && keys[low] <= address);
 }
 
-/* The number of ranges of the chunk that start at or below `address`. */
-static size_t count_up_to(const range_map_chunk_t *chunk, uintptr_t address)
+/* The chunk whose ranges `address` is among or behind: the last that starts at or below it, or the
+ * first. There is one. */
+static inline size_t chunk_of(const range_map_t *map, uintptr_t address)
 {
-    size_t low = 0;
-    size_t high = chunk->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (chunk->base[middle] <= address) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    size_t count = count_up_to(map->index.first, map->num_chunks, address);
+    return count - (count > 0);
 }
 
-static size_t capacity_for(size_t num_chunks)
+/* Where a full chunk finds room for one of its ranges. */
+static const range_map_slot_t *neighbour_with_room(const range_map_t *map, size_t index)
 {
-    size_t capacity = 1;
-    while (capacity < num_chunks) {
-        capacity *= 2;
+    const range_map_slot_t *slot = &map->index.slots[index];
+    if (index + 1 < map->num_chunks && slot[1].count < CHUNK_RANGES) {
+        return slot + 1;
     }
-    return capacity;
+    return index > 0 && slot[-1].count < CHUNK_RANGES ? slot - 1 : NULL;
 }
 
 int range_map_prepare(range_map_t *map, uintptr_t base)
 {
-    if (map->num_chunks > 0 && map->chunks[chunk_of(map, base)]->count < CHUNK_RANGES) {
-        return 0;
+    if (map->num_chunks > 0) {
+        size_t index = chunk_of(map, base);
+        if (map->index.slots[index].count < CHUNK_RANGES || neighbour_with_room(map, index)) {
+            return 0;
+        }
     }
     map->spare_chunk = heap_alloc(map->heap, sizeof(*map->spare_chunk));
     if (map->spare_chunk == NULL) {
         return -1;
     }
-    if (map->num_chunks == map->capacity) {
-        map->spare_capacity = capacity_for(map->num_chunks + 1);
-        map->spare_chunks =
-            heap_alloc(map->heap, map->spare_capacity * sizeof(map->spare_chunks[0]));
-        if (map->spare_chunks == NULL) {
-            range_map_cancel(map);
-            return -1;
-        }
+    if (map->num_chunks == map->index.capacity &&
+        !index_alloc(map, &map->spare_index, capacity_for(map->num_chunks + 1))) {
+        range_map_cancel(map);
+        return -1;
     }
     return 0;
 }
@@ -110,135 +137,207 @@ int range_map_prepare(range_map_t *map, uintptr_t base)
 void range_map_cancel(range_map_t *map)
 {
     heap_free(map->heap, map->spare_chunk, sizeof(*map->spare_chunk));
-    free_chunks(map, map->spare_chunks, map->spare_capacity);
+    heap_free(map->heap, map->spare_index.slots, index_bytes(map->spare_index.capacity));
     map->spare_chunk = NULL;
-    map->spare_chunks = NULL;
-    map->spare_capacity = 0;
+    map->spare_index = (range_map_index_t){0};
 }
 
-/* Put the spare chunk at `index` of the chunks. */
-static range_map_chunk_t *add_chunk(range_map_t *map, size_t index)
+/* Put the spare chunk at `at` of the index. */
+static range_map_slot_t *add_chunk(range_map_t *map, size_t at)
 {
-    range_map_chunk_t *chunk = map->spare_chunk;
-    map->spare_chunk = NULL;
-    if (map->spare_chunks != NULL) {
-        if (map->num_chunks > 0) {
-            memcpy(map->spare_chunks, map->chunks, map->num_chunks * sizeof(map->chunks[0]));
-        }
-        free_chunks(map, map->chunks, map->capacity);
-        map->chunks = map->spare_chunks;
-        map->capacity = map->spare_capacity;
-        map->spare_chunks = NULL;
-        map->spare_capacity = 0;
+    if (map->spare_index.slots != NULL) {
+        index_replace(map, &map->spare_index);
+        map->spare_index = (range_map_index_t){0};
     }
-    memmove(&map->chunks[index + 1], &map->chunks[index],
-            (map->num_chunks - index) * sizeof(map->chunks[0]));
-    map->chunks[index] = chunk;
+    size_t behind = map->num_chunks - at;
+    uintptr_t *first = &map->index.first[at];
+    range_map_slot_t *slot = &map->index.slots[at];
+    memmove(first + 1, first, behind * sizeof(*first));
+    memmove(slot + 1, slot, behind * sizeof(*slot));
+    *slot = (range_map_slot_t){.chunk = map->spare_chunk};
+    map->spare_chunk = NULL;
     map->num_chunks++;
-    return chunk;
+    return slot;
 }
 
-/* Move `count` ranges from `from` at `source` to `to` at `target`; the chunks may be the same. */
+static inline uintptr_t larger(uintptr_t a, uintptr_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Move `count` ranges from `source` of one chunk to `target` of the same or another one. */
 static void move_ranges(range_map_chunk_t *to, size_t target, range_map_chunk_t *from,
                         size_t source, size_t count)
 {
     memmove(&to->base[target], &from->base[source], count * sizeof(to->base[0]));
-    memmove(&to->last[target], &from->last[source], count * sizeof(to->last[0]));
     memmove(&to->value[target], &from->value[source], count * sizeof(to->value[0]));
+    memmove(&to->last[target], &from->last[source], count * sizeof(to->last[0]));
+}
+
+/* Move the last `count` ranges of a chunk to the front of the next. */
+static void move_up(range_map_t *map, size_t index, size_t count)
+{
+    range_map_slot_t *from = &map->index.slots[index];
+    range_map_slot_t *to = from + 1;
+    move_ranges(to->chunk, count, to->chunk, 0, to->count);
+    from->count -= count;
+    move_ranges(to->chunk, 0, from->chunk, from->count, count);
+    to->count += count;
+    to->gap = larger(to->gap, from->gap);
+    map->index.first[index + 1] = to->chunk->base[0];
+}
+
+/* Move the first `count` ranges of a chunk to the end of the previous. */
+static void move_down(range_map_t *map, size_t index, size_t count)
+{
+    range_map_slot_t *from = &map->index.slots[index];
+    range_map_slot_t *to = from - 1;
+    move_ranges(to->chunk, to->count, from->chunk, 0, count);
+    to->count += count;
+    from->count -= count;
+    move_ranges(from->chunk, 0, from->chunk, count, from->count);
+    to->gap = larger(to->gap, from->gap);
+    map->index.first[index] = from->chunk->base[0];
+}
+
+/* The chunk that a range which starts at `base` goes to, with room in it: range_map_prepare() has
+ * foreseen what is needed. */
+static size_t chunk_for(range_map_t *map, uintptr_t base)
+{
+    if (map->num_chunks == 0) {
+        add_chunk(map, 0);
+        return 0;
+    }
+    size_t index = chunk_of(map, base);
+    const range_map_slot_t *slot = &map->index.slots[index];
+    if (slot->count < CHUNK_RANGES) {
+        return index;
+    }
+    const range_map_slot_t *neighbour = neighbour_with_room(map, index);
+    if (neighbour == NULL) {
+        add_chunk(map, index + 1);
+        move_up(map, index, CHUNK_RANGES / 2);
+        return map->index.first[index + 1] <= base ? index + 1 : index;
+    }
+    if (neighbour < slot) {
+        move_down(map, index, 1);
+    } else if (slot->chunk->base[CHUNK_RANGES - 1] < base) {
+        return index + 1; /* in front of all that is there */
+    } else {
+        move_up(map, index, 1);
+    }
+    return index;
+}
+
+/* The last address that is free behind range `at` of a chunk, or that range's own last. */
+static uintptr_t gap_last(const range_map_t *map, size_t index, size_t at)
+{
+    if (at + 1 < map->index.slots[index].count) {
+        return map->index.slots[index].chunk->base[at + 1] - 1;
+    }
+    return index + 1 < map->num_chunks ? map->index.first[index + 1] - 1 : UINTPTR_MAX;
+}
+
+/* Note the size of the gap behind range `at` of a chunk. */
+static void note_gap(range_map_t *map, size_t index, size_t at)
+{
+    range_map_slot_t *slot = &map->index.slots[index];
+    slot->gap = larger(slot->gap, gap_last(map, index, at) - slot->chunk->last[at]);
 }
 
 void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value)
 {
-    size_t index = map->num_chunks > 0 ? chunk_of(map, base) : 0;
-    range_map_chunk_t *chunk = map->num_chunks > 0 ? map->chunks[index] : add_chunk(map, 0);
+    size_t index = chunk_for(map, base);
+    range_map_slot_t *slot = &map->index.slots[index];
+    range_map_chunk_t *chunk = slot->chunk;
+    size_t at = count_up_to(chunk->base, slot->count, base);
 
-    if (chunk->count == CHUNK_RANGES) {
-        range_map_chunk_t *upper = add_chunk(map, index + 1);
-        size_t half = CHUNK_RANGES / 2;
-        upper->count = CHUNK_RANGES - half;
-        move_ranges(upper, 0, chunk, half, upper->count);
-        chunk->count = half;
-        if (upper->base[0] <= base) {
-            chunk = upper;
-        }
-    }
-    size_t at = count_up_to(chunk, base);
-    move_ranges(chunk, at + 1, chunk, at, chunk->count - at);
+    move_ranges(chunk, at + 1, chunk, at, slot->count - at);
     chunk->base[at] = base;
     chunk->last[at] = last;
     chunk->value[at] = value;
-    chunk->count++;
+    slot->count++;
+    map->index.first[index] = chunk->base[0];
     map->num_ranges++;
+    note_gap(map, index, at);
 }
 
-/* Remove a chunk that is not the only one. */
-static void remove_chunk(range_map_t *map, size_t index)
+/* Remove a chunk that is empty. */
+static void remove_chunk(range_map_t *map, size_t at)
 {
-    heap_free(map->heap, map->chunks[index], sizeof(*map->chunks[index]));
+    uintptr_t *first = &map->index.first[at];
+    range_map_slot_t *slot = &map->index.slots[at];
+    heap_free(map->heap, slot->chunk, sizeof(*slot->chunk));
     map->num_chunks--;
-    memmove(&map->chunks[index], &map->chunks[index + 1],
-            (map->num_chunks - index) * sizeof(map->chunks[0]));
+    memmove(first, first + 1, (map->num_chunks - at) * sizeof(*first));
+    memmove(slot, slot + 1, (map->num_chunks - at) * sizeof(*slot));
 
     size_t capacity = capacity_for(map->num_chunks);
-    if (capacity == map->capacity) {
-        return;
+    range_map_index_t smaller;
+    /* If there is no heap for the smaller index, the larger one serves as well. */
+    if (capacity != map->index.capacity && index_alloc(map, &smaller, capacity)) {
+        index_replace(map, &smaller);
     }
-    range_map_chunk_t **smaller = heap_alloc(map->heap, capacity * sizeof(smaller[0]));
-    if (smaller == NULL) {
-        return; /* the larger array serves as well */
-    }
-    memcpy(smaller, map->chunks, map->num_chunks * sizeof(smaller[0]));
-    free_chunks(map, map->chunks, map->capacity);
-    map->chunks = smaller;
-    map->capacity = capacity;
 }
 
-/* Merge a chunk with the one behind it if both fit in one. */
-static void merge_with_next(range_map_t *map, size_t index)
+/* Merge a chunk with the next, if there is one and the invariant asks for it. */
+static bool merge_with_next(range_map_t *map, size_t index)
 {
     if (index + 1 >= map->num_chunks) {
-        return;
-    }
-    range_map_chunk_t *chunk = map->chunks[index];
-    range_map_chunk_t *next = map->chunks[index + 1];
-    if (chunk->count + next->count <= CHUNK_RANGES) {
-        move_ranges(chunk, chunk->count, next, 0, next->count);
-        chunk->count += next->count;
-        remove_chunk(map, index + 1);
-    }
-}
-
-/* Find the range that starts at `base`. */
-static bool locate(const range_map_t *map, uintptr_t base, size_t *index, size_t *at)
-{
-    if (map->num_chunks == 0) {
         return false;
     }
-    *index = chunk_of(map, base);
-    size_t count = count_up_to(map->chunks[*index], base);
-    *at = count - 1;
-    return count > 0 && map->chunks[*index]->base[*at] == base;
+    range_map_slot_t *slot = &map->index.slots[index];
+    size_t sum = slot[0].count + slot[1].count;
+    bool one_is_single = slot[0].count == 1 || slot[1].count == 1;
+    if (sum > CHUNK_RANGES || (sum == CHUNK_RANGES && one_is_single)) {
+        return false;
+    }
+    move_ranges(slot[0].chunk, slot[0].count, slot[1].chunk, 0, slot[1].count);
+    slot[0].count = sum;
+    slot[0].gap = larger(slot[0].gap, slot[1].gap);
+    map->index.first[index] = slot[0].chunk->base[0];
+    remove_chunk(map, index + 1);
+    return true;
+}
+
+/* Note the gap that removing the range that was `at` of a chunk has left. */
+static void note_removal(range_map_t *map, size_t index, size_t at)
+{
+    if (at > 0) {
+        note_gap(map, index, at - 1);
+    } else if (index > 0) {
+        note_gap(map, index - 1, map->index.slots[index - 1].count - 1);
+    }
 }
 
 bool range_map_remove(range_map_t *map, uintptr_t base)
 {
-    size_t index;
-    size_t at;
-    if (!locate(map, base, &index, &at)) {
+    if (map->num_chunks == 0) {
         return false;
     }
-    range_map_chunk_t *chunk = map->chunks[index];
-    chunk->count--;
+    size_t index = chunk_of(map, base);
+    range_map_slot_t *slot = &map->index.slots[index];
+    range_map_chunk_t *chunk = slot->chunk;
+    size_t count = count_up_to(chunk->base, slot->count, base);
+    if (count == 0 || chunk->base[count - 1] != base) {
+        return false;
+    }
+    slot->count--;
     map->num_ranges--;
-    move_ranges(chunk, at, chunk, at + 1, chunk->count - at);
+    move_ranges(chunk, count - 1, chunk, count, slot->count - (count - 1));
     if (map->num_ranges == 0) {
         range_map_destroy(map);
-    } else {
-        /* A chunk that has become empty fits into either neighbour, so it ends here, too. */
-        merge_with_next(map, index);
-        if (index > 0) {
-            merge_with_next(map, index - 1);
-        }
+        return true;
+    }
+    if (slot->count == 0) {
+        remove_chunk(map, index); /* its neighbours hold CHUNK_RANGES - 1 or more each */
+        note_removal(map, index, 0);
+        return true;
+    }
+    map->index.first[index] = chunk->base[0];
+    note_removal(map, index, count - 1);
+    if (!merge_with_next(map, index) && index > 0) {
+        (void)merge_with_next(map, index - 1);
     }
     return true;
 }
@@ -248,17 +347,27 @@ static void read_entry(const range_map_chunk_t *chunk, size_t at, range_map_entr
     *entry = (range_map_entry_t){chunk->base[at], chunk->last[at], chunk->value[at]};
 }
 
+void *range_map_value_below(const range_map_t *map, uintptr_t address)
+{
+    if (map->num_chunks == 0) {
+        return NULL;
+    }
+    const range_map_slot_t *slot = &map->index.slots[chunk_of(map, address)];
+    size_t count = count_up_to(slot->chunk->base, slot->count, address);
+    return count > 0 ? slot->chunk->value[count - 1] : NULL;
+}
+
 bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_entry_t *entry)
 {
     if (map->num_chunks == 0) {
         return false;
     }
-    const range_map_chunk_t *chunk = map->chunks[chunk_of(map, address)];
-    size_t count = count_up_to(chunk, address);
+    const range_map_slot_t *slot = &map->index.slots[chunk_of(map, address)];
+    size_t count = count_up_to(slot->chunk->base, slot->count, address);
     if (count == 0) {
         return false;
     }
-    read_entry(chunk, count - 1, entry);
+    read_entry(slot->chunk, count - 1, entry);
     return true;
 }
 
@@ -273,19 +382,19 @@ bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t
         return false;
     }
     size_t index = chunk_of(map, address);
-    const range_map_chunk_t *chunk = map->chunks[index];
-    size_t count = count_up_to(chunk, address);
-    if (count > 0 && chunk->last[count - 1] >= address) {
+    const range_map_slot_t *slot = &map->index.slots[index];
+    size_t count = count_up_to(slot->chunk->base, slot->count, address);
+    if (count > 0 && slot->chunk->last[count - 1] >= address) {
         count--;
     }
-    if (count == chunk->count) {
+    if (count == slot->count) {
         if (index + 1 == map->num_chunks) {
             return false;
         }
-        chunk = map->chunks[index + 1];
+        slot++;
         count = 0;
     }
-    read_entry(chunk, count, entry);
+    read_entry(slot->chunk, count, entry);
     return true;
 }
 
@@ -293,4 +402,63 @@ bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
                        range_map_entry_t *entry)
 {
     return range_map_next(map, base, entry) && entry->base <= last;
+}
+
+/* Set `gap` to what `[base, last]` has at or above `from`. @return whether that is large enough */
+static bool fits(range_map_entry_t *gap, uintptr_t base, uintptr_t last, uintptr_t from,
+                 uintptr_t size)
+{
+    *gap = (range_map_entry_t){larger(base, from), last, NULL};
+    return gap->base <= last && last - gap->base >= size - 1;
+}
+
+/* Find a gap behind the ranges of a chunk from `at` on. */
+static bool gap_in_chunk(const range_map_t *map, size_t index, size_t at, uintptr_t from,
+                         uintptr_t size, range_map_entry_t *gap)
+{
+    const range_map_slot_t *slot = &map->index.slots[index];
+    for (; at < slot->count; at++) {
+        uintptr_t range_last = slot->chunk->last[at];
+        if (range_last < UINTPTR_MAX &&
+            fits(gap, range_last + 1, gap_last(map, index, at), from, size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Make the bound of a chunk's gaps what it is; their sizes are all that changes. */
+static void tighten(const range_map_t *map, size_t index)
+{
+    range_map_slot_t *slot = &map->index.slots[index];
+    slot->gap = 0;
+    for (size_t at = 0; at < slot->count; at++) {
+        slot->gap = larger(slot->gap, gap_last(map, index, at) - slot->chunk->last[at]);
+    }
+}
+
+bool range_map_gap(const range_map_t *map, uintptr_t from, uintptr_t size, range_map_entry_t *gap)
+{
+    if (map->num_chunks == 0) {
+        return fits(gap, 0, UINTPTR_MAX, from, size);
+    }
+    size_t index = chunk_of(map, from);
+    const range_map_slot_t *slot = &map->index.slots[index];
+    size_t count = count_up_to(slot->chunk->base, slot->count, from);
+    if (count == 0 && fits(gap, 0, slot->chunk->base[0] - 1, from, size)) {
+        return true;
+    }
+    if (gap_in_chunk(map, index, count - (count > 0), from, size, gap)) {
+        return true;
+    }
+    for (index++; index < map->num_chunks; index++) {
+        if (map->index.slots[index].gap < size) {
+            continue;
+        }
+        if (gap_in_chunk(map, index, 0, from, size, gap)) {
+            return true;
+        }
+        tighten(map, index);
+    }
+    return false;
 }

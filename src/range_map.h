@@ -11,7 +11,8 @@
  *
  * Ranges are `(base, last)`, both inclusive, so one may end at the top of the address space.
  * Inserting is in two steps, so that a caller can do everything that may fail first:
- * range_map_prepare() gets the memory, range_map_insert() cannot fail.
+ * range_map_prepare() gets the memory, range_map_insert() cannot fail. Removing a range right after
+ * its insert gives back all memory that the insert took.
  */
 
 #include <stdbool.h>
@@ -20,16 +21,22 @@
 #include "heap.h"
 
 typedef struct range_map_chunk range_map_chunk_t;
+typedef struct range_map_slot range_map_slot_t;
+
+/** What the map knows of its chunks, by ascending address; one block of the heap. */
+typedef struct range_map_index {
+    uintptr_t *first; /* address of each chunk's first range: all that the upper search reads */
+    range_map_slot_t *slots; /* the chunks; also the address of the block */
+    size_t capacity;         /* entries of both */
+} range_map_index_t;
 
 typedef struct range_map {
     heap_t *heap;
-    range_map_chunk_t **chunks; /* by ascending address; none is empty */
-    size_t num_chunks;
-    size_t capacity; /* of `chunks` */
+    range_map_index_t index;
+    size_t num_chunks; /* none is empty */
     size_t num_ranges;
     range_map_chunk_t *spare_chunk; /* from range_map_prepare() until the insert */
-    range_map_chunk_t **spare_chunks;
-    size_t spare_capacity;
+    range_map_index_t spare_index;
 } range_map_t;
 
 typedef struct range_map_entry {
@@ -61,11 +68,17 @@ void range_map_cancel(range_map_t *map);
  */
 void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
-/** Remove the range that starts at `base`. @return whether there was one */
+/** Remove the range that starts at `base`; needs no memory. @return whether there was one */
 bool range_map_remove(range_map_t *map, uintptr_t base);
 
 /** Find the range that holds `address`. @return whether there is one; `entry` only then */
 bool range_map_find(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+
+/**
+ * The value of the highest range that starts at or below `address`, or NULL. The cheapest look-up:
+ * for values that know where their range ends.
+ */
+void *range_map_value_below(const range_map_t *map, uintptr_t address);
 
 /** Find the lowest range that ends at or above `address`. @return whether there is one */
 bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
@@ -76,3 +89,13 @@ bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_ent
 /** Find the lowest range that overlaps `[base, last]`. @return whether there is one */
 bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
                        range_map_entry_t *entry);
+
+/**
+ * Find the lowest `size` bytes or more at or above `from` that are in no range. Chunks that were
+ * searched in vain are remembered, which is all that the call changes.
+ *
+ * @param size  at least 1
+ * @param gap   receives the first and last address of all that is free there; no value
+ * @return whether there are so many
+ */
+bool range_map_gap(const range_map_t *map, uintptr_t from, uintptr_t size, range_map_entry_t *gap);

@@ -70,6 +70,39 @@ static void check_against_model(const range_map_t *map, const model_t *model, ui
     if (previous >= 0) {
         assert_int_equal(entry.base, model->base[previous]);
     }
+    assert_ptr_equal(range_map_value_below(map, address),
+                     previous >= 0 ? &model->base[previous] : NULL);
+}
+
+/* The lowest gap of `size` bytes or more, by looking at each range. */
+static bool gap_of_model(const model_t *model, uintptr_t from, uintptr_t size, uintptr_t *base)
+{
+    uintptr_t candidate = from;
+    for (int i = 0; i < SLOTS; i++) {
+        if (model->present[i] && model->last[i] >= candidate) {
+            if (model->base[i] > candidate && model->base[i] - candidate >= size) {
+                break;
+            }
+            candidate = model->last[i] + 1;
+        }
+    }
+    *base = candidate;
+    return UINTPTR_MAX - candidate >= size - 1;
+}
+
+static void check_gap(const range_map_t *map, const model_t *model, uintptr_t from, uintptr_t size)
+{
+    uintptr_t base;
+    range_map_entry_t gap;
+    assert_int_equal(range_map_gap(map, from, size, &gap), gap_of_model(model, from, size, &base));
+    assert_int_equal(gap.base, base);
+    assert_true(gap.last - gap.base >= size - 1);
+    range_map_entry_t next;
+    if (range_map_next(map, gap.base, &next)) {
+        assert_int_equal(gap.last, next.base - 1);
+    } else {
+        assert_int_equal(gap.last, UINTPTR_MAX);
+    }
 }
 
 static void random_changes_agree_with_a_flat_list(void **state)
@@ -92,6 +125,7 @@ static void random_changes_agree_with_a_flat_list(void **state)
             model->present[i] = false;
         }
         check_against_model(&map, model, random_below(SLOTS * SLOT));
+        check_gap(&map, model, random_below(SLOTS * SLOT), 1 + random_below(6 * SLOT));
     }
     for (int i = 0; i < SLOTS; i++) {
         assert_int_equal(range_map_remove(&map, model->base[i]), model->present[i]);
@@ -121,25 +155,82 @@ static void the_top_of_the_address_space_is_an_address_like_others(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
+/* In each state of a random life: growing, shrinking, and with holes that leave chunks small. */
 static void insert_then_remove_gives_back_the_same_memory(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    bool *present = calloc(2 * SLOTS, sizeof(*present));
+    range_map_t map;
+    range_map_init(&map, &heap);
+    for (uintptr_t step = 0; step < 40000; step++) {
+        size_t bytes = heap.bytes;
+        size_t blocks = heap.blocks;
+        uintptr_t odd = 2 * random_below(2 * SLOTS) + 1;
+        insert(&map, odd, odd, NULL);
+        assert_true(range_map_remove(&map, odd));
+        assert_int_equal(heap.bytes, bytes);
+        assert_int_equal(heap.blocks, blocks);
+
+        /* Runs of changes at neighbouring addresses fill and empty whole chunks. */
+        uintptr_t i = (random_below(2 * SLOTS) + step % 64) % (2 * SLOTS);
+        bool grow = step % 10000 < 6000;
+        for (uintptr_t end = i + random_below(80); i < end && i < 2 * SLOTS; i++) {
+            if (present[i] != grow) {
+                present[i] = grow;
+                if (grow) {
+                    insert(&map, 2 * i, 2 * i, NULL);
+                } else {
+                    assert_true(range_map_remove(&map, 2 * i));
+                }
+            }
+        }
+    }
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+    free(present);
+}
+
+/* Two full chunks, of which one loses all but one: the smallest that neighbours may be. */
+static void a_chunk_of_one_range_beside_a_full_one_is_stable(void **state)
 {
     (void)state;
     test_heap_t test_heap = {0};
     heap_t heap = test_heap_make(&test_heap);
     range_map_t map;
     range_map_init(&map, &heap);
-    for (uintptr_t i = 0; i < 3000; i++) {
+    for (uintptr_t i = 0; i < 192; i++) {
+        insert(&map, 4 * i, 4 * i, NULL);
+    }
+    for (uintptr_t i = 1; i < 64; i++) {
+        assert_true(range_map_remove(&map, 4 * i));
+        assert_true(range_map_remove(&map, 4 * (192 - i)));
+    }
+    for (uintptr_t i = 0; i < 192; i++) {
         size_t bytes = heap.bytes;
-        size_t blocks = heap.blocks;
-        uintptr_t odd = 2 * random_below(3000) + 1;
-        insert(&map, odd, odd, NULL);
-        assert_true(range_map_remove(&map, odd));
+        insert(&map, 4 * i + 1, 4 * i + 1, NULL);
+        assert_true(range_map_remove(&map, 4 * i + 1));
         assert_int_equal(heap.bytes, bytes);
-        assert_int_equal(heap.blocks, blocks);
-        insert(&map, 2 * ((i * 1009) % 3000), 2 * ((i * 1009) % 3000), NULL);
     }
     range_map_destroy(&map);
     assert_int_equal(heap.blocks, 0);
+}
+
+static void half_of_the_memory_of_a_map_holds_ranges_at_least(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_init(&map, &heap);
+    for (uintptr_t i = 0; i < 10007; i++) {
+        insert(&map, 2 * ((i * 5003) % 10007), 2 * ((i * 5003) % 10007), NULL);
+        if (i > 1000) {
+            assert_true(heap.bytes <= 2 * map.num_ranges * 3 * sizeof(uintptr_t));
+        }
+    }
+    range_map_destroy(&map);
 }
 
 static void a_prepare_that_fails_changes_nothing(void **state)
@@ -247,6 +338,37 @@ static void first_fit_takes_the_lowest_aligned_gap(void **state)
     range_map_destroy(&map);
 }
 
+static void first_fit_finds_the_one_gap_among_many_that_are_too_small(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_alloc_t span;
+    uintptr_t base;
+    range_map_init(&map, &heap);
+    range_alloc_init(&span, 0, 0x2000 * 1000 - 1);
+    for (uintptr_t i = 0; i < 1000; i++) {
+        insert(&map, 0x2000 * i, 0x2000 * i + 0xfff, NULL);
+    }
+    for (int search = 0; search < 2; search++) { /* the second knows where not to look */
+        assert_false(range_alloc_find(&span, &map, 0x2000, 0x1000, 0x1000, &base));
+        assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, 0x1000, &base));
+        assert_int_equal(base, 0x1000);
+    }
+    for (uintptr_t i = 7; i < 1000; i += 61) {
+        assert_true(range_map_remove(&map, 0x2000 * i));
+        range_alloc_free(&span, 0x2000 * i);
+        assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, 0x1000, &base));
+        assert_int_equal(base, 0x2000 * i - 0x1000);
+        assert_true(range_alloc_find(&span, &map, 0x2000, 0x2000, 0x1000, &base));
+        assert_int_equal(base, 0x2000 * i);
+        assert_false(range_alloc_find(&span, &map, 0x4000, 0x1000, 0x1000, &base));
+        insert(&map, 0x2000 * i, 0x2000 * i + 0xfff, NULL);
+    }
+    range_map_destroy(&map);
+}
+
 static void first_fit_ends_at_the_top_of_the_address_space(void **state)
 {
     (void)state;
@@ -273,10 +395,13 @@ int main(void)
         cmocka_unit_test(random_changes_agree_with_a_flat_list),
         cmocka_unit_test(the_top_of_the_address_space_is_an_address_like_others),
         cmocka_unit_test(insert_then_remove_gives_back_the_same_memory),
+        cmocka_unit_test(a_chunk_of_one_range_beside_a_full_one_is_stable),
+        cmocka_unit_test(half_of_the_memory_of_a_map_holds_ranges_at_least),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
         cmocka_unit_test(a_chunk_between_full_ones_may_become_empty),
         cmocka_unit_test(first_fit_takes_the_lowest_aligned_gap),
+        cmocka_unit_test(first_fit_finds_the_one_gap_among_many_that_are_too_small),
         cmocka_unit_test(first_fit_ends_at_the_top_of_the_address_space),
     };
     return cmocka_run_group_tests_name("range_map", tests, NULL, NULL);
