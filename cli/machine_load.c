@@ -63,14 +63,15 @@ static void *read_named(machine_t *machine, const vm_range_t *range, const char 
                         size_t *size, cli_error_t *error)
 {
     char *path = file_relative_to(machine->description->file, name);
-    cli_error_t reason = {0};
     void *bytes = NULL;
 
+    *error = (cli_error_t){0};
     if (path != NULL) {
-        bytes = load(path, size, &reason);
+        bytes = load(path, size, error);
         free(path);
     }
     if (bytes == NULL) {
+        const cli_error_t reason = *error;
         vm_range_error(machine->description, range, property, error, "%s",
                        reason.line[0] != '\0' ? reason.line : "out of memory");
     }

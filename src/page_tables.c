@@ -143,11 +143,19 @@ static page_table_t *new_table(vm_memory_t *memory, int level, uintptr_t gpa)
     return table;
 }
 
+/* The table at `gpa`, which is there. */
+static page_table_t *used_table(const vm_memory_t *memory, int level, uintptr_t gpa)
+{
+    range_map_entry_t entry = {0};
+    (void)range_map_find(&memory->space.tables.levels[level], gpa, &entry);
+    return entry.value;
+}
+
 /* Take `uses` off the table at `gpa`, and end it and those above that then count nothing. */
 static void release_uses(vm_memory_t *memory, int level, uintptr_t gpa, size_t uses)
 {
     while (level >= 0) {
-        page_table_t *table = find_table(memory, level, gpa);
+        page_table_t *table = used_table(memory, level, gpa);
         table->uses -= uses;
         if (table->uses > 0) {
             return;

@@ -48,8 +48,10 @@ uint64_t kernel_fingerprint(const kernel_t *kernel)
     size_t depth = 0, room = 64;
     const slot_t **ancestors = malloc(room * sizeof(*ancestors));
     uint64_t sum = 0;
-    for (const slot_t *slot = kernel->caps.next; ancestors && slot != &kernel->caps;
-         slot = slot->next) {
+    if (!ancestors) {
+        return 0;
+    }
+    for (const slot_t *slot = kernel->caps.next; slot != &kernel->caps; slot = slot->next) {
         while (depth && !derivation_is_parent(ancestors[depth - 1], slot)) {
             depth--;
         }
