@@ -271,11 +271,8 @@ uintptr_t hostile_load(hostile_t *hostile, const uint32_t *code, size_t words)
     return at;
 }
 
-int hostile_run(hostile_t *hostile, uintptr_t pc, const seL4_Word x[4], uint64_t budget)
+int hostile_go_on(hostile_t *hostile)
 {
-    assert_int_equal(hosted_vm_set_entry(hostile->vcpu, pc, x[0], x[1], x[2], x[3]), 0);
-    assert_int_equal(hosted_vm_set_budget(&hostile->vm, budget, 0), 0);
-    assert_int_equal(vcpu_start(hostile->vcpu), 0);
     hostile->log_lines = 0;
     int result = vm_run(&hostile->vm);
     const hosted_vm_report_t *report = hostile_report(hostile);
@@ -287,6 +284,14 @@ int hostile_run(hostile_t *hostile, uintptr_t pc, const seL4_Word x[4], uint64_t
                  report->text);
     }
     return result;
+}
+
+int hostile_run(hostile_t *hostile, uintptr_t pc, const seL4_Word x[4], uint64_t budget)
+{
+    assert_int_equal(hosted_vm_set_entry(hostile->vcpu, pc, x[0], x[1], x[2], x[3]), 0);
+    assert_int_equal(hosted_vm_set_budget(&hostile->vm, budget, 0), 0);
+    assert_int_equal(vcpu_start(hostile->vcpu), 0);
+    return hostile_go_on(hostile);
 }
 
 int hostile_try(hostile_t *hostile, uint32_t instruction, const seL4_Word x[4])

@@ -95,13 +95,16 @@ void hostile_renew(hostile_t *hostile);
  */
 uintptr_t hostile_load(hostile_t *hostile, const uint32_t *code, size_t words);
 
+/** Run from `pc` in EL1 with x0 to x3, within a budget of instructions. @see hostile_go_on */
+int hostile_run(hostile_t *hostile, uintptr_t pc, const seL4_Word x[4], uint64_t budget);
+
 /**
- * Run from `pc` in EL1 with x0 to x3, within a budget of instructions, and check what holds of any
- * end: one line of report, a reason that fits what vm_run() answered, no failure of the engine.
+ * Run from where the guest stands, and check what holds of any end: one line of report, a reason
+ * that fits what vm_run() answered, no failure of the engine.
  *
  * @return what vm_run() answered
  */
-int hostile_run(hostile_t *hostile, uintptr_t pc, const seL4_Word x[4], uint64_t budget);
+int hostile_go_on(hostile_t *hostile);
 
 /** hostile_load() and hostile_run() of one instruction. */
 int hostile_try(hostile_t *hostile, uint32_t instruction, const seL4_Word x[4]);
