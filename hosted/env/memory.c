@@ -65,8 +65,7 @@ static unsigned lowest_free(const memory_split_t *split)
     return word * 64 + (unsigned)__builtin_ctzl(split->free[word]);
 }
 
-/* Log2 of the parts that a piece of 2^bits bytes is cut into, on the way to 2^wanted. */
-static unsigned choose_part_bits(unsigned bits, unsigned wanted)
+unsigned memory_part_bits(unsigned bits, unsigned wanted)
 {
     static const unsigned page_bits[] = {seL4_HugePageBits, seL4_LargePageBits, seL4_PageBits};
     for (size_t i = 0; i < 3; i++) {
@@ -164,7 +163,7 @@ static int carve(memory_t *memory, memory_split_t *split, unsigned index, unsign
 {
     mark_taken(memory, split, index);
     while (split->part_bits > bits) {
-        unsigned part_bits = choose_part_bits(split->part_bits, bits);
+        unsigned part_bits = memory_part_bits(split->part_bits, bits);
         memory_split_t *child = split_part(memory, split, index, part_bits);
         if (!child) {
             release(memory, split, index);
