@@ -55,7 +55,7 @@ int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *re
         check_frame_size(memory, size_bits) != 0) {
         return memory_report(memory, __func__, 0, 0);
     }
-    reservation->largest_frame_bits = (uint8_t)size_bits;
+    reservation->largest_frame_bits = size_bits & 0x7f;
     return 0;
 }
 

@@ -11,19 +11,19 @@
 #include <stddef.h>
 #include "reservation_pool.h"
 
-#define SLAB_RECORDS 32
+#define SLAB_RECORDS 64
 
 struct reservation_slab {
     reservation_slab_t *next;
     reservation_slab_t *previous;
-    uint32_t used; /* a bit for each record that is in use */
+    uint64_t used; /* a bit for each record that is in use */
     vm_memory_reservation_t records[SLAB_RECORDS];
 };
 
 _Static_assert(sizeof(reservation_slab_t) == offsetof(reservation_slab_t, records) +
                                                  SLAB_RECORDS * sizeof(vm_memory_reservation_t),
                "the records are the last of a slab");
-_Static_assert(SLAB_RECORDS == 8 * sizeof(uint32_t), "one bit of `used` for each record");
+_Static_assert(SLAB_RECORDS == 8 * sizeof(uint64_t), "one bit of `used` for each record");
 
 void reservation_pool_init(reservation_pool_t *pool, heap_t *heap)
 {
@@ -75,23 +75,22 @@ vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool)
     if (slab == NULL) {
         return NULL;
     }
-    unsigned index = (unsigned)__builtin_ctz(~slab->used);
-    slab->used |= UINT32_C(1) << index;
-    if (slab->used == UINT32_MAX) {
+    unsigned index = (unsigned)__builtin_ctzll(~slab->used);
+    slab->used |= UINT64_C(1) << index;
+    if (slab->used == UINT64_MAX) {
         unlink_vacant(pool, slab);
     }
-    slab->records[index] = (vm_memory_reservation_t){.slab = slab};
+    slab->records[index] = (vm_memory_reservation_t){0};
     return &slab->records[index];
 }
 
 void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *reservation)
 {
-    reservation_slab_t *slab = reservation->slab;
-    if (slab->used == UINT32_MAX) {
+    reservation_slab_t *slab = range_map_value_below(&pool->slabs, (uintptr_t)reservation);
+    if (slab->used == UINT64_MAX) {
         link_vacant(pool, slab);
     }
-    slab->used &= ~(UINT32_C(1) << (reservation - slab->records));
-    reservation->slab = NULL;
+    slab->used &= ~(UINT64_C(1) << (reservation - slab->records));
     if (slab->used == 0) {
         unlink_vacant(pool, slab);
         range_map_remove(&pool->slabs, (uintptr_t)slab);
@@ -109,7 +108,7 @@ bool reservation_pool_holds(const reservation_pool_t *pool,
     /* The records are the last of a slab, so a pointer that is not below them is among them. */
     const reservation_slab_t *slab = entry.value;
     uintptr_t first = (uintptr_t)slab->records;
-    return (uintptr_t)reservation >= first &&
-           ((uintptr_t)reservation - first) % sizeof(slab->records[0]) == 0 &&
-           reservation->slab != NULL;
+    uintptr_t offset = (uintptr_t)reservation - first;
+    return (uintptr_t)reservation >= first && offset % sizeof(slab->records[0]) == 0 &&
+           (slab->used >> (offset / sizeof(slab->records[0])) & 1) != 0;
 }

@@ -18,19 +18,19 @@
 #include "range_map.h"
 #include "guest_mapping.h"
 
-/** A reservation: the `vm_memory_reservation_t` of the public interface. */
+/** A reservation: the `vm_memory_reservation_t` of the public interface. What a fault reads comes
+ *  first, and is side by side; the whole is 64 bytes where a pointer has 8. */
 struct vm_memory_reservation {
-    uintptr_t base;
     uintptr_t last;
     memory_fault_callback_fn fault_callback;
     void *fault_cookie;
-    guest_mapping_t *mapping;   /* its frames; NULL while it is emulated */
+    guest_mapping_t *mapping; /* its frames; NULL while it is emulated */
+    uint64_t faults : 56;
+    uint64_t largest_frame_bits : 7; /* to acquire; 0: as the VM's policy has it */
+    uint64_t ram : 1;
+    uintptr_t base;
     struct anon_region *region; /* the anonymous region that it was taken from, or NULL */
     char *name;                 /* GUESTMEM_NAME_SIZE bytes, or NULL */
-    uint64_t faults;
-    struct reservation_slab *slab; /* which the record is of; NULL while it holds no reservation */
-    bool ram;
-    uint8_t largest_frame_bits; /* largest frame to acquire; 0: as the VM's policy has it */
 };
 
 typedef struct reservation_slab reservation_slab_t;
@@ -44,7 +44,7 @@ typedef struct reservation_pool {
 /** Make an empty pool; it holds no memory, and does again when all records are back. */
 void reservation_pool_init(reservation_pool_t *pool, heap_t *heap);
 
-/** @return a zeroed record but for `slab`, or NULL if the heap is exhausted */
+/** @return a zeroed record, or NULL if the heap is exhausted */
 vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool);
 
 /** Give a record back. @see reservation_pool_get */

@@ -14,8 +14,8 @@
 
 vm_memory_reservation_t *reservations_find(const vm_memory_t *memory, uintptr_t addr)
 {
-    range_map_entry_t entry;
-    return range_map_find(&memory->reservations, addr, &entry) ? entry.value : NULL;
+    vm_memory_reservation_t *below = range_map_value_below(&memory->reservations, addr);
+    return below != NULL && below->last >= addr ? below : NULL;
 }
 
 static int blame_reservation(vm_memory_t *memory, guestmem_error_code_t code,
