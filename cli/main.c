@@ -27,6 +27,7 @@ static void print_help(void)
            "Commands:\n"
            "  run        build a virtual machine from its description and run its guest\n"
            "  map        print the memory map of a virtual machine, as text, JSON or SVG\n"
+           "  plan       print what a virtual machine will take, before anything is made\n"
            "\n"
            "  --help     print this; guestmem COMMAND --help prints a command's options\n"
            "  --version  print the version\n"
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
 {
     static char run_name[] = "guestmem run"; /* what getopt's messages begin with */
     static char map_name[] = "guestmem map";
+    static char plan_name[] = "guestmem plan";
 
     if (argc >= 2 && strcmp(argv[1], "run") == 0) {
         argv[1] = run_name;
@@ -50,6 +52,10 @@ int main(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "map") == 0) {
         argv[1] = map_name;
         return cmd_map(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "plan") == 0) {
+        argv[1] = plan_name;
+        return cmd_plan(argc - 1, argv + 1);
     }
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_help();
