@@ -31,7 +31,7 @@ void machine_fail(const char *condition, const char *format, ...)
 static void count_line(void *cookie, int level, const char *line)
 {
     machine_t *machine = cookie;
-    if (level >= ZF_LOG_WARN) {
+    if (level >= ZF_LOG_ERROR) {
         machine->log_lines++;
         snprintf(machine->log_line, sizeof(machine->log_line), "%s", line);
     }
