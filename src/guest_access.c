@@ -32,15 +32,24 @@ static void close_opened(vm_memory_t *memory, uintptr_t base, uintptr_t last)
     }
 }
 
+/* The run with the frame at `gpa`. @return NULL with the cause blamed */
+static const frame_run_t *run_at(vm_memory_t *memory, uintptr_t gpa, size_t *index)
+{
+    const frame_run_t *run = guest_space_find(&memory->space, gpa, index);
+    if (run == NULL) {
+        memory_blame(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
+    }
+    return run;
+}
+
 /* Check that the pages of `[gpa, last]` have frames, for an access without a window. */
 static int check_frames(vm_memory_t *memory, uintptr_t gpa, uintptr_t last)
 {
     for (;;) {
         size_t index;
-        const frame_run_t *run = guest_space_find(&memory->space, gpa, &index);
+        const frame_run_t *run = run_at(memory, gpa, &index);
         if (run == NULL) {
-            return memory_blame(memory, GUESTMEM_NOT_MAPPED,
-                                "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
+            return -1;
         }
         if (frame_run_last(run) >= last) {
             return 0;
@@ -79,14 +88,12 @@ static vm_memory_reservation_t *mapped_reservation(vm_memory_t *memory, uintptr_
     return reservation;
 }
 
-static int prepare(vm_memory_t *memory, uintptr_t base, uintptr_t last)
+/* Make a range accessible; on failure, close_opened() is the caller's. */
+static int prepare_parts(vm_memory_t *memory, uintptr_t gpa, uintptr_t last)
 {
-    uintptr_t gpa = base;
-    memory->access++;
     for (;;) {
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
         if (reservation == NULL || prepare_part(memory, reservation, gpa, last) != 0) {
-            close_opened(memory, base, last);
             return -1;
         }
         if (reservation->last >= last) {
@@ -94,6 +101,29 @@ static int prepare(vm_memory_t *memory, uintptr_t base, uintptr_t last)
         }
         gpa = reservation->last + 1;
     }
+}
+
+static int prepare(vm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    memory->access++;
+    if (prepare_parts(memory, base, last) != 0) {
+        close_opened(memory, base, last);
+        return -1;
+    }
+    return 0;
+}
+
+int guest_access_prepare(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
+{
+    uintptr_t to_last = to + (size - 1);
+    uintptr_t from_last = from + (size - 1);
+    memory->access++;
+    if (prepare_parts(memory, to, to_last) != 0 || prepare_parts(memory, from, from_last) != 0) {
+        close_opened(memory, to, to_last);
+        close_opened(memory, from, from_last);
+        return -1;
+    }
+    return 0;
 }
 
 /* Remember the window of a RAM reservation. */
@@ -131,7 +161,7 @@ static int begin_piece(vm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
         piece->pointer = mapping->window.base + (gpa - mapping->first);
         return 0;
     }
-    const frame_run_t *run = guest_space_find(&memory->space, gpa, &index);
+    const frame_run_t *run = run_at(memory, gpa, &index);
     if (run == NULL || vmm_frame_lend(memory, run->frames[index].cap, run->size_bits,
                                       run->cacheable, &piece->loan) != 0) {
         return -1;
@@ -170,27 +200,33 @@ int guest_access_each(vm_memory_t *memory, uintptr_t base, uintptr_t last, acces
     }
 }
 
-char *guest_access_pointer(vm_memory_t *memory, uintptr_t addr, size_t *length)
+char *guest_access_window(vm_memory_t *memory, uintptr_t addr, size_t *length)
 {
     char *pointer = guest_access_recent(memory, addr, 1);
     if (pointer == NULL) {
+        remember(memory, reservations_find(memory, addr));
+        pointer = guest_access_recent(memory, addr, 1);
+    }
+    *length = memory->recent.length - (addr - memory->recent.base);
+    return pointer;
+}
+
+char *guest_access_pointer(vm_memory_t *memory, uintptr_t addr, size_t *length)
+{
+    if (guest_access_recent(memory, addr, 1) == NULL) {
         if (!ram_list_is_ram(memory, addr, addr)) {
             memory_blame(memory, GUESTMEM_NOT_RAM,
                          "the address is no RAM; register it with vm_ram_register_at()");
             return NULL;
         }
-        const vm_memory_reservation_t *reservation = mapped_reservation(memory, addr);
-        if (reservation == NULL || prepare(memory, addr, addr) != 0) {
+        if (prepare(memory, addr, addr) != 0) {
             return NULL;
         }
-        if (reservation->mapping->window.base == NULL) {
+        if (reservations_find(memory, addr)->mapping->window.base == NULL) {
             memory_blame(memory, GUESTMEM_NO_ADDRESS,
                          "the VM's policy is to keep no windows; see guestmem_set_windows()");
             return NULL;
         }
-        remember(memory, reservation);
-        pointer = guest_access_recent(memory, addr, 1);
     }
-    *length = memory->recent.length - (addr - memory->recent.base);
-    return pointer;
+    return guest_access_window(memory, addr, length);
 }

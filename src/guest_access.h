@@ -54,6 +54,16 @@ int guest_access_each(vm_memory_t *memory, uintptr_t base, uintptr_t last, acces
  */
 char *guest_access_pointer(vm_memory_t *memory, uintptr_t addr, size_t *length);
 
+/**
+ * Make two ranges of `size` bytes accessible, for a copy.
+ *
+ * @return 0; -1 with the cause blamed, and nothing has changed
+ */
+int guest_access_prepare(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size);
+
+/** As guest_access_pointer(), where the window is open. Cannot fail. */
+char *guest_access_window(vm_memory_t *memory, uintptr_t addr, size_t *length);
+
 /** The window of RAM that was used last: a hit needs no look-up. */
 static inline char *guest_access_recent(const vm_memory_t *memory, uintptr_t addr, size_t size)
 {

@@ -112,7 +112,8 @@ int guestmem_fill(vm_t *vm, uintptr_t addr, uint8_t byte, size_t size)
     return access_or_report(vm, addr, size, fill_piece, &byte, &byte, __func__);
 }
 
-/* Copy by way of a buffer, from the end if the target begins inside the source. */
+/* Copy by way of a buffer, from the end if the target begins inside the source. Without windows
+ * it can end half-way. */
 static int copy_bounced(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     char bytes[BOUNCE_BYTES];
@@ -130,25 +131,21 @@ static int copy_bounced(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_
     return 0;
 }
 
-/* Copy from window to window; the ranges are apart. */
-static int copy_direct(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
+/* Copy from window to window, which are open; the ranges are apart. */
+static void copy_direct(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     size_t done = 0;
     while (done < size) {
         size_t from_length;
         size_t to_length;
-        const char *source = guest_access_pointer(memory, from + done, &from_length);
-        char *target = source != NULL ? guest_access_pointer(memory, to + done, &to_length) : NULL;
-        if (target == NULL) {
-            return -1;
-        }
+        const char *source = guest_access_window(memory, from + done, &from_length);
+        char *target = guest_access_window(memory, to + done, &to_length);
         size_t piece = size - done;
         piece = piece < from_length ? piece : from_length;
         piece = piece < to_length ? piece : to_length;
         memcpy(target, source, piece);
         done += piece;
     }
-    return 0;
 }
 
 static int copy_ram(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
@@ -162,9 +159,15 @@ static int copy_ram(vm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
     if (!ram_list_is_ram(memory, to, to_last) || !ram_list_is_ram(memory, from, from_last)) {
         return memory_blame(memory, GUESTMEM_NOT_RAM, "the source or the target is not all RAM");
     }
+    if (guest_access_prepare(memory, to, from, size) != 0) {
+        return -1;
+    }
     bool apart = to > from_last || from > to_last;
-    return apart && memory->windows == GUESTMEM_WINDOWS_KEPT ? copy_direct(memory, to, from, size)
-                                                             : copy_bounced(memory, to, from, size);
+    if (apart && memory->windows == GUESTMEM_WINDOWS_KEPT) {
+        copy_direct(memory, to, from, size);
+        return 0;
+    }
+    return copy_bounced(memory, to, from, size);
 }
 
 int guestmem_copy(vm_t *vm, uintptr_t to, uintptr_t from, size_t size)

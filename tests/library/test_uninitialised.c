@@ -47,6 +47,12 @@ static void expect_ram_refused(world_t *w, vm_t *vm)
     vm_ram_mark_allocated(vm, 0x1000, PAGE);
     vm_ram_free(vm, 0x1000, PAGE);
     expect_lines(w, 9);
+    assert_int_equal(guestmem_read(vm, 0x1000, &addr, 1), -1);
+    assert_int_equal(guestmem_write(vm, 0x1000, &addr, 1), -1);
+    assert_int_equal(guestmem_fill(vm, 0x1000, 0, 1), -1);
+    assert_int_equal(guestmem_copy(vm, 0x1000, 0x2000, 1), -1);
+    assert_null(guestmem_pointer(vm, 0x1000, &size));
+    expect_lines(w, 5);
 }
 
 static void expect_inspection_refused(world_t *w, vm_t *vm)
@@ -60,7 +66,9 @@ static void expect_inspection_refused(world_t *w, vm_t *vm)
     assert_int_equal(guestmem_get_statistics(vm, &statistics), -1);
     assert_int_equal(guestmem_set_map_time(vm, GUESTMEM_MAP_NOW), -1);
     assert_int_equal(guestmem_set_largest_frame(vm, 12), -1);
-    expect_lines(w, 7);
+    assert_int_equal(guestmem_set_reservation_largest_frame(vm, NULL, 12), -1);
+    assert_int_equal(guestmem_set_windows(vm, GUESTMEM_WINDOWS_NONE), -1);
+    expect_lines(w, 9);
     assert_int_equal(guestmem_last_error(vm)->code, GUESTMEM_NOT_INITIALISED);
     assert_int_equal(default_error_fault_callback(vm, NULL, 0x1000, 1, NULL), FAULT_ERROR);
     vm_memory_destroy(vm);
