@@ -160,7 +160,7 @@ static anon_region_t *place(guestmem_plan_t *plan, guestmem_plan_range_t *range)
     anon_region_t *region = plan->oldest_region;
     while (region != NULL &&
            (pages == 0 || !range_alloc_find(&region->pages, &plan->reservations, pages,
-                                            ARCH_PAGE_SIZE, ARCH_PAGE_SIZE, &range->base))) {
+                                            ARCH_PAGE_SIZE, &range->base))) {
         region = region->next;
     }
     if (region != NULL) {

@@ -28,24 +28,22 @@ static bool align_up(uintptr_t *address, uintptr_t align)
 }
 
 bool range_alloc_find(const range_alloc_t *span, const range_map_t *taken, uintptr_t size,
-                      uintptr_t align, uintptr_t page_size, uintptr_t *base)
+                      uintptr_t align, uintptr_t *base)
 {
     uintptr_t from = span->no_room_below;
     range_map_entry_t gap;
     while (from <= span->last && range_map_gap(taken, from, size, &gap)) {
         /* What is in front of the gap may have bytes of the gap's first page. */
         uintptr_t candidate = gap.base;
-        if (!align_up(&candidate, page_size) || !align_up(&candidate, align) ||
-            candidate > span->last || span->last - candidate < size - 1) {
+        if (!align_up(&candidate, align) || candidate > span->last ||
+            span->last - candidate < size - 1) {
             return false;
         }
         if (candidate <= gap.last && gap.last - candidate >= size - 1) {
             *base = candidate;
             return true;
         }
-        if (gap.last == UINTPTR_MAX) {
-            return false;
-        }
+        /* The range behind the gap is in the way, so this does not wrap. */
         from = gap.last + 1;
     }
     return false;

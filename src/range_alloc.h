@@ -28,15 +28,14 @@ void range_alloc_init(range_alloc_t *span, uintptr_t base, uintptr_t last);
 /**
  * Find the lowest free range of the span.
  *
- * @param taken      the ranges that are not free, inside the span and outside
- * @param size       bytes, a multiple of `page_size`
- * @param align      power of two, at least `page_size`
- * @param page_size  power of two; each range taken from the span is made of such pages
- * @param base       receives the lowest address of the range
+ * @param taken  the ranges that are not free, inside the span and outside
+ * @param size   bytes, a multiple of the page size
+ * @param align  power of two, at least the page size
+ * @param base   receives the lowest address of the range
  * @return whether there is one
  */
 bool range_alloc_find(const range_alloc_t *span, const range_map_t *taken, uintptr_t size,
-                      uintptr_t align, uintptr_t page_size, uintptr_t *base);
+                      uintptr_t align, uintptr_t *base);
 
 /** Tell the span that the range was taken or freed; the map may be changed before or after. */
 void range_alloc_take(range_alloc_t *span, uintptr_t base, uintptr_t size);

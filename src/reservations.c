@@ -114,8 +114,7 @@ static anon_region_t *find_room(vm_memory_t *memory, uintptr_t size, uintptr_t a
                                 uintptr_t *addr)
 {
     for (anon_region_t *region = memory->oldest_region; region != NULL; region = region->next) {
-        if (range_alloc_find(&region->pages, &memory->reservations, size, align, ARCH_PAGE_SIZE,
-                             addr)) {
+        if (range_alloc_find(&region->pages, &memory->reservations, size, align, addr)) {
             return region;
         }
     }
