@@ -406,67 +406,6 @@ static void an_array_of_frames_must_cover_the_reservation(void **state)
     }
 }
 
-static void on_fault_frames_are_mapped_one_by_one(void **state)
-{
-    world_t *w = *state;
-    guestmem_reservation_info_t info;
-    hosted_census_t before;
-    hosted_census_take(w->system, &before);
-    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
-    assert_int_equal(guestmem_set_map_time(&w->vm, (guestmem_map_time_t)7), -1);
-    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
-    assert_int_equal(guestmem_set_largest_frame(&w->vm, 12), 0);
-    vm_memory_reservation_t *r = world_reserve(w, GPA, 4 * PAGE);
-    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
-    assert_false(guest_has(w, GPA));
-    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), -1);
-    expect_failure(w, GUESTMEM_ALREADY_MAPPED);
-
-    const uintptr_t order[] = {2, 0, 3, 1};
-    for (size_t i = 0; i < 4; i++) {
-        uintptr_t gpa = GPA + order[i] * PAGE;
-        assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, gpa + 8, 8), FAULT_RESTART);
-        assert_true(guest_has(w, gpa));
-        assert_int_equal(guestmem_reservation_info(&w->vm, r, &info), 0);
-        assert_int_equal(info.frames[GUESTMEM_FRAME_4K], i + 1);
-    }
-    assert_int_equal(w->faults, 0);
-    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA, 8), FAULT_HANDLED);
-    assert_int_equal(w->faults, 1);
-    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
-    expect_census(w, &before);
-}
-
-static void on_fault_the_frame_is_the_largest_that_fits_the_hole(void **state)
-{
-    world_t *w = *state;
-    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
-    vm_memory_reservation_t *r = world_reserve(w, GPA + PAGE, 6 * MEGABYTE);
-    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
-    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 3 * PAGE, 4), FAULT_RESTART);
-    assert_int_equal(guest_mapping_at(w, GPA + 3 * PAGE).size_bits, 12);
-    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 3 * MEGABYTE, 4), FAULT_RESTART);
-    assert_int_equal(guest_mapping_at(w, GPA + 3 * MEGABYTE).size_bits, 21);
-    assert_int_equal(guest_mapping_at(w, GPA + 3 * MEGABYTE).gpa, GPA + 2 * MEGABYTE);
-}
-
-static void a_deferred_map_that_failed_is_not_tried_again(void **state)
-{
-    world_t *w = *state;
-    handout_t handout = {0};
-    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
-    vm_memory_reservation_t *r = world_reserve(w, GPA, PAGE);
-    assert_int_equal(vm_map_reservation(&w->vm, r, hand_out, &handout), 0);
-    hosted_census_t before;
-    hosted_census_take(w->system, &before);
-    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA, 4), FAULT_ERROR);
-    expect_failure(w, GUESTMEM_NO_FRAME);
-    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA, 4), FAULT_HANDLED);
-    assert_int_equal(handout.next, 1);
-    assert_int_equal(w->faults, 1);
-    expect_census(w, &before);
-}
-
 static void freeing_ends_tables_with_their_last_frame(void **state)
 {
     world_t *w = *state;
@@ -503,56 +442,6 @@ static void no_map_has_to_fail_first(void **state)
     assert_int_equal(hosted_invocation_count(w->system, HOSTED_CNODE_COPY), 0);
 }
 
-static void the_vspace_face_answers_for_mapped_frames_only(void **state)
-{
-    world_t *w = *state;
-    vspace_t *face = &w->vm.mem.vm_vspace;
-    vm_memory_reservation_t *r = world_reserve(w, GPA, 2 * MEGABYTE + PAGE);
-    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
-    assert_int_not_equal(vspace_get_cap(face, (void *)GPA), seL4_CapNull);
-    assert_int_equal(vspace_get_cap(face, (void *)GPA),
-                     vspace_get_cap(face, (void *)(GPA + MEGABYTE)));
-    assert_int_equal(vspace_get_cookie(face, (void *)GPA), 21);
-    assert_int_equal(vspace_get_cookie(face, (void *)(GPA + 2 * MEGABYTE)), 12);
-    assert_int_equal(vspace_get_cap(face, (void *)(GPA + 2 * MEGABYTE + PAGE)), seL4_CapNull);
-    assert_int_equal(vspace_get_cookie(face, (void *)(GPA + 2 * MEGABYTE + PAGE)), 0);
-    assert_int_equal(vspace_get_root(face), w->vm.mem.vm_vspace_root.cptr);
-    seL4_ARM_Page_GetAddress_t address =
-        seL4_ARM_Page_GetAddress(vspace_get_cap(face, (void *)GPA));
-    assert_int_equal(address.paddr, guest_mapping_at(w, GPA).paddr);
-}
-
-static void the_vspace_face_refuses_to_map(void **state)
-{
-    world_t *w = *state;
-    vspace_t *face = &w->vm.mem.vm_vspace;
-    hosted_census_t before;
-    seL4_CPtr cap = seL4_CapNull;
-    void *vaddr = NULL;
-    hosted_census_take(w->system, &before);
-    assert_null(vspace_new_pages(face, seL4_AllRights, 1, 12));
-    assert_null(vspace_map_pages(face, &cap, NULL, seL4_AllRights, 1, 12, 1));
-    reservation_t some = {&before};
-    reservation_t none = vspace_reserve_range_aligned(face, PAGE, 12, seL4_AllRights, 1, &vaddr);
-    assert_null(none.res);
-    assert_null(vspace_reserve_range_at(face, (void *)GPA, PAGE, seL4_AllRights, 1).res);
-    assert_null(vspace_reserve_deferred_rights_range_at(face, (void *)GPA, PAGE, 1).res);
-    assert_int_not_equal(vspace_map_pages_at_vaddr(face, &cap, NULL, (void *)GPA, 1, 12, none), 0);
-    assert_int_not_equal(vspace_new_pages_at_vaddr(face, (void *)GPA, 1, 12, some), 0);
-    assert_int_not_equal(vspace_deferred_rights_map_pages_at_vaddr(face, &cap, NULL, (void *)GPA, 1,
-                                                                   12, seL4_AllRights, none),
-                         0);
-    vspace_unmap_pages(face, (void *)GPA, 1, 12, VSPACE_PRESERVE);
-    vspace_free_reservation(face, none);
-    vspace_free_reservation_by_vaddr(face, (void *)GPA);
-    assert_int_not_equal(vspace_share_mem_at_vaddr(face, &w->vm.mem.vmm_vspace, (void *)GPA, 1, 12,
-                                                   (void *)GPA, none),
-                         0);
-    vspace_tear_down(face, VSPACE_PRESERVE);
-    expect_census(w, &before);
-    assert_int_equal(w->log_lines, 13);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,13 +465,8 @@ int main(void)
         world_test(an_iterators_frames_stay_the_callers),
         world_test(an_iterators_frame_that_does_not_fit_undoes_the_map),
         world_test(an_array_of_frames_must_cover_the_reservation),
-        world_test(on_fault_frames_are_mapped_one_by_one),
-        world_test(on_fault_the_frame_is_the_largest_that_fits_the_hole),
-        world_test(a_deferred_map_that_failed_is_not_tried_again),
         world_test(freeing_ends_tables_with_their_last_frame),
         world_test(no_map_has_to_fail_first),
-        world_test(the_vspace_face_answers_for_mapped_frames_only),
-        world_test(the_vspace_face_refuses_to_map),
     };
     return cmocka_run_group_tests_name("mapping", tests, NULL, NULL);
 }
