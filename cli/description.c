@@ -18,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the format of flattened device trees; dtc writes 17. */
+#define OLDEST_VERSION 16
+
 static const char *const backing_names[VM_NUM_BACKINGS] = {
     [VM_BACKING_RAM] = "ram",
     [VM_BACKING_RAM_UNTYPED] = "ram-untyped",
@@ -201,6 +204,12 @@ static int check_tree(const void *dtb, size_t size, const char *file, cli_error_
     if (fdt_totalsize(dtb) > VM_DESCRIPTION_MAX_SIZE) {
         return cli_error_set(error, "%s: the device tree has %u bytes, %u are allowed", file,
                              fdt_totalsize(dtb), VM_DESCRIPTION_MAX_SIZE);
+    }
+    /* In older trees nodes have their whole path as name, and libfdt 1.6.1 takes that for granted.
+     */
+    if (fdt_version(dtb) < OLDEST_VERSION) {
+        return cli_error_set(error, "%s: the device tree has version %u, %d and later are read",
+                             file, fdt_version(dtb), OLDEST_VERSION);
     }
     result = fdt_check_full(dtb, size);
     if (result != 0) {

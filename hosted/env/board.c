@@ -318,11 +318,21 @@ static int make_untypeds(reader_t *reader, const ranges_t *banks, ranges_t *unty
     return failed ? complain(reader, -1, "out of host memory") : 0;
 }
 
+/* Whether all of the tree can be read. In trees older than version 16 nodes have their whole path
+ * as name, and libfdt 1.6.1 takes that for granted. @return 0 or libfdt's error */
+static int check_tree(const void *dtb, size_t size)
+{
+    if (dtb == NULL || size < sizeof(struct fdt_header)) {
+        return dtb == NULL ? -FDT_ERR_BADMAGIC : -FDT_ERR_TRUNCATED;
+    }
+    return fdt_version(dtb) < 16 ? -FDT_ERR_BADVERSION : fdt_check_full(dtb, size);
+}
+
 int board_read(board_t *board, const void *dtb, size_t size, char *error, size_t error_size)
 {
     reader_t reader = {.fdt = dtb, .error = error, .error_size = error_size};
     ranges_t banks = {0}, untypeds = {0};
-    int problem = dtb ? fdt_check_full(dtb, size) : -FDT_ERR_BADMAGIC;
+    int problem = check_tree(dtb, size);
     int failed =
         problem ? complain(&reader, -1, "no valid flattened device tree: %s", fdt_strerror(problem))
                 : read_bus(&reader, 0, NULL, 0) || check_memory(&reader) ||

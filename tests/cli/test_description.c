@@ -404,6 +404,18 @@ static void no_damaged_byte_breaks_the_parser(void **state)
     assert_true(refused > 0);
 }
 
+/* libfdt 1.6.1 would follow a null pointer here: the root's name is no path. */
+static void trees_of_old_versions_are_refused(void **state)
+{
+    size_t size = sample_tree();
+    cli_error_t error = {0};
+
+    (void)state;
+    fdt_set_version(tree.bytes, 3);
+    assert_null(vm_description_parse(tree.bytes, size, "vm.dtb", &error));
+    assert_non_null(strstr(error.line, "version 3"));
+}
+
 static void names_cannot_drive_the_terminal(void **state)
 {
     cli_error_t error;
@@ -434,6 +446,7 @@ int main(void)
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(no_damaged_byte_breaks_the_parser),
+        cmocka_unit_test(trees_of_old_versions_are_refused),
         cmocka_unit_test(names_cannot_drive_the_terminal),
     };
 

@@ -78,6 +78,9 @@ static void what_is_no_tree_is_refused(void **state)
     for (size_t size = 0; size < fdt_totalsize(board.tree); size += 7) {
         assert_null(hosted_system_create(board.tree, size, error, sizeof(error)));
     }
+    fdt_set_version(board.tree, 3);
+    assert_null(hosted_system_create(board.tree, fdt_totalsize(board.tree), error, sizeof(error)));
+    assert_non_null(strstr(error, "BADVERSION"));
     assert_null(hosted_system_create_from_file("/nowhere/board.dtb", error, sizeof(error)));
     assert_non_null(strstr(error, "/nowhere/board.dtb"));
 }
