@@ -115,6 +115,7 @@ struct model {
     const uint8_t *end;
     hosted_census_t empty;  /* before the VMs and the pool were made */
     hosted_census_t before; /* before the current call */
+    bool compares;          /* `before` was taken */
     bool injected;          /* the current call has an operation that fails */
     bool fired;             /* and it did fail */
     unsigned next_id;
