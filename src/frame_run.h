@@ -48,7 +48,6 @@ typedef struct frame_run {
     uint8_t size_bits;
     bool cacheable;
     frame_origin_t origin;
-    seL4_CPtr *window_caps; /* `count` copies that the VMM has mapped, or NULL */
     guest_frame_t frames[];
 } frame_run_t;
 

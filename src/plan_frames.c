@@ -215,7 +215,6 @@ int plan_window(guestmem_plan_t *plan, uintptr_t first, uintptr_t last)
     while (range_map_overlap(&plan->runs, gpa, last, &entry) && entry.base == gpa) {
         const plan_run_t *run = entry.value;
         largest_bits = run->size_bits > largest_bits ? run->size_bits : largest_bits;
-        plan_count_block(plan, run->count * sizeof(seL4_CPtr));
         needs->window_frames += run->count;
         needs->slots += run->count;
         needs->cap_copies += run->count;

@@ -5,8 +5,8 @@
 
 /*
  * A frame capability can be mapped once, and the guest's is in the guest. So the window maps
- * copies, which are kept with the run while it is open. All goes through the VMM's own vspace_t, so
- * that other code can look up a window's pages there.
+ * copies. All goes through the VMM's own vspace_t, which knows the copy that it has at an address:
+ * so none is kept here, and other code can look up a window's pages there as well.
  */
 
 #include <inttypes.h>
@@ -28,7 +28,7 @@ static char *window_address(const vmm_window_t *window, uintptr_t first, const f
 }
 
 static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
-                      frame_run_t *run, size_t index)
+                      const frame_run_t *run, size_t index)
 {
     seL4_CPtr copy = seL4_CapNull;
     if (vmm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
@@ -42,39 +42,32 @@ static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t
                             "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
                             frame_run_gpa(run, index));
     }
-    run->window_caps[index] = copy;
     memory->counts.window_frames++;
     return 0;
 }
 
 static void hide_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
-                       frame_run_t *run, size_t index)
+                       const frame_run_t *run, size_t index)
 {
-    vspace_unmap_pages(vmm_vspace(memory), window_address(window, first, run, index), 1,
-                       run->size_bits, VSPACE_PRESERVE);
-    vmm_frame_drop(memory, run->window_caps[index]);
+    char *vaddr = window_address(window, first, run, index);
+    seL4_CPtr copy = vspace_get_cap(vmm_vspace(memory), vaddr);
+    vspace_unmap_pages(vmm_vspace(memory), vaddr, 1, run->size_bits, VSPACE_PRESERVE);
+    vmm_frame_drop(memory, copy);
     memory->counts.window_frames--;
 }
 
-/* Hide the first `count` frames of a run, and forget its copies. */
+/* Hide the first `count` frames of a run. */
 static void hide_frames(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
-                        frame_run_t *run, size_t count)
+                        const frame_run_t *run, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         hide_frame(memory, window, first, run, i);
     }
-    heap_free(&memory->heap, run->window_caps, run->count * sizeof(run->window_caps[0]));
-    run->window_caps = NULL;
 }
 
 static int show_run(vm_memory_t *memory, const vmm_window_t *window, uintptr_t first,
-                    frame_run_t *run)
+                    const frame_run_t *run)
 {
-    run->window_caps = heap_alloc(&memory->heap, run->count * sizeof(run->window_caps[0]));
-    if (run->window_caps == NULL) {
-        return memory_blame(memory, GUESTMEM_NO_HEAP,
-                            "the heap has no room to record the VMM's mapping");
-    }
     for (size_t i = 0; i < run->count; i++) {
         if (show_frame(memory, window, first, run, i) != 0) {
             hide_frames(memory, window, first, run, i);
