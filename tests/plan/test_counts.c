@@ -1,0 +1,232 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * What memory costs, in counts that do not depend on the machine: kernel invocations, and the heap
+ * that is held for each frame and each reservation.
+ */
+
+#include "../library/world.h"
+
+#include <stdio.h>
+#include <utils/util.h>
+
+#define GIGABYTE ((uintptr_t)1 << 30)
+#define RAM      ((uintptr_t)0x40000000) /* GPA, aligned to every frame size */
+
+/* A world on a board with 128 GiB of RAM. */
+static int setup(void **state)
+{
+    char error[256];
+    world_t *world = calloc(1, sizeof(*world));
+    assert_non_null(world);
+    world->system = hosted_system_create_from_file(LARGE_BOARD_DTB, error, sizeof(error));
+    if (world->system == NULL) {
+        fail_msg("%s", error);
+    }
+    hosted_census_take(world->system, &world->before);
+    world_make_vm(world, &world->vm);
+    *state = world;
+    return 0;
+}
+
+#define large_test(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+
+static uint64_t count(world_t *world, hosted_invocation_t kind)
+{
+    return hosted_invocation_count(world->system, kind);
+}
+
+static guestmem_statistics_t statistics(world_t *world)
+{
+    guestmem_statistics_t now;
+    assert_int_equal(guestmem_get_statistics(&world->vm, &now), 0);
+    return now;
+}
+
+/* Register RAM. @return all invocations that it took, of which none failed */
+static uint64_t register_ram(world_t *world, size_t size, size_t largest_bits)
+{
+    uint64_t before = hosted_invocation_total(world->system);
+    assert_int_equal(guestmem_set_largest_frame(&world->vm, largest_bits), 0);
+    assert_int_equal(vm_ram_register_at(&world->vm, RAM, size, false), 0);
+    for (int kind = 0; kind < HOSTED_NUM_INVOCATIONS; kind++) {
+        assert_int_equal(hosted_invocation_failures(world->system, (hosted_invocation_t)kind), 0);
+    }
+    return hosted_invocation_total(world->system) - before;
+}
+
+static void a_gibibyte_of_2_mib_frames_takes_a_retype_and_a_map_a_frame(void **state)
+{
+    world_t *world = *state;
+    uint64_t retypes = count(world, HOSTED_UNTYPED_RETYPE);
+    uint64_t total = register_ram(world, GIGABYTE, 21);
+    retypes = count(world, HOSTED_UNTYPED_RETYPE) - retypes;
+    assert_int_equal(statistics(world).frames[GUESTMEM_FRAME_2M], 512);
+    assert_int_equal(count(world, HOSTED_PAGE_MAP), 512);
+    assert_int_equal(count(world, HOSTED_PAGE_TABLE_MAP), 1);
+    assert_int_equal(total, retypes + 512 + 1);
+    assert_in_range(retypes, 512 + 1, 512 + 1 + 8); /* and some to cut the board's untypeds up */
+    assert_in_range(total, 1, 1040);
+}
+
+static void a_gibibyte_frame_takes_a_handful(void **state)
+{
+    world_t *world = *state;
+    uint64_t total = register_ram(world, GIGABYTE, 30);
+    assert_int_equal(statistics(world).frames[GUESTMEM_FRAME_1G], 1);
+    assert_int_equal(count(world, HOSTED_PAGE_MAP), 1);
+    assert_int_equal(count(world, HOSTED_PAGE_TABLE_MAP), 0);
+    assert_in_range(total, 2, 8);
+}
+
+static void small_frames_take_a_retype_and_a_map_each(void **state)
+{
+    world_t *world = *state;
+    uint64_t total = register_ram(world, 64 * MEGABYTE, 12);
+    size_t frames = 64 * MEGABYTE / PAGE;
+    assert_int_equal(statistics(world).frames[GUESTMEM_FRAME_4K], frames);
+    assert_int_equal(count(world, HOSTED_PAGE_MAP), frames);
+    assert_int_equal(count(world, HOSTED_PAGE_TABLE_MAP), 1 + 32);
+    /* Two for each frame and each table, and at most three cuts for 2 MiB of the allocator. */
+    assert_in_range(total, 2 * (frames + 33), 2 * (frames + 33) + 3 * 34);
+}
+
+static void accesses_after_the_first_do_not_enter_the_kernel(void **state)
+{
+    world_t *world = *state;
+    static char bytes[3 * 4096];
+    size_t length;
+    register_ram(world, GIGABYTE, 21);
+    assert_int_equal(guestmem_write(&world->vm, RAM, bytes, 1), 0);
+    uint64_t before = hosted_invocation_total(world->system);
+    for (uintptr_t at = 0; at < GIGABYTE; at += 7 * MEGABYTE + 0xff8) {
+        assert_int_equal(guestmem_write(&world->vm, RAM + at, bytes, 16), 0);
+        assert_int_equal(guestmem_read(&world->vm, RAM + at, bytes, 16), 0);
+    }
+    assert_int_equal(guestmem_fill(&world->vm, RAM + 100, 7, sizeof(bytes)), 0);
+    assert_int_equal(guestmem_copy(&world->vm, RAM + GIGABYTE / 2, RAM, sizeof(bytes)), 0);
+    assert_int_equal(
+        vm_ram_touch(&world->vm, RAM + 0xfff, sizeof(bytes), vm_guest_ram_write_callback, bytes),
+        0);
+    assert_int_equal(
+        vm_ram_touch(&world->vm, RAM + 0xfff, sizeof(bytes), vm_guest_ram_read_callback, bytes), 0);
+    assert_non_null(guestmem_pointer(&world->vm, RAM + 12345, &length));
+    assert_int_equal(length, GIGABYTE - 12345);
+    assert_int_equal(hosted_invocation_total(world->system), before);
+}
+
+/* Register RAM, and look at the heap that it takes, before and after the VMM sees it all. */
+static void expect_heap_a_frame(world_t *world, size_t size, size_t bits, size_t seen_from_vmm)
+{
+    char byte;
+    size_t frames = size >> bits;
+    size_t before = statistics(world).heap_bytes;
+    register_ram(world, size, bits);
+    size_t held = statistics(world).heap_bytes - before;
+    printf("%zu frames of 2^%zu bytes: %.2f bytes of heap a frame", frames, bits,
+           (double)held / (double)frames);
+    assert_in_range(held, 1, 24 * frames);
+    if (seen_from_vmm > 0) {
+        assert_int_equal(guestmem_read(&world->vm, RAM, &byte, 1), 0);
+        held = statistics(world).heap_bytes - before;
+        printf(", %.2f with a window", (double)held / (double)frames);
+        assert_int_equal(statistics(world).window_frames, frames);
+        assert_in_range(held, 1, 24 * frames);
+    }
+    printf("\n");
+}
+
+static void heap_a_frame_is_bounded_in_64_gib_of_large_frames(void **state)
+{
+    expect_heap_a_frame(*state, 64 * GIGABYTE, 21, 1);
+}
+
+static void heap_a_frame_is_bounded_in_small_frames(void **state)
+{
+    expect_heap_a_frame(*state, GIGABYTE / 2, 12, 0);
+}
+
+static void heap_a_frame_is_bounded_in_small_frames_with_a_window(void **state)
+{
+    expect_heap_a_frame(*state, 64 * MEGABYTE, 12, 1);
+}
+
+enum { RESERVATIONS = 100000 };
+
+/* The i-th of a permutation of all reservations: by a step that has no factor of their number. */
+static uintptr_t shuffled(size_t i)
+{
+    return (uintptr_t)((uint64_t)i * 61803 % RESERVATIONS);
+}
+
+static void expect_heap_a_reservation(world_t *world, const char *order, size_t before)
+{
+    size_t held = statistics(world).heap_bytes - before;
+    printf("%d reservations, %s: %.2f bytes of heap each\n", RESERVATIONS, order,
+           (double)held / RESERVATIONS);
+    assert_int_equal(statistics(world).reservations, RESERVATIONS);
+    assert_in_range(held, 1, 96 * (size_t)RESERVATIONS);
+}
+
+static void heap_a_reservation_is_bounded_in_random_order(void **state)
+{
+    world_t *world = *state;
+    size_t before = statistics(world).heap_bytes;
+    for (size_t i = 0; i < RESERVATIONS; i++) {
+        world_reserve(world, shuffled(i) * PAGE, PAGE);
+    }
+    expect_heap_a_reservation(world, "random", before);
+}
+
+static void heap_a_reservation_is_bounded_in_ascending_order(void **state)
+{
+    world_t *world = *state;
+    size_t before = statistics(world).heap_bytes;
+    for (size_t i = 0; i < RESERVATIONS; i++) {
+        world_reserve(world, i * PAGE, PAGE);
+    }
+    expect_heap_a_reservation(world, "ascending", before);
+}
+
+static void heap_a_reservation_is_bounded_in_descending_order(void **state)
+{
+    world_t *world = *state;
+    size_t before = statistics(world).heap_bytes;
+    for (size_t i = RESERVATIONS; i > 0; i--) {
+        world_reserve(world, i * PAGE, PAGE);
+    }
+    expect_heap_a_reservation(world, "descending", before);
+}
+
+static void heap_an_anonymous_reservation_is_bounded(void **state)
+{
+    world_t *world = *state;
+    uintptr_t addr;
+    size_t before = statistics(world).heap_bytes;
+    assert_int_equal(vm_memory_make_anon(&world->vm, RAM, GIGABYTE), 0);
+    for (size_t i = 0; i < RESERVATIONS; i++) {
+        assert_non_null(vm_reserve_anon_memory(&world->vm, PAGE, PAGE, record_fault, world, &addr));
+    }
+    expect_heap_a_reservation(world, "anonymous", before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        large_test(a_gibibyte_of_2_mib_frames_takes_a_retype_and_a_map_a_frame),
+        large_test(a_gibibyte_frame_takes_a_handful),
+        large_test(small_frames_take_a_retype_and_a_map_each),
+        large_test(accesses_after_the_first_do_not_enter_the_kernel),
+        large_test(heap_a_frame_is_bounded_in_64_gib_of_large_frames),
+        large_test(heap_a_frame_is_bounded_in_small_frames),
+        large_test(heap_a_frame_is_bounded_in_small_frames_with_a_window),
+        large_test(heap_a_reservation_is_bounded_in_random_order),
+        large_test(heap_a_reservation_is_bounded_in_ascending_order),
+        large_test(heap_a_reservation_is_bounded_in_descending_order),
+        large_test(heap_an_anonymous_reservation_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
