@@ -225,8 +225,10 @@ void frame_source_release(vm_memory_t *memory, guest_frame_t frame, frame_origin
     vka_t *vka = memory->vm->vka;
     cspacepath_t path;
     vka_cspace_make_path(vka, frame.cap, &path);
-    vka_cnode_delete(&path);
     memory->counts.cap_deletes++;
+    if (vka_cnode_delete(&path) != seL4_NoError) {
+        return; /* the guest may still reach it: better lost than given to another */
+    }
     vka_cspace_free_path(vka, path);
     if (origin == FRAME_ORIGIN_ALLOCATOR) {
         vka_utspace_free(vka, arch_frame_types[arch_frame_index(size_bits)], size_bits,

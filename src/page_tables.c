@@ -94,8 +94,10 @@ static void free_object(vm_memory_t *memory, const page_table_t *table)
     vka_t *vka = memory->vm->vka;
     cspacepath_t path;
     vka_cspace_make_path(vka, table->cap, &path);
-    vka_cnode_delete(&path);
     memory->counts.cap_deletes++;
+    if (vka_cnode_delete(&path) != seL4_NoError) {
+        return; /* the slot is not free, and the table in use */
+    }
     vka_cspace_free_path(vka, path);
     vka_utspace_free(vka, arch_table_type, arch_table_bits, table->cookie);
 }

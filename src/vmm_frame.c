@@ -23,9 +23,10 @@ void vmm_frame_drop(vm_memory_t *memory, seL4_CPtr copy)
 {
     cspacepath_t path;
     vka_cspace_make_path(memory->vm->vka, copy, &path);
-    vka_cnode_delete(&path);
     memory->counts.cap_deletes++;
-    vka_cspace_free_path(memory->vm->vka, path);
+    if (vka_cnode_delete(&path) == seL4_NoError) {
+        vka_cspace_free_path(memory->vm->vka, path);
+    }
 }
 
 int vmm_frame_copy(vm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy)
