@@ -150,11 +150,27 @@ picked_t operation_pick(model_t *model, model_vm_t *vm, const operation_t *opera
     return picked;
 }
 
+/* About how many frames a range takes. */
+static size_t frames_of(const model_vm_t *vm, uintptr_t base, size_t size)
+{
+    const size_t large = 2 * MEGABYTE;
+    size_t edges = (large - base % large) % large + (base + size) % large;
+    if (vm->largest_bits == 12 || edges >= size) {
+        return size / PAGE + 1;
+    }
+    return edges / PAGE + (size - edges) / large;
+}
+
 bool operation_affordable(const model_t *model, const model_vm_t *vm, uintptr_t base, size_t size)
 {
-    size_t frames = vm->largest_bits > 12 ? size / (2 * MEGABYTE) + 1024 : size / PAGE + 512;
-    return size > 0 && base + (size - 1) >= base && frames <= 1536 && size <= 3ul << 30 &&
-           model_mapped_bytes(model) + size <= 3ul << 30;
+    size_t frames = 0;
+    for (unsigned i = 0; i < MODEL_VMS; i++) {
+        for (size_t j = 0; j < model->vms[i].num_reservations; j++) {
+            frames += model->vms[i].reservations[j]->num_frames;
+        }
+    }
+    return size > 0 && base + (size - 1) >= base && frames + frames_of(vm, base, size) <= 1200 &&
+           size <= 3ul << 30 && model_mapped_bytes(model) + size <= 3ul << 30;
 }
 
 /* Where addresses lie: each is the middle of some pages of interest. */
