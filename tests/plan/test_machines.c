@@ -345,6 +345,50 @@ static void what_cannot_be_made_is_not_planned(void **state)
                    "guestmem,device", "wool");
 }
 
+static void the_command_prints_both_forms(void **state)
+{
+    static const char source[] = "/dts-v1/;\n/ { model = \"a \\\"VM\\\"\"; #address-cells = <2>;\n"
+                                 "#size-cells = <2>; n { reg = <0 0x50000000 0 0x200000>;\n"
+                                 "guestmem,backing = \"ram\"; }; };\n";
+    char *folder = command_make_folder();
+    char *path = command_write_file(folder, "vm.dts", source, strlen(source));
+    const char *const lines[] = {"--text", "frames of 2 MiB",
+                                 "--json", "\"frames_2m\": 1,",
+                                 "--json", "\"title\": \"a \\\"VM\\\"\"",
+                                 "--text", "Plan of a \"VM\" on qemu-arm-virt.dt"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i += 2) {
+        const char *arguments[] = {"plan", lines[i], path, NULL};
+        command_result_t result = command_run(arguments, NULL);
+        assert_string_equal(result.messages, "");
+        assert_int_equal(result.status, 0);
+        assert_non_null(strstr(result.output, lines[i + 1]));
+        command_release(&result);
+    }
+    free(path);
+    command_remove_folder(folder);
+}
+
+static void the_command_explains_its_usage(void **state)
+{
+    static const char *const wrong[][4] = {
+        {"plan", NULL}, {"plan", "a.dts", "b.dts", NULL}, {"plan", "--svg", "a.dts", NULL}};
+    const char *help[] = {"plan", "--help", NULL};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        command_result_t result = command_run(wrong[i], NULL);
+        assert_int_equal(result.status, 2);
+        assert_non_null(strstr(result.messages, "guestmem plan"));
+        command_release(&result);
+    }
+    command_result_t result = command_run(help, NULL);
+    assert_int_equal(result.status, 0);
+    assert_non_null(strstr(result.output, "Usage: guestmem plan"));
+    command_release(&result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +400,8 @@ int main(void)
         cmocka_unit_test(faults_take_what_their_plan_says),
         cmocka_unit_test(large_guests_take_what_their_plan_says),
         cmocka_unit_test(what_cannot_be_made_is_not_planned),
+        cmocka_unit_test(the_command_prints_both_forms),
+        cmocka_unit_test(the_command_explains_its_usage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
