@@ -82,9 +82,9 @@ static bool is_device(void *cookie, uintptr_t paddr)
     simple_t *simple = hosted_simple(((planner_t *)cookie)->system);
 
     for (int i = 0; i < simple_get_untyped_count(simple); i++) {
-        size_t size_bits;
-        uintptr_t base;
-        bool device;
+        size_t size_bits = 0;
+        uintptr_t base = 0;
+        bool device = true;
         simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
         if (paddr >= base && paddr - base < (uintptr_t)1 << size_bits) {
             return device;
