@@ -191,10 +191,12 @@ static void a_page_is_of_one_mapped_range(void **state)
     guestmem_plan_t *plan = guestmem_plan_create(NULL);
     guestmem_plan_range_t first = {.base = 0x1000, .size = 0x10};
     guestmem_plan_range_t second = {.base = 0x1010, .size = 0x10};
+    guestmem_plan_range_t end = {.base = 0x1f00, .size = 0x100};
     guestmem_plan_range_t third = {.base = 0x1030, .size = 0x10};
     guestmem_plan_range_t mapped = {.base = 0x1020, .size = 0x10, .backing = GUESTMEM_FREE_FRAMES};
     assert_int_equal(guestmem_plan_range(plan, &first), 0);
     assert_int_equal(guestmem_plan_range(plan, &second), 0);
+    assert_int_equal(guestmem_plan_range(plan, &end), 0);
     assert_int_equal(guestmem_plan_range(plan, &third), 0);
     assert_int_equal(guestmem_plan_range(plan, &mapped), -1);
     assert_int_equal(guestmem_plan_problem(plan).code, GUESTMEM_PAGE_SHARED);
