@@ -21,6 +21,12 @@ void operate_reserve(model_t *model, model_vm_t *vm, const operation_t *operatio
     if (full(vm)) {
         return;
     }
+    if (operation->pick >= 160 && vm->num_reservations > 0) {
+        /* Right behind another, or a little further. */
+        addr = vm->reservations[operation->pick % vm->num_reservations]->last + 1 +
+               (operation->arg & 16 ? operation->arg % 4 : 0);
+        size = operation->arg & 32 ? operation->arg % 4 + 1 : size;
+    }
     model_reservation_t *reservation = model_new_reservation(model);
     bool callback = operation->arg < 250;
     unsigned codes = model_reserve_codes(vm, addr, size) | (callback ? 0 : CODE(BAD_ARGUMENT));

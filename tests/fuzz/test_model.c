@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include "model.h"
 
-enum { DEFAULT_RUNS = 200, DEFAULT_STEPS = 400, MOST_STEPS = 1 << 20 };
+enum { DEFAULT_RUNS = 100, DEFAULT_STEPS = 400, MOST_STEPS = 1 << 20 };
 
 /* splitmix64, so that a seed means the same everywhere. */
 static uint64_t random_next(uint64_t *state)
