@@ -25,7 +25,7 @@ void operate_reserve(model_t *model, model_vm_t *vm, const operation_t *operatio
         /* Right behind another, or a little further. */
         addr = vm->reservations[operation->pick % vm->num_reservations]->last + 1 +
                (operation->arg & 16 ? operation->arg % 4 : 0);
-        size = operation->arg & 32 ? operation->arg % 4 + 1 : size;
+        size = operation->arg & 32 ? operation->arg % 4 + 1u : size;
     }
     model_reservation_t *reservation = model_new_reservation(model);
     bool callback = operation->arg < 250;
