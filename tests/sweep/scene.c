@@ -51,7 +51,9 @@ vm_memory_reservation_t *scene_reserve(scene_t *scene, uintptr_t origin)
 
 static void count_line(void *cookie, int level, const char *line)
 {
-    world_t *world = cookie;
+    scene_t *scene = cookie;
+    world_t *world = &scene->world;
+    scene->misuse += strstr(line, "is not allocated") != NULL;
     if (level >= ZF_LOG_ERROR) {
         world->log_lines++;
         snprintf(world->log_line, sizeof(world->log_line), "%s", line);
@@ -67,7 +69,7 @@ void scene_open(scene_t *scene)
         fail_msg("%s", error);
     }
     scene->world.fault_answer = FAULT_HANDLED;
-    hosted_log_to(count_line, &scene->world);
+    hosted_log_to(count_line, scene);
 }
 
 void scene_close(scene_t *scene)

@@ -49,6 +49,7 @@ typedef struct scene {
     size_t num_frames;
     uintptr_t frames_at; /* address of the first of them: GPA or physical */
     simple_t simple;     /* hands out `frames` */
+    int misuse;          /* lines of the allocator about what was given back twice */
     hosted_census_t before;
 } scene_t;
 
