@@ -22,7 +22,8 @@
 #define UNICORN_TABLES     (UNICORN_BASE + ((uint64_t)1 << 30))
 #define UNICORN_PAGE_BYTES 4096
 #define UNICORN_MAX_BANKS  256
-#define UNICORN_MAX_COVERS 256
+#define UNICORN_MAX_COVERS 600
+#define UNICORN_TOP        ((uint64_t)1 << 56) /* virtual addresses have 8 bits above for a tag */
 
 /* A value that no fault leaves in HPFAR_EL2: its low four bits are zero. */
 #define UNICORN_HPFAR_NONE 1ull
@@ -50,6 +51,12 @@ typedef struct bank {
     uint8_t *left; /* a bit for each page: code of it may be kept, though its mapping went */
 } bank_t;
 
+/* A region that is never accessed, see unicorn_cover(). */
+typedef struct cover {
+    uint64_t base;
+    uint64_t last;
+} cover_t;
+
 typedef struct unicorn_engine {
     engine_t engine;
     uc_engine *uc;
@@ -63,7 +70,7 @@ typedef struct unicorn_engine {
     bool stale_translations; /* a mapping went or changed: Unicorn's TLB may still know it */
     unsigned vmid;           /* changed to flush the TLB */
     int interrupt;           /* exception that stopped this run, or UNICORN_NONE */
-    uint64_t covers[UNICORN_MAX_COVERS];
+    cover_t covers[UNICORN_MAX_COVERS];
     size_t cover_count;
     uint64_t budget; /* instructions left */
     bool counting;
@@ -78,6 +85,18 @@ engine_t *unicorn_create(char *error, size_t error_size);
 void unicorn_destroy(engine_t *engine);
 void unicorn_mapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+
+/**
+ * Make a region of free addresses that holds `address`, large enough that all of the address space
+ * can be covered: guests go through it as they like.
+ *
+ * @return false if Unicorn refuses it
+ */
+bool unicorn_cover(unicorn_engine_t *self, uint64_t address);
+
+/** The host memory of covers: none, and outside of what user memory can be, because Unicorn looks
+ * its blocks up by host address too. */
+void *unicorn_cover_pointer(void);
 
 /** Let the next instruction see the mappings as they are now. */
 void unicorn_synchronise(unicorn_engine_t *self);

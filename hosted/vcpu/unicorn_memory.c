@@ -24,6 +24,16 @@
 
 #define BANK_ALIGN ((uint64_t)1 << 30) /* so that blocks stay aligned */
 
+/*
+ * Sizes of covers. Those between UNICORN_BASE and UNICORN_LIMIT make way for banks, and unmapping
+ * takes a while for each page: so they are small near its beginning, where banks begin. All others
+ * are left where they are.
+ */
+#define NEAR_END        (UNICORN_BASE + ((uint64_t)1 << 36))
+#define NEAR_COVER      ((uint64_t)1 << 30)
+#define FAR_COVER       ((uint64_t)1 << 35)
+#define ELSEWHERE_COVER UNICORN_TOP
+
 const void *unicorn_host(void *cookie, uint64_t target)
 {
     const unicorn_engine_t *self = cookie;
@@ -35,6 +45,79 @@ const void *unicorn_host(void *cookie, uint64_t target)
         }
     }
     return NULL;
+}
+
+void *unicorn_cover_pointer(void)
+{
+    return (void *)(uintptr_t)((uint64_t)1 << 63);
+}
+
+/* Leave out of a cover about `address` a region that does not hold `address`. */
+static void leave_out(cover_t *cover, uint64_t address, uint64_t base, uint64_t size)
+{
+    uint64_t last = base + size - 1;
+
+    if (last < address && last >= cover->base) {
+        cover->base = last + 1;
+    } else if (base > address && base <= cover->last) {
+        cover->last = base - 1;
+    }
+}
+
+static uint64_t cover_bytes(uint64_t address)
+{
+    if (address > UINT64_MAX - UNICORN_PAGE_BYTES) {
+        return UNICORN_PAGE_BYTES; /* can only be a region of its own */
+    }
+    if (address < UNICORN_BASE || address >= UNICORN_LIMIT) {
+        return ELSEWHERE_COVER;
+    }
+    return address < NEAR_END ? NEAR_COVER : FAR_COVER;
+}
+
+/* A slot of the address space, without the regions that unicorn_setup.c and add_bank() make. */
+static cover_t cover_about(const unicorn_engine_t *self, uint64_t address)
+{
+    uint64_t slot = cover_bytes(address);
+    size_t tables;
+
+    cover_t cover = {.base = address & ~(slot - 1), .last = address | (slot - 1)};
+    shadow_arena(self->shadow, &tables);
+    leave_out(&cover, address, UNICORN_STUB, UNICORN_PAGE_BYTES);
+    leave_out(&cover, address, UNICORN_TABLES, tables);
+    for (size_t i = 0; i < self->bank_count; i++) {
+        leave_out(&cover, address, self->banks[i].target, self->banks[i].size);
+    }
+    return cover;
+}
+
+bool unicorn_cover(unicorn_engine_t *self, uint64_t address)
+{
+    cover_t cover = cover_about(self, address);
+
+    if (self->cover_count == UNICORN_MAX_COVERS ||
+        uc_mem_map_ptr(self->uc, cover.base, cover.last - cover.base + 1, UC_PROT_ALL,
+                       unicorn_cover_pointer()) != UC_ERR_OK) {
+        return false;
+    }
+    self->covers[self->cover_count++] = cover;
+    return true;
+}
+
+/* Covers make way for a bank. */
+static void uncover(unicorn_engine_t *self, uint64_t base, uint64_t last)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < self->cover_count; i++) {
+        cover_t cover = self->covers[i];
+        if (cover.base <= last && cover.last >= base) {
+            uc_mem_unmap(self->uc, cover.base, cover.last - cover.base + 1);
+        } else {
+            self->covers[kept++] = cover;
+        }
+    }
+    self->cover_count = kept;
 }
 
 static bank_t *add_bank(unicorn_engine_t *self, const hosted_stage2_mapping_t *mapping)
@@ -59,6 +142,7 @@ static bank_t *add_bank(unicorn_engine_t *self, const hosted_stage2_mapping_t *m
         free(bank.left);
         return NULL;
     }
+    uncover(self, bank.target, bank.target + bank.size - 1);
     if (uc_mem_map_ptr(self->uc, bank.target, bank.size, UC_PROT_ALL, bank.host) != UC_ERR_OK) {
         munmap(bank.host, bank.size);
         free(bank.left);
@@ -189,10 +273,6 @@ void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping)
 
 void unicorn_synchronise(unicorn_engine_t *self)
 {
-    for (size_t i = 0; i < self->cover_count; i++) {
-        uc_mem_unmap(self->uc, self->covers[i], UNICORN_PAGE_BYTES);
-    }
-    self->cover_count = 0;
     if (self->stale_translations) {
         flush_translations(self);
     }

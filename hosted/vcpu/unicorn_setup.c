@@ -47,26 +47,16 @@ static bool on_invalid_instruction(uc_engine *uc, void *cookie)
     return true;
 }
 
-static void *cover_pointer(void)
-{
-    /* Never accessed; outside of what user memory can be, because Unicorn looks its blocks up by
-     * host address too. */
-    return (void *)(uintptr_t)((uint64_t)1 << 63);
-}
-
-/* A virtual address in no region: cover its page, so that it gets translated, and go on. */
+/* A virtual address in no region: cover it, so that it gets translated, and go on. */
 static bool on_uncovered(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value,
                          void *cookie)
 {
     unicorn_engine_t *self = cookie;
-    uint64_t page = address & ~(uint64_t)(UNICORN_PAGE_BYTES - 1);
 
     (void)type;
     (void)size;
     (void)value;
-    if (self->cover_count < UNICORN_MAX_COVERS &&
-        uc_mem_map_ptr(uc, page, UNICORN_PAGE_BYTES, UC_PROT_ALL, cover_pointer()) == UC_ERR_OK) {
-        self->covers[self->cover_count++] = page;
+    if (unicorn_cover(self, address)) {
         return true;
     }
     self->out_of_reach = address;
@@ -138,7 +128,7 @@ static uc_err add_regions(unicorn_engine_t *self)
 {
     size_t size;
     void *tables = shadow_arena(self->shadow, &size);
-    uint64_t top = (uint64_t)1 << 56;
+    const uint64_t top = UNICORN_TOP;
     uc_err error = uc_mem_map_ptr(self->uc, UNICORN_TABLES, size, UC_PROT_ALL, tables);
 
     self->next_target = UNICORN_TABLES + size;
@@ -146,16 +136,16 @@ static uc_err add_regions(unicorn_engine_t *self)
         error = uc_mem_map_ptr(self->uc, UNICORN_STUB, UNICORN_PAGE_BYTES, UC_PROT_ALL, self->stub);
     }
     if (error == UC_ERR_OK) {
-        error = uc_mem_map_ptr(self->uc, 0, UNICORN_BASE, UC_PROT_ALL, cover_pointer());
+        error = uc_mem_map_ptr(self->uc, 0, UNICORN_BASE, UC_PROT_ALL, unicorn_cover_pointer());
     }
     if (error == UC_ERR_OK) {
         error = uc_mem_map_ptr(self->uc, UNICORN_LIMIT, top - UNICORN_LIMIT, UC_PROT_ALL,
-                               cover_pointer());
+                               unicorn_cover_pointer());
     }
     if (error == UC_ERR_OK) {
         /* The last page cannot be part of a region. */
-        error =
-            uc_mem_map_ptr(self->uc, -top, top - UNICORN_PAGE_BYTES, UC_PROT_ALL, cover_pointer());
+        error = uc_mem_map_ptr(self->uc, -top, top - UNICORN_PAGE_BYTES, UC_PROT_ALL,
+                               unicorn_cover_pointer());
     }
     return error;
 }
