@@ -174,6 +174,47 @@ static void pages_all_over_the_virtual_address_space_are_reached(void **state)
     assert_int_equal(hostile_registers(hostile).x10, 3000);
 }
 
+static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
+                                    void *cookie)
+{
+    uintptr_t *last = cookie;
+
+    (void)vm;
+    (void)vcpu;
+    (void)length;
+    *last = address;
+    return FAULT_IGNORE;
+}
+
+/* Addresses that the software processor has its own use for, then memory that it has not seen. */
+static void memory_can_be_mapped_after_a_guest_was_everywhere(void **state)
+{
+    static const uint32_t store = 0xf9000001; /* str x1, [x0] */
+    static const uint32_t load = 0xf9400001;  /* ldr x1, [x0] */
+    hostile_t *hostile = *state;
+    uintptr_t pc = hostile_load(hostile, &store, 1);
+    uintptr_t last = 0;
+
+    assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, ignore, &last), 0);
+    for (uintptr_t address = (uintptr_t)1 << 43; address >> 44 == 0; address += 3ul << 30) {
+        const seL4_Word x[4] = {address, 0, 0, 0};
+        assert_int_equal(hostile_run(hostile, pc, x, 0), 0);
+        assert_int_equal(last, address);
+    }
+    for (uintptr_t top = 1; top < 256; top++) { /* stage 1 does not know these */
+        const seL4_Word x[4] = {top << 56, 0, 0, 0};
+        assert_int_equal(hostile_run(hostile, pc, x, 0), -1);
+        assert_int_equal(hostile_report(hostile)->reason, HOSTED_VM_EXCEPTION);
+    }
+    static const uintptr_t rtc = 0x09010000; /* of the board; not mapped before */
+    assert_non_null(
+        create_device_reservation_frame(&hostile->vm, rtc, seL4_AllRights, ignore, &last));
+    const seL4_Word x[4] = {rtc, 0, 0, 0};
+    last = 0;
+    assert_int_equal(hostile_run(hostile, hostile_load(hostile, &load, 1), x, 0), 0);
+    assert_int_equal(last, 0);
+}
+
 static void calls_take_any_arguments(void **state)
 {
     static const seL4_Word functions[] = {0x84000000, 0x84000001,
@@ -309,6 +350,7 @@ int main(void)
         TEST(exclusives_and_zeroing_work_in_ram_and_stop_at_its_end),
         TEST(wrong_tables_of_the_guest_end_in_a_report),
         TEST(wrong_table_addresses_end_in_a_report),
+        TEST(memory_can_be_mapped_after_a_guest_was_everywhere),
         TEST(calls_take_any_arguments),
         TEST(any_processor_state_ends_in_a_report),
         TEST(vectors_at_any_address_end_in_a_report),
