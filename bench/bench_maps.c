@@ -1,0 +1,169 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The range map by itself against its rivals: all in one round, each on its own copy of the same
+ * ranges. The ranges are inserted in random order; looking up takes random addresses, all of which
+ * are in a range; changing removes a random range and inserts it again.
+ */
+
+#include <stdlib.h>
+#include "bench.h"
+#include "candidates/candidate.h"
+#include "heap.h"
+#include "range_map.h"
+
+#define STRIDE  ((uintptr_t)0x2000)
+#define SIZE    ((uintptr_t)0x1000)
+#define LOOKUPS 20000
+#define CHANGES 4000
+#define ROUNDS  21
+#define RIVALS  4
+
+void *candidate_alloc(size_t size)
+{
+    void *block = malloc(size);
+    if (block == NULL) {
+        abort();
+    }
+    return block;
+}
+
+/* The library's map behind the interface of the candidates. */
+typedef struct chunks {
+    heap_t heap;
+    range_map_t map;
+} chunks_t;
+
+static void *allocate(void *cookie, size_t size)
+{
+    (void)cookie;
+    return calloc(1, size);
+}
+
+static void release(void *cookie, void *block, size_t size)
+{
+    (void)cookie;
+    (void)size;
+    free(block);
+}
+
+static void *chunks_create(void)
+{
+    chunks_t *chunks = candidate_alloc(sizeof(*chunks));
+    chunks->heap = (heap_t){.allocate = allocate, .release = release};
+    range_map_init(&chunks->map, &chunks->heap);
+    return chunks;
+}
+
+static void chunks_destroy(void *map)
+{
+    range_map_destroy(&((chunks_t *)map)->map);
+    free(map);
+}
+
+static void chunks_insert(void *map, uintptr_t base, uintptr_t last, void *value)
+{
+    chunks_t *chunks = map;
+    if (range_map_prepare(&chunks->map, base) != 0) {
+        abort();
+    }
+    range_map_insert(&chunks->map, base, last, value);
+}
+
+static void chunks_remove(void *map, uintptr_t base)
+{
+    (void)range_map_remove(&((chunks_t *)map)->map, base);
+}
+
+static void *chunks_find(const void *map, uintptr_t address)
+{
+    range_map_entry_t entry;
+    return range_map_find(&((const chunks_t *)map)->map, address, &entry) ? entry.value : NULL;
+}
+
+static const candidate_t chosen = {"range_map (chosen)", 1000000,       chunks_create,
+                                   chunks_destroy,       chunks_insert, chunks_remove,
+                                   chunks_find};
+
+static const candidate_t *const rivals[RIVALS] = {&chosen, &candidate_btree, &candidate_red_black,
+                                                  &candidate_flat_list};
+
+static double time_lookups(const candidate_t *candidate, const void *map, size_t n, uint64_t seed)
+{
+    uint64_t start = measure_now();
+    for (int i = 0; i < LOOKUPS; i++) {
+        uintptr_t address = measure_below(&seed, n) * STRIDE + (seed & (SIZE - 1));
+        measure_use((uintptr_t)candidate->find(map, address));
+    }
+    return (double)(measure_now() - start) / LOOKUPS;
+}
+
+static double time_changes(const candidate_t *candidate, void *map, size_t n, uint64_t seed)
+{
+    uint64_t start = measure_now();
+    for (int i = 0; i < CHANGES; i++) {
+        uintptr_t base = measure_below(&seed, n) * STRIDE;
+        candidate->remove(map, base);
+        candidate->insert(map, base, base + (SIZE - 1), map);
+    }
+    return (double)(measure_now() - start) / CHANGES;
+}
+
+static void measure_size(size_t n, measure_t *lookups, measure_t *changes)
+{
+    void *maps[RIVALS] = {NULL};
+    uint32_t *order = measure_permutation(n, 7);
+    for (size_t r = 0; r < RIVALS; r++) {
+        if (n <= rivals[r]->most) {
+            maps[r] = rivals[r]->create();
+            for (size_t i = 0; i < n; i++) {
+                uintptr_t base = order[i] * STRIDE;
+                rivals[r]->insert(maps[r], base, base + (SIZE - 1), maps[r]);
+            }
+        }
+    }
+    for (uint64_t round = 0; round <= ROUNDS; round++) {
+        for (size_t r = 0; r < RIVALS; r++) {
+            if (maps[r] != NULL) {
+                double lookup = time_lookups(rivals[r], maps[r], n, round + 1);
+                double change = time_changes(rivals[r], maps[r], n, round + 1);
+                if (round > 0) { /* the first warms up */
+                    measure_add(&lookups[r], lookup);
+                    measure_add(&changes[r], change);
+                }
+            }
+        }
+    }
+    for (size_t r = 0; r < RIVALS; r++) {
+        if (maps[r] != NULL) {
+            for (size_t i = 0; i < n; i++) {
+                rivals[r]->remove(maps[r], order[i] * STRIDE);
+            }
+            rivals[r]->destroy(maps[r]);
+        }
+    }
+    free(order);
+}
+
+void bench_maps(report_t *report)
+{
+    static const size_t sizes[] = {10, 100, 1000, 10000, 100000, 1000000};
+    enum { NUM_SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+    static measure_t lookups[NUM_SIZES][RIVALS];
+    static measure_t changes[NUM_SIZES][RIVALS];
+    for (size_t i = 0; i < NUM_SIZES; i++) {
+        measure_size(sizes[i], lookups[i], changes[i]);
+    }
+    for (size_t r = 0; r < 2 * RIVALS; r++) {
+        for (size_t i = 0; i < NUM_SIZES; i++) {
+            const measure_t *measure = r < RIVALS ? &lookups[i][r] : &changes[i][r - RIVALS];
+            if (measure->count > 0) {
+                report_measure(report, r < RIVALS ? "map: find" : "map: remove and insert",
+                               rivals[r % RIVALS]->name, (double)sizes[i], measure);
+            }
+        }
+    }
+}
