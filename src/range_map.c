@@ -192,14 +192,13 @@ static void add_chunk(range_map_t *map, size_t at)
         index_replace(map, &map->spare_index);
         map->spare_index = (range_map_index_t){0};
     }
-    size_t behind = map->num_chunks - at;
+    size_t behind = map->num_chunks++ - at;
     uintptr_t *first = &map->index.first[at];
     range_map_slot_t *slot = &map->index.slots[at];
     memmove(first + 1, first, behind * sizeof(*first));
     memmove(slot + 1, slot, behind * sizeof(*slot));
     *slot = (range_map_slot_t){.chunk = map->spare_chunk};
     map->spare_chunk = NULL;
-    map->num_chunks++;
     refresh(map, at, CHUNK_RANGES);
 }
 
@@ -284,7 +283,7 @@ static uintptr_t gap_last(const range_map_t *map, size_t index, size_t at)
 }
 
 /* Note the size of the gap behind range `at` of a chunk. */
-static void note_gap(range_map_t *map, size_t index, size_t at)
+static void note_gap(const range_map_t *map, size_t index, size_t at)
 {
     range_map_slot_t *slot = &map->index.slots[index];
     slot->gap = larger(slot->gap, gap_last(map, index, at) - slot->chunk->last[at]);
@@ -316,7 +315,6 @@ static void remove_chunk(range_map_t *map, size_t at)
     map->num_chunks--;
     memmove(first, first + 1, (map->num_chunks - at) * sizeof(*first));
     memmove(slot, slot + 1, (map->num_chunks - at) * sizeof(*slot));
-
     size_t capacity = capacity_for(map->num_chunks);
     range_map_index_t smaller;
     /* If there is no heap for the smaller index, the larger one serves as well. */
@@ -367,8 +365,8 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     if (count == 0 || chunk->base[count - 1] != base) {
         return false;
     }
-    slot->count--;
     map->num_ranges--;
+    slot->count--;
     move_ranges(chunk, count - 1, chunk, count, slot->count - (count - 1));
     refresh(map, index, 1);
     if (map->num_ranges == 0) {
@@ -423,11 +421,6 @@ bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_ent
     return true;
 }
 
-bool range_map_find(const range_map_t *map, uintptr_t address, range_map_entry_t *entry)
-{
-    return range_map_previous(map, address, entry) && entry->last >= address;
-}
-
 bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry)
 {
     if (map->num_chunks == 0) {
@@ -448,12 +441,6 @@ bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t
     }
     read_entry(slot->chunk, count, entry);
     return true;
-}
-
-bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
-                       range_map_entry_t *entry)
-{
-    return range_map_next(map, base, entry) && entry->base <= last;
 }
 
 /* Set `gap` to what `[base, last]` has at or above `from`. @return whether that is large enough */
@@ -485,7 +472,7 @@ static void tighten(const range_map_t *map, size_t index)
     range_map_slot_t *slot = &map->index.slots[index];
     slot->gap = 0;
     for (size_t at = 0; at < slot->count; at++) {
-        slot->gap = larger(slot->gap, gap_last(map, index, at) - slot->chunk->last[at]);
+        note_gap(map, index, at);
     }
 }
 

@@ -71,9 +71,6 @@ void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *va
 /** Remove the range that starts at `base`; needs no memory. @return whether there was one */
 bool range_map_remove(range_map_t *map, uintptr_t base);
 
-/** Find the range that holds `address`. @return whether there is one; `entry` only then */
-bool range_map_find(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
-
 /**
  * The value of the highest range that starts at or below `address`, or NULL. The cheapest look-up:
  * for values that know where their range ends.
@@ -86,9 +83,19 @@ bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t
 /** Find the highest range that starts at or below `address`. @return whether there is one */
 bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
 
+/** Find the range that holds `address`. @return whether there is one */
+static inline bool range_map_find(const range_map_t *map, uintptr_t address,
+                                  range_map_entry_t *entry)
+{
+    return range_map_previous(map, address, entry) && entry->last >= address;
+}
+
 /** Find the lowest range that overlaps `[base, last]`. @return whether there is one */
-bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
-                       range_map_entry_t *entry);
+static inline bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
+                                     range_map_entry_t *entry)
+{
+    return range_map_next(map, base, entry) && entry->base <= last;
+}
 
 /**
  * Find the lowest `size` bytes or more at or above `from` that are in no range. Chunks that were
