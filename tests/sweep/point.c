@@ -97,10 +97,14 @@ static bool check_nothing_changed(scene_t *scene, const row_t *row, const plan_t
                    check_reason(scene, row, plan);
     free(after);
     scene->world.log_lines = 0;
-    if (unclean || (row->traits & ROW_NOT_REPEATED) != 0) {
-        return unclean;
+    if (unclean) {
+        return true;
     }
-    if (row->call(scene) != 0) {
+    bool again = row->call(scene) == 0;
+    if ((row->traits & ROW_NOT_REPEATED) != 0) {
+        return again && complain(scene, row, plan, "it is tried again");
+    }
+    if (!again) {
         return complain(scene, row, plan, "it fails when it is called again");
     }
     after = state_take(scene, detail_of(row, plan));

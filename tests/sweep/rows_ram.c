@@ -145,6 +145,20 @@ static int copy(scene_t *s)
     return guestmem_copy(&s->world.vm, ram_end() - ram_bytes(s), ram_end() + PAGE, 16);
 }
 
+/* A third one behind the two. */
+static void make_third_ram(scene_t *s)
+{
+    make_ram(s);
+    assert_int_equal(vm_ram_register_at(&s->world.vm, ram_end() + ram_bytes(s), 2 * PAGE, false),
+                     0);
+}
+
+/* The source lies in two, neither of which is the target's. */
+static int copy_across(scene_t *s)
+{
+    return guestmem_copy(&s->world.vm, ram_end() - ram_bytes(s), ram_end() + ram_bytes(s) - 8, 16);
+}
+
 static int read_across(scene_t *s)
 {
     char bytes[16];
@@ -194,6 +208,7 @@ static const row_t rows[] = {
     {"guestmem_write", "windows are not kept", make_ram_without_windows, write_across, 0},
     {"guestmem_fill", "no window", make_ram, fill_across, 0},
     {"guestmem_copy", "no window", make_ram, copy, 0},
+    {"guestmem_copy", "from two", make_third_ram, copy_across, 0},
     {"guestmem_copy", "windows are not kept", make_ram_without_windows, copy, 0},
     {"guestmem_pointer", "no window", make_ram, point_at, 0},
 };
