@@ -149,8 +149,11 @@ typedef struct piece {
 static int begin_piece(vm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece_t *piece)
 {
     size_t index;
+    *piece = (piece_t){.last = last, .pointer = guest_access_recent(memory, gpa, last - gpa + 1)};
+    if (piece->pointer != NULL) {
+        return 0; /* page after page of one window */
+    }
     const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-    *piece = (piece_t){.last = last};
     if (reservation == NULL) {
         return -1; /* the access function has freed it */
     }
