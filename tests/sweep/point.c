@@ -107,7 +107,7 @@ static bool check_nothing_changed(scene_t *scene, const row_t *row, const plan_t
     if (!again) {
         return complain(scene, row, plan, "it fails when it is called again");
     }
-    after = state_take(scene, detail_of(row, plan));
+    after = state_take(scene, detail_of(row, plan) | STATE_NO_DERIVATION);
     unclean = (detail_of(row, plan) & STATE_NO_HEAP_BYTES) == 0 &&
               compare(scene, row, plan, success, after, "called again it does something else");
     free(after);
@@ -199,7 +199,7 @@ char *point_success(scene_t *scene, scene_kind_t kind, const row_t *row)
         fail_msg("%s (%s), %s, fails: %s", row->entry, row->what, scene_name(kind),
                  scene->world.log_line);
     }
-    char *state = state_take(scene, detail_of(row, &nothing_fails));
+    char *state = state_take(scene, detail_of(row, &nothing_fails) | STATE_NO_DERIVATION);
     scene_unmake(scene);
     return state;
 }

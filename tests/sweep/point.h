@@ -32,7 +32,7 @@ typedef struct outcome {
 /**
  * Run a point. An unclean one leaves the system of the scene to be closed.
  *
- * @param success  what state_take() says after the call when nothing fails
+ * @param success  what point_success() says after the call when nothing fails
  */
 outcome_t point_run(scene_t *scene, scene_kind_t kind, const row_t *row, const plan_t *plan,
                     const char *success);

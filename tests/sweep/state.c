@@ -17,6 +17,9 @@ static void print_census(FILE *out, scene_t *scene, unsigned detail)
     if ((detail & STATE_NO_HEAP_BYTES) != 0) {
         census.heap_bytes = 0;
     }
+    if ((detail & STATE_NO_DERIVATION) != 0) {
+        census.derivation = 0;
+    }
     if ((detail & STATE_RECORDS) != 0) {
         fprintf(out, "heap: %zu blocks, %" PRIu64 " bytes\n", census.heap_blocks,
                 census.heap_bytes);

@@ -19,6 +19,8 @@ typedef enum state_detail {
     STATE_ALL = 0,
     STATE_NO_FAULTS = 1 << 0,     /* how many faults reservations have seen: failed ones count */
     STATE_NO_HEAP_BYTES = 1 << 1, /* without heap, an array that should shrink stays as it is */
+    STATE_NO_DERIVATION = 1 << 3, /* its hash has addresses of the VMM, which the host chooses anew
+                                     for each window */
     STATE_RECORDS = 1 << 2,       /* all but reservations, RAM lists, and heap: where undo fails */
 } state_detail_t;
 
