@@ -18,7 +18,7 @@
 
 #define UNICORN_BASE       ((uint64_t)1 << 43) /* physical addresses below are never memory */
 #define UNICORN_LIMIT      ((uint64_t)1 << 44) /* what the Cortex-A57 can address */
-#define UNICORN_STUB       UNICORN_BASE
+#define UNICORN_STARTER    UNICORN_BASE
 #define UNICORN_TABLES     (UNICORN_BASE + ((uint64_t)1 << 30))
 #define UNICORN_PAGE_BYTES 4096
 #define UNICORN_MAX_BANKS  256
@@ -61,7 +61,7 @@ typedef struct unicorn_engine {
     engine_t engine;
     uc_engine *uc;
     shadow_t *shadow;
-    void *stub; /* a page of instructions, to begin with */
+    void *starter; /* a page of instructions, to begin with */
     bank_t banks[UNICORN_MAX_BANKS];
     size_t bank_count;
     uint64_t next_target;

@@ -83,7 +83,7 @@ static cover_t cover_about(const unicorn_engine_t *self, uint64_t address)
 
     cover_t cover = {.base = address & ~(slot - 1), .last = address | (slot - 1)};
     shadow_arena(self->shadow, &tables);
-    leave_out(&cover, address, UNICORN_STUB, UNICORN_PAGE_BYTES);
+    leave_out(&cover, address, UNICORN_STARTER, UNICORN_PAGE_BYTES);
     leave_out(&cover, address, UNICORN_TABLES, tables);
     for (size_t i = 0; i < self->bank_count; i++) {
         leave_out(&cover, address, self->banks[i].target, self->banks[i].size);

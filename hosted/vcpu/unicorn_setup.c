@@ -75,8 +75,8 @@ void unicorn_destroy(engine_t *engine)
         munmap(self->banks[i].host, self->banks[i].size);
         free(self->banks[i].left);
     }
-    if (self->stub != NULL && self->stub != MAP_FAILED) {
-        munmap(self->stub, UNICORN_PAGE_BYTES);
+    if (self->starter != NULL && self->starter != MAP_FAILED) {
+        munmap(self->starter, UNICORN_PAGE_BYTES);
     }
     shadow_destroy(self->shadow);
     free(self);
@@ -133,7 +133,8 @@ static uc_err add_regions(unicorn_engine_t *self)
 
     self->next_target = UNICORN_TABLES + size;
     if (error == UC_ERR_OK) {
-        error = uc_mem_map_ptr(self->uc, UNICORN_STUB, UNICORN_PAGE_BYTES, UC_PROT_ALL, self->stub);
+        error = uc_mem_map_ptr(self->uc, UNICORN_STARTER, UNICORN_PAGE_BYTES, UC_PROT_ALL,
+                               self->starter);
     }
     if (error == UC_ERR_OK) {
         error = uc_mem_map_ptr(self->uc, 0, UNICORN_BASE, UC_PROT_ALL, unicorn_cover_pointer());
@@ -156,7 +157,7 @@ static uc_err add_regions(unicorn_engine_t *self)
  */
 static uc_err leave_secure_state(unicorn_engine_t *self)
 {
-    uint32_t *code = self->stub;
+    uint32_t *code = self->starter;
     bool done = unicorn_write_system(self->uc, scr_el3, SCR_NS | SCR_RES | SCR_HCE | SCR_RW) &&
                 unicorn_write_system(self->uc, vtcr_el2, VTCR) &&
                 unicorn_write_system(self->uc, unicorn_vttbr_el2, UNICORN_TABLES) &&
@@ -167,7 +168,7 @@ static uc_err leave_secure_state(unicorn_engine_t *self)
         return UC_ERR_HANDLE;
     }
     code[0] = 0xd518d09f; /* msr tpidr_el1, xzr */
-    return uc_emu_start(self->uc, UNICORN_STUB, UNICORN_STUB + 4, 0, 0);
+    return uc_emu_start(self->uc, UNICORN_STARTER, UNICORN_STARTER + 4, 0, 0);
 }
 
 static uc_err prepare(unicorn_engine_t *self)
@@ -197,9 +198,9 @@ engine_t *unicorn_create(char *error, size_t error_size)
     }
     self->engine.class = &engine_unicorn;
     self->shadow = shadow_create(UNICORN_TABLES);
-    self->stub =
+    self->starter =
         mmap(NULL, UNICORN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (self->shadow == NULL || self->stub == MAP_FAILED) {
+    if (self->shadow == NULL || self->starter == MAP_FAILED) {
         snprintf(error, error_size, "unicorn: no memory for the processor");
         unicorn_destroy(&self->engine);
         return NULL;

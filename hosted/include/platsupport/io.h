@@ -102,7 +102,7 @@ static inline int ps_malloc(const ps_malloc_ops_t *ops, size_t size, void **ptr)
         return EINVAL;
     }
     if (!ops->malloc) {
-        ZF_LOGE("malloc is not implemented");
+        ZF_LOGE("the operations have no malloc");
         return ENOSYS;
     }
     return size ? ops->malloc(ops->cookie, size, ptr) : 0;
@@ -116,7 +116,7 @@ static inline int ps_calloc(const ps_malloc_ops_t *ops, size_t nmemb, size_t siz
         return EINVAL;
     }
     if (!ops->calloc) {
-        ZF_LOGE("calloc is not implemented");
+        ZF_LOGE("the operations have no calloc");
         return ENOSYS;
     }
     return nmemb && size ? ops->calloc(ops->cookie, nmemb, size, ptr) : 0;
@@ -130,7 +130,7 @@ static inline int ps_free(const ps_malloc_ops_t *ops, size_t size, void *ptr)
         return EINVAL;
     }
     if (!ops->free) {
-        ZF_LOGE("free is not implemented");
+        ZF_LOGE("the operations have no free");
         return ENOSYS;
     }
     return ops->free(ops->cookie, size, ptr);
