@@ -20,7 +20,7 @@
 #include <string.h>
 #include "range_map.h"
 
-#define GROUP        8 /* keys that are compared at once: a cache line of 64-bit ones */
+#define GROUP        ((size_t)8) /* keys that are compared at once: a cache line of 64-bit ones */
 #define CHUNK_RANGES (GROUP * GROUP)
 
 struct range_map_chunk {
