@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# guestmem in an seL4 project: `guestmem` against the kernel's and the runtime's own headers, in place
+# of the memory code of sel4vm and sel4vmmplatsupport. docs/sel4.md shows how to use it.
+set(GUESTMEM_SEL4 TRUE)
+
+if(NOT TARGET sel4vm)
+    message(FATAL_ERROR "guestmem: there is no target sel4vm: import the seL4 libraries "
+                        "(sel4_projects_libs_import_libraries()) before adding guestmem")
+endif()
+if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/../src/arch/${KernelSel4Arch})
+    message(FATAL_ERROR "guestmem: no page tables for KernelSel4Arch '${KernelSel4Arch}' yet: "
+                        "add src/arch/${KernelSel4Arch}")
+endif()
+
+set(GUESTMEM_ARCH ${KernelSel4Arch})
+set(GUESTMEM_WORLD
+    muslc sel4 sel4_autoconf sel4simple sel4vka sel4vspace utils platsupport sel4vm_Config sel4vm
+    sel4vmmplatsupport)
+add_subdirectory(src)
+
+# Our headers come before those of the same names in sel4vm. And all that the runtime takes from
+# the memory code is asked for first, so that no archive member of the other one is loaded for it.
+target_include_directories(guestmem BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/include)
+include(${CMAKE_CURRENT_LIST_DIR}/ReplacedSymbols.cmake)
+foreach(symbol ${GUESTMEM_REPLACED_SYMBOLS})
+    target_link_options(guestmem INTERFACE "LINKER:--undefined=${symbol}")
+endforeach()
