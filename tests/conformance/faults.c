@@ -1,0 +1,180 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* The contract: whom a fault goes to, and mapping at the first fault. Without a guest: what the
+   runtime's abort handler calls is called here. */
+
+#include "objects.h"
+#include "vm_memory.h"
+
+static faults_t low, high;
+
+static memory_fault_result_t fault(suite_t *suite, uintptr_t addr, size_t size)
+{
+    return vm_memory_handle_fault(&suite->vm, NULL, addr, size);
+}
+
+static void two_devices(suite_t *suite)
+{
+    low = (faults_t){.answer = FAULT_IGNORE};
+    high = (faults_t){.answer = FAULT_RESTART};
+    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1000, 0x10, record_fault, &low) != NULL);
+    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1010, 0x10, record_fault, &high) != NULL);
+}
+
+static void fault_goes_to_the_reservation_that_holds_the_whole_access(suite_t *suite)
+{
+    two_devices(suite);
+    EXPECT(fault(suite, 0x1008, 8) == FAULT_IGNORE);
+    EXPECT_EQUAL(low.count, 1);
+    EXPECT_EQUAL(low.addr, 0x1008);
+    EXPECT_EQUAL(low.length, 8);
+    EXPECT(fault(suite, 0x1010, 1) == FAULT_RESTART);
+    EXPECT_EQUAL(high.count, 1);
+    EXPECT_EQUAL(high.addr, 0x1010);
+    EXPECT_EQUAL(low.count, 1);
+}
+
+static void access_across_a_reservations_end_is_FAULT_ERROR(suite_t *suite)
+{
+    two_devices(suite);
+    EXPECT(fault(suite, 0x100d, 4) == FAULT_ERROR);
+    EXPECT_REASON(GUESTMEM_BAD_RANGE);
+    EXPECT(fault(suite, 0x101f, 2) == FAULT_ERROR);
+    EXPECT(fault(suite, 0x1000, SIZE_MAX) == FAULT_ERROR);
+    EXPECT_EQUAL(low.count + high.count, 0);
+}
+
+static void access_without_a_reservation_is_FAULT_UNHANDLED(suite_t *suite)
+{
+    two_devices(suite);
+    EXPECT(fault(suite, 0x1020, 1) == FAULT_UNHANDLED);
+    EXPECT(fault(suite, 0xfff, 1) == FAULT_UNHANDLED);
+    EXPECT(fault(suite, UINTPTR_MAX, 8) == FAULT_UNHANDLED);
+    EXPECT_EQUAL(statistics_of(suite).faults_unhandled, 3);
+    EXPECT_EQUAL(low.count + high.count, 0);
+}
+
+static void callbacks_answer_is_the_faults_result(suite_t *suite)
+{
+    static const memory_fault_result_t answers[] = {FAULT_HANDLED, FAULT_UNHANDLED, FAULT_RESTART,
+                                                    FAULT_IGNORE, FAULT_ERROR};
+    two_devices(suite);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        low.answer = answers[i];
+        EXPECT(fault(suite, 0x1000, 4) == answers[i]);
+    }
+}
+
+static void default_callback_is_FAULT_ERROR(suite_t *suite)
+{
+    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1000, 0x10, default_error_fault_callback, NULL) !=
+           NULL);
+    /* It is for a running VCPU; without one it must not crash. */
+    EXPECT(fault(suite, 0x1000, 4) == FAULT_ERROR);
+}
+
+static memory_fault_result_t free_own_reservation(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
+                                                  size_t length, void *cookie)
+{
+    (void)vcpu;
+    (void)length;
+    vm_memory_reservation_t *own = guestmem_find_reservation(vm, addr);
+    return vm_free_reserved_memory(vm, own) == 0 &&
+                   vm_reserve_memory_at(vm, addr, PAGE, record_fault, cookie) != NULL
+               ? FAULT_RESTART
+               : FAULT_ERROR;
+}
+
+static void callback_may_free_its_own_reservation(suite_t *suite)
+{
+    low = (faults_t){.answer = FAULT_IGNORE};
+    EXPECT(vm_reserve_memory_at(&suite->vm, GPA, PAGE, free_own_reservation, &low) != NULL);
+    EXPECT(fault(suite, GPA, 4) == FAULT_RESTART);
+    EXPECT(fault(suite, GPA, 4) == FAULT_IGNORE);
+    EXPECT_EQUAL(low.count, 1);
+}
+
+static void deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART(suite_t *suite)
+{
+    static const uintptr_t order[] = {2, 0, 3, 1};
+    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    low = (faults_t){.answer = FAULT_IGNORE};
+    vm_memory_reservation_t *r =
+        vm_reserve_memory_at(&suite->vm, GPA, 4 * PAGE, record_fault, &low);
+    REQUIRE(r != NULL);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    EXPECT(!has_frame(suite, GPA));
+    for (size_t i = 0; i < 4; i++) {
+        uintptr_t gpa = GPA + order[i] * PAGE;
+        EXPECT(fault(suite, gpa + 8, 8) == FAULT_RESTART);
+        EXPECT(has_frame(suite, gpa));
+        EXPECT_EQUAL(info_of(suite, r).frames[GUESTMEM_FRAME_4K], i + 1);
+    }
+    EXPECT_EQUAL(low.count, 0);
+    EXPECT(fault(suite, GPA, 8) == FAULT_IGNORE);
+    EXPECT_EQUAL(low.count, 1);
+}
+
+static void deferred_map_is_refused_a_second_time(suite_t *suite)
+{
+    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
+    vm_memory_reservation_t *r = reserve(suite, GPA, PAGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == -1);
+    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+}
+
+static vm_frame_t no_frame(uintptr_t addr, void *cookie)
+{
+    (void)addr;
+    ++*(int *)cookie;
+    return (vm_frame_t){0};
+}
+
+static void failed_map_never_runs_again_by_itself(suite_t *suite)
+{
+    int asked = 0;
+    low = (faults_t){.answer = FAULT_IGNORE};
+    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
+    vm_memory_reservation_t *r = vm_reserve_memory_at(&suite->vm, GPA, PAGE, record_fault, &low);
+    REQUIRE(r != NULL);
+    EXPECT(vm_map_reservation(&suite->vm, r, no_frame, &asked) == 0);
+    holdings_t before = suite->counting.held;
+    EXPECT(fault(suite, GPA, 4) == FAULT_ERROR);
+    EXPECT_REASON(GUESTMEM_NO_FRAME);
+    EXPECT(fault(suite, GPA, 4) == FAULT_IGNORE);
+    EXPECT_EQUAL(asked, 1);
+    EXPECT_EQUAL(low.count, 1);
+    EXPECT_HELD(&before);
+}
+
+static void failed_map_at_once_is_not_retried_by_faults(suite_t *suite)
+{
+    int asked = 0;
+    low = (faults_t){.answer = FAULT_IGNORE};
+    vm_memory_reservation_t *r = vm_reserve_memory_at(&suite->vm, GPA, PAGE, record_fault, &low);
+    REQUIRE(r != NULL);
+    EXPECT(vm_map_reservation(&suite->vm, r, no_frame, &asked) == -1);
+    EXPECT_REASON(GUESTMEM_NO_FRAME);
+    EXPECT(fault(suite, GPA, 4) == FAULT_IGNORE);
+    EXPECT_EQUAL(asked, 1);
+}
+
+static const check_t checks[] = {
+    CHECK(fault_goes_to_the_reservation_that_holds_the_whole_access),
+    CHECK(access_across_a_reservations_end_is_FAULT_ERROR),
+    CHECK(access_without_a_reservation_is_FAULT_UNHANDLED),
+    CHECK(callbacks_answer_is_the_faults_result),
+    CHECK(default_callback_is_FAULT_ERROR),
+    CHECK(callback_may_free_its_own_reservation),
+    CHECK(deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART),
+    CHECK(deferred_map_is_refused_a_second_time),
+    CHECK(failed_map_never_runs_again_by_itself),
+    CHECK(failed_map_at_once_is_not_retried_by_faults),
+};
+
+const area_t area_faults = AREA("faults", FIXTURE_MEMORY, checks);

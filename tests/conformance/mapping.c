@@ -1,0 +1,190 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* The contract: mapping a reservation, once, with the frames that an iterator or array hands in. */
+
+#include "objects.h"
+#include "vm_memory.h"
+
+static vm_frame_t frame_at(seL4_CPtr cap, uintptr_t gpa, size_t bits)
+{
+    return (vm_frame_t){cap, seL4_AllRights, gpa, bits};
+}
+
+/* A frame that is mapped nowhere can be mapped anywhere. */
+static void expect_unmapped(suite_t *suite, seL4_CPtr frame)
+{
+    seL4_CPtr space = new_space(suite);
+    make_tables(suite, space, 0, 12);
+    EXPECT_ERROR(map(frame, space, 0), seL4_NoError);
+    EXPECT_ERROR(seL4_ARM_Page_Unmap(frame), seL4_NoError);
+}
+
+static void mapping_twice_fails_and_changes_nothing(suite_t *suite)
+{
+    handout_t handout = {0};
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * PAGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    seL4_CPtr cap = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA);
+    holdings_t before = suite->counting.held;
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == -1);
+    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+    EXPECT(map_ut_alloc_reservation(&suite->vm, r) == -1);
+    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+    EXPECT(map_maybe_device_reservation(&suite->vm, r) == -1);
+    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1);
+    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+    EXPECT_EQUAL(handout.next, 0);
+    EXPECT_HELD(&before);
+    EXPECT_EQUAL(vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA), cap);
+}
+
+static void iterator_is_asked_for_the_first_address_and_behind_each_frame(suite_t *suite)
+{
+    seL4_CPtr small = new_frame(suite, 12), large = new_frame(suite, 21);
+    uintptr_t start = GPA + 2 * MEGABYTE - PAGE;
+    handout_t handout = {
+        .frames = {frame_at(small, start, 12), frame_at(large, GPA + 2 * MEGABYTE, 21)}};
+    vm_memory_reservation_t *r = reserve(suite, start + 8, 2 * MEGABYTE + PAGE - 8);
+    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == 0);
+    EXPECT_EQUAL(handout.next, 2);
+    EXPECT_EQUAL(handout.asked[0], start + 8);
+    EXPECT_EQUAL(handout.asked[1], GPA + 2 * MEGABYTE);
+    EXPECT_EQUAL(info_of(suite, r).frames[GUESTMEM_FRAME_2M], 1);
+    EXPECT_EQUAL(info_of(suite, r).frames[GUESTMEM_FRAME_4K], 1);
+    EXPECT(info_of(suite, r).backing == GUESTMEM_CALLER);
+}
+
+static void iterators_frame_that_does_not_fit_undoes_the_whole_map(suite_t *suite)
+{
+    seL4_CPtr good = new_frame(suite, 12), other = new_frame(suite, 12);
+    seL4_CPtr large = new_frame(suite, 21);
+    const struct {
+        vm_frame_t second;
+        guestmem_error_code_t code;
+    } rows[] = {
+        {frame_at(seL4_CapNull, GPA + PAGE, 12), GUESTMEM_NO_FRAME},
+        {frame_at(other, GPA + PAGE, 13), GUESTMEM_BAD_FRAME},     /* no such size */
+        {frame_at(other, GPA + PAGE, 0), GUESTMEM_BAD_FRAME},      /* nor this */
+        {frame_at(other, GPA + PAGE + 8, 12), GUESTMEM_BAD_FRAME}, /* misaligned */
+        {frame_at(other, GPA, 12), GUESTMEM_BAD_FRAME},            /* does not cover the address */
+        {frame_at(other, GPA + 2 * PAGE, 12), GUESTMEM_BAD_FRAME}, /* nor this */
+        {frame_at(large, GPA, 21), GUESTMEM_BAD_FRAME},            /* beyond the reservation */
+    };
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * PAGE);
+    holdings_t before = suite->counting.held;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        handout_t handout = {.frames = {frame_at(good, GPA, 12), rows[i].second}};
+        EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1);
+        EXPECT_REASON(rows[i].code);
+        EXPECT_HELD(&before);
+        EXPECT(!has_frame(suite, GPA));
+        EXPECT(!info_of(suite, r).mapped);
+        expect_unmapped(suite, good);
+    }
+    handout_t handout = {.frames = {frame_at(good, GPA, 12), frame_at(other, GPA + PAGE, 12)}};
+    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == 0);
+}
+
+static void kernel_is_not_asked_to_replace_a_mapping(suite_t *suite)
+{
+    /* Two frames that overlap in one hand-out, and a frame over a neighbour. */
+    seL4_CPtr first = new_frame(suite, 12), second = new_frame(suite, 21);
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * MEGABYTE);
+    handout_t handout = {.frames = {frame_at(first, GPA, 12), frame_at(second, GPA, 21)}};
+    uint64_t maps = statistics_of(suite).page_maps;
+    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1);
+    EXPECT_REASON(GUESTMEM_BAD_FRAME);
+    EXPECT(statistics_of(suite).page_maps <= maps + 1);
+    EXPECT(!has_frame(suite, GPA));
+    expect_unmapped(suite, first);
+}
+
+static void array_maps_frames_in_order(suite_t *suite)
+{
+    seL4_CPtr frames[3] = {new_frame(suite, 12), new_frame(suite, 12), new_frame(suite, 12)};
+    vm_memory_reservation_t *r = reserve(suite, GPA, 3 * PAGE);
+    EXPECT(vm_map_reservation_frames(&suite->vm, r, frames, 2, 12) == -1); /* too few */
+    EXPECT(!has_frame(suite, GPA));
+    EXPECT(vm_map_reservation_frames(&suite->vm, r, frames, 3, 12) == 0);
+    for (uintptr_t i = 0; i < 3; i++) {
+        EXPECT_EQUAL(vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)(GPA + i * PAGE)), frames[i]);
+        EXPECT_EQUAL(vspace_get_cookie(&suite->vm.mem.vm_vspace, (void *)(GPA + i * PAGE)), 12);
+    }
+}
+
+static void beyond_the_guests_address_space_nothing_is_mapped(suite_t *suite)
+{
+    uintptr_t end = (uintptr_t)1 << 40;
+    vm_memory_reservation_t *inside = reserve(suite, end - PAGE, PAGE);
+    vm_memory_reservation_t *outside = reserve(suite, end, PAGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, outside) == -1);
+    EXPECT_REASON(GUESTMEM_BAD_RANGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, inside) == 0);
+}
+
+static void base_paddr_must_agree_modulo_4_KiB(suite_t *suite)
+{
+    uintptr_t paddr = free_paddr(suite, 4 * PAGE);
+    vm_memory_reservation_t *r = reserve(suite, GPA + 0x123, 2 * PAGE);
+    holdings_t before = suite->counting.held;
+    EXPECT(map_ut_alloc_reservation_with_base_paddr(&suite->vm, paddr + 0x124, r) == -1);
+    EXPECT_REASON(GUESTMEM_MISALIGNED);
+    EXPECT_HELD(&before);
+    EXPECT(map_ut_alloc_reservation_with_base_paddr(&suite->vm, paddr + 0x123, r) == 0);
+    for (uintptr_t i = 0; i < 3; i++) {
+        seL4_CPtr cap = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)(GPA + i * PAGE));
+        EXPECT_EQUAL(frame_paddr(suite, cap), paddr + i * PAGE);
+    }
+}
+
+static void ut_alloc_maps_the_same_physical_addresses(suite_t *suite)
+{
+    uintptr_t paddr = free_paddr(suite, 2 * PAGE);
+    vm_memory_reservation_t *r = reserve(suite, paddr, 2 * PAGE);
+    EXPECT(map_ut_alloc_reservation(&suite->vm, r) == 0);
+    EXPECT(info_of(suite, r).backing == GUESTMEM_UNTYPED);
+    EXPECT(info_of(suite, r).cacheable);
+    for (uintptr_t i = 0; i < 2; i++) {
+        seL4_CPtr cap = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)(paddr + i * PAGE));
+        EXPECT_EQUAL(frame_paddr(suite, cap), paddr + i * PAGE);
+    }
+}
+
+static void memory_that_no_untyped_has_is_refused_whole(suite_t *suite)
+{
+    /* Behind all that a processor with 40 bits of physical address can have. */
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * PAGE);
+    uintptr_t nowhere = ((uintptr_t)1 << 44) - PAGE;
+    holdings_t before = suite->counting.held;
+    EXPECT(map_ut_alloc_reservation_with_base_paddr(&suite->vm, nowhere, r) == -1);
+    EXPECT_REASON(GUESTMEM_NO_FRAME);
+    EXPECT_HELD(&before);
+    EXPECT(!has_frame(suite, GPA));
+}
+
+static void maybe_device_maps_any_memory(suite_t *suite)
+{
+    vm_memory_reservation_t *r = reserve(suite, GPA, 3 * PAGE);
+    EXPECT(map_maybe_device_reservation(&suite->vm, r) == 0);
+    EXPECT(has_frame(suite, GPA) && has_frame(suite, GPA + 3 * PAGE - 1));
+    EXPECT(info_of(suite, r).backing == GUESTMEM_MAYBE_DEVICE);
+}
+
+static const check_t checks[] = {
+    CHECK(mapping_twice_fails_and_changes_nothing),
+    CHECK(iterator_is_asked_for_the_first_address_and_behind_each_frame),
+    CHECK(iterators_frame_that_does_not_fit_undoes_the_whole_map),
+    CHECK(kernel_is_not_asked_to_replace_a_mapping),
+    CHECK(array_maps_frames_in_order),
+    CHECK(beyond_the_guests_address_space_nothing_is_mapped),
+    CHECK(base_paddr_must_agree_modulo_4_KiB),
+    CHECK(ut_alloc_maps_the_same_physical_addresses),
+    CHECK(memory_that_no_untyped_has_is_refused_whole),
+    CHECK(maybe_device_maps_any_memory),
+};
+
+const area_t area_mapping = AREA("mapping", FIXTURE_MEMORY, checks);

@@ -1,0 +1,248 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* The contract: RAM, its records, and access to it from the VMM. */
+
+#include "vm_memory.h"
+#include <string.h>
+
+static unsigned char buffer[3 * PAGE];
+
+/* A pattern that differs from page to page and byte to byte. */
+static unsigned char pattern(size_t i)
+{
+    return (unsigned char)(i * 7 + i / PAGE + 1);
+}
+
+static void fill_buffer(size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        buffer[i] = pattern(i);
+    }
+}
+
+static bool buffer_has_pattern(size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (buffer[i] != pattern(i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Write a pattern through the stock callback at `gpa`, and read it back. */
+static void write_and_read(suite_t *suite, uintptr_t gpa, size_t size)
+{
+    fill_buffer(size);
+    EXPECT(vm_ram_touch(&suite->vm, gpa, size, vm_guest_ram_write_callback, buffer) == 0);
+    memset(buffer, 0, size);
+    EXPECT(vm_ram_touch(&suite->vm, gpa, size, vm_guest_ram_read_callback, buffer) == 0);
+    EXPECT(buffer_has_pattern(size));
+}
+
+static void access_may_cross_frames(suite_t *suite)
+{
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 4 * PAGE, false) == 0);
+    write_and_read(suite, GPA + 100, 3 * PAGE);
+}
+
+static void access_may_cross_frames_of_different_sizes(suite_t *suite)
+{
+    EXPECT(vm_ram_register_at(&suite->vm, GPA - PAGE, 2 * MEGABYTE + 2 * PAGE, false) == 0);
+    write_and_read(suite, GPA - PAGE + 8, 2 * PAGE);
+    write_and_read(suite, GPA + 2 * MEGABYTE - PAGE, 2 * PAGE);
+}
+
+static void access_may_cross_neighbouring_regions_allocated_or_not(suite_t *suite)
+{
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, PAGE, false) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA + PAGE, PAGE, false) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA + 2 * PAGE, PAGE, false) == 0);
+    vm_ram_mark_allocated(&suite->vm, GPA + PAGE, PAGE);
+    write_and_read(suite, GPA + 10, 3 * PAGE - 20);
+}
+
+static int count_calls(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
+                       void *cookie)
+{
+    (void)vm;
+    (void)addr;
+    (void)vaddr;
+    (void)size;
+    (void)offset;
+    ++*(int *)cookie;
+    return 0;
+}
+
+static void access_that_is_not_all_ram_calls_nobody(suite_t *suite)
+{
+    int calls = 0;
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * PAGE, false) == 0);
+    EXPECT(vm_ram_touch(&suite->vm, GPA + PAGE, PAGE + 1, count_calls, &calls) == -1);
+    EXPECT_REASON(GUESTMEM_NOT_RAM);
+    EXPECT(vm_ram_touch(&suite->vm, GPA - 1, 2, count_calls, &calls) == -1);
+    EXPECT(vm_ram_touch(&suite->vm, GPA, SIZE_MAX, count_calls, &calls) == -1);
+    EXPECT(vm_ram_touch(&suite->vm, GPA, 0, count_calls, &calls) == -1);
+    EXPECT_EQUAL(calls, 0);
+}
+
+/* What vm_ram_touch() promises of each call back. */
+typedef struct touched {
+    suite_t *suite;
+    uintptr_t next;
+    size_t before;
+    int calls;
+} touched_t;
+
+static int check_touch(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
+                       void *cookie)
+{
+    touched_t *touched = cookie;
+    suite_t *suite = touched->suite;
+    EXPECT(vm == &suite->vm);
+    EXPECT(vaddr != NULL);
+    EXPECT_EQUAL(addr, touched->next);
+    EXPECT_EQUAL(offset, touched->before);
+    EXPECT_EQUAL((uintptr_t)vaddr & (PAGE - 1), addr & (PAGE - 1));
+    EXPECT((addr & (PAGE - 1)) + size <= PAGE);
+    touched->next += size;
+    touched->before += size;
+    touched->calls++;
+    return 0;
+}
+
+static void touch_calls_back_once_a_4_KiB_page(suite_t *suite)
+{
+    touched_t touched = {.suite = suite, .next = GPA + 0x800};
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE, false) == 0); /* one large frame */
+    EXPECT(vm_ram_touch(&suite->vm, GPA + 0x800, 4 * PAGE, check_touch, &touched) == 0);
+    EXPECT_EQUAL(touched.calls, 5);
+    EXPECT_EQUAL(touched.before, 4 * PAGE);
+}
+
+static int stop_at_second(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
+                          void *cookie)
+{
+    (void)vm;
+    (void)addr;
+    (void)vaddr;
+    (void)size;
+    (void)offset;
+    return ++*(int *)cookie == 2 ? 77 : 0;
+}
+
+static void touch_ends_with_the_callbacks_answer(suite_t *suite)
+{
+    int calls = 0;
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 4 * PAGE, false) == 0);
+    EXPECT_EQUAL(vm_ram_touch(&suite->vm, GPA, 4 * PAGE, stop_at_second, &calls), 77);
+    EXPECT_EQUAL(calls, 2);
+}
+
+static void second_access_asks_nothing_of_anybody(suite_t *suite)
+{
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE, false) == 0);
+    EXPECT(guestmem_fill(&suite->vm, GPA, 1, PAGE) == 0);
+    counting_fail_at(&suite->counting, 0);
+    guestmem_statistics_t before = statistics_of(suite);
+    EXPECT(guestmem_fill(&suite->vm, GPA, 2, 2 * MEGABYTE) == 0);
+    write_and_read(suite, GPA + MEGABYTE, 3 * PAGE);
+    guestmem_statistics_t after = statistics_of(suite);
+    EXPECT_EQUAL(suite->counting.asked, 0);
+    EXPECT_EQUAL(after.cap_copies, before.cap_copies);
+    EXPECT_EQUAL(after.page_maps, before.page_maps);
+}
+
+static void ram_is_allocated_found_and_freed(suite_t *suite)
+{
+    uintptr_t addr = 0;
+    size_t size = 0;
+    EXPECT(vm_ram_find_largest_free_region(&suite->vm, &addr, &size) == -1);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 16 * PAGE, false) == 0);
+    EXPECT_EQUAL(vm_ram_allocate(&suite->vm, 4 * PAGE), GPA);
+    EXPECT(vm_ram_find_largest_free_region(&suite->vm, &addr, &size) == 0);
+    EXPECT_EQUAL(addr, GPA + 4 * PAGE);
+    EXPECT_EQUAL(size, 12 * PAGE);
+    EXPECT_EQUAL(vm_ram_allocate(&suite->vm, 13 * PAGE), 0);
+    vm_ram_free(&suite->vm, GPA, 4 * PAGE);
+    EXPECT_EQUAL(vm_ram_allocate(&suite->vm, 16 * PAGE), GPA);
+    EXPECT(vm_ram_find_largest_free_region(&suite->vm, &addr, &size) == -1);
+    EXPECT_EQUAL(suite->vm.mem.num_ram_regions, 1);
+    EXPECT_EQUAL(suite->vm.mem.ram_regions[0].allocated, 1);
+}
+
+static void ram_takes_addresses_from_anonymous_regions(suite_t *suite)
+{
+    EXPECT_EQUAL(vm_ram_register(&suite->vm, PAGE), 0);
+    EXPECT_REASON(GUESTMEM_NO_ADDRESS);
+    EXPECT(vm_memory_make_anon(&suite->vm, GPA, 64 * PAGE) == 0);
+    uintptr_t addr = vm_ram_register(&suite->vm, 3 * PAGE);
+    EXPECT(addr >= GPA && addr < GPA + 64 * PAGE);
+    write_and_read(suite, addr, 3 * PAGE);
+}
+
+static void freed_ram_is_no_ram(suite_t *suite)
+{
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * PAGE, false) == 0);
+    EXPECT(guestmem_fill(&suite->vm, GPA, 1, PAGE) == 0);
+    EXPECT(vm_free_reserved_memory(&suite->vm, guestmem_find_reservation(&suite->vm, GPA)) == 0);
+    EXPECT(guestmem_read(&suite->vm, GPA, buffer, 1) == -1);
+    EXPECT_REASON(GUESTMEM_NOT_RAM);
+    EXPECT_EQUAL(suite->vm.mem.num_ram_regions, 0);
+}
+
+static void copies_may_overlap_and_cross_regions(suite_t *suite)
+{
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, PAGE, false) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA + PAGE, 3 * PAGE, false) == 0);
+    fill_buffer(2 * PAGE);
+    EXPECT(guestmem_write(&suite->vm, GPA + 16, buffer, 2 * PAGE) == 0);
+    EXPECT(guestmem_copy(&suite->vm, GPA + 16 + 100, GPA + 16, 2 * PAGE) == 0);
+    memset(buffer, 0, 2 * PAGE);
+    EXPECT(guestmem_read(&suite->vm, GPA + 16 + 100, buffer, 2 * PAGE) == 0);
+    EXPECT(buffer_has_pattern(2 * PAGE));
+}
+
+static void pointer_reaches_to_the_end_of_its_ram(suite_t *suite)
+{
+    size_t length = 0;
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE + PAGE, false) == 0);
+    unsigned char *pointer = guestmem_pointer(&suite->vm, GPA + 8, &length);
+    REQUIRE(pointer != NULL);
+    EXPECT_EQUAL(length, 2 * MEGABYTE + PAGE - 8);
+    pointer[length - 1] = 0x77;
+    EXPECT(guestmem_read(&suite->vm, GPA + 2 * MEGABYTE + PAGE - 1, buffer, 1) == 0);
+    EXPECT_EQUAL(buffer[0], 0x77);
+}
+
+static void without_windows_access_maps_and_unmaps(suite_t *suite)
+{
+    EXPECT(guestmem_set_windows(&suite->vm, GUESTMEM_WINDOWS_NONE) == 0);
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 4 * PAGE, false) == 0);
+    holdings_t before = suite->counting.held;
+    write_and_read(suite, GPA + 200, 3 * PAGE);
+    EXPECT_HELD(&before);
+}
+
+static const check_t checks[] = {
+    CHECK(access_may_cross_frames),
+    CHECK(access_may_cross_frames_of_different_sizes),
+    CHECK(access_may_cross_neighbouring_regions_allocated_or_not),
+    CHECK(access_that_is_not_all_ram_calls_nobody),
+    CHECK(touch_calls_back_once_a_4_KiB_page),
+    CHECK(touch_ends_with_the_callbacks_answer),
+    CHECK(second_access_asks_nothing_of_anybody),
+    CHECK(ram_is_allocated_found_and_freed),
+    CHECK(ram_takes_addresses_from_anonymous_regions),
+    CHECK(freed_ram_is_no_ram),
+    CHECK(copies_may_overlap_and_cross_regions),
+    CHECK(pointer_reaches_to_the_end_of_its_ram),
+    CHECK(without_windows_access_maps_and_unmaps),
+};
+
+const area_t area_ram = AREA("RAM", FIXTURE_MEMORY, checks);
