@@ -52,7 +52,7 @@ static int acquire_free(vm_memory_t *memory, int size, device_use_t device_use, 
         return no_slot(memory);
     }
     memory->counts.object_allocations++;
-    if (vka_utspace_alloc_maybe_device(vka, &path, arch_frame_types[size], arch_frame_bits[size],
+    if (vka_utspace_alloc_maybe_device(vka, &path, arch_frames[size].type, arch_frames[size].bits,
                                        device_use == DEVICE_TOO, &frame->guest.cookie) != 0) {
         vka_cspace_free_path(vka, path);
         return memory_blame(memory, GUESTMEM_NO_FRAME,
@@ -75,9 +75,10 @@ static int acquire_at(vm_memory_t *memory, int size, uintptr_t paddr, frame_t *f
     frame->origin = FRAME_ORIGIN_SIMPLE;
     memory->counts.object_allocations++;
     if (simple == NULL || simple->frame_cap == NULL ||
-        simple_get_frame_cap(simple, (void *)paddr, arch_frame_bits[size], &path) != seL4_NoError) {
+        simple_get_frame_cap(simple, (void *)paddr, arch_frames[size].bits, &path) !=
+            seL4_NoError) {
         frame->origin = FRAME_ORIGIN_ALLOCATOR;
-        if (vka_utspace_alloc_at(vka, &path, arch_frame_types[size], arch_frame_bits[size], paddr,
+        if (vka_utspace_alloc_at(vka, &path, arch_frames[size].type, arch_frames[size].bits, paddr,
                                  &frame->guest.cookie) != 0) {
             vka_cspace_free_path(vka, path);
             return memory_blame(memory, GUESTMEM_NO_FRAME,
@@ -108,7 +109,7 @@ static int acquire_size(vm_memory_t *memory, const frame_source_t *source, int s
                         device_use_t device_use, frame_t *frame)
 {
     bool device = device_use == DEVICE_TOO;
-    frame->size_bits = arch_frame_bits[size];
+    frame->size_bits = arch_frames[size].bits;
     if (source->backing == GUESTMEM_UNTYPED) {
         uintptr_t paddr = frame->base + source->paddr_offset;
         device = is_device_memory(memory->vm->simple, paddr);
@@ -124,9 +125,9 @@ static int acquire_size(vm_memory_t *memory, const frame_source_t *source, int s
 bool frame_source_fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_t first,
                        uintptr_t last, uintptr_t *base)
 {
-    uintptr_t mask = ((uintptr_t)1 << arch_frame_bits[size]) - 1;
+    uintptr_t mask = ((uintptr_t)1 << arch_frames[size].bits) - 1;
     *base = gpa & ~mask;
-    return arch_frame_bits[size] <= source->largest_bits && *base >= first &&
+    return arch_frames[size].bits <= source->largest_bits && *base >= first &&
            (*base | mask) <= last &&
            (source->backing != GUESTMEM_UNTYPED || (source->paddr_offset & mask) == 0);
 }
@@ -137,9 +138,9 @@ size_t frame_source_expected(const frame_source_t *source, uintptr_t base, size_
     size_t frames = (size_t)((last - base) >> size_bits) + 1;
     if (source->backing != GUESTMEM_CALLER) {
         for (int size = arch_frame_index(size_bits) + 1; size < ARCH_NUM_FRAME_SIZES; size++) {
-            uintptr_t larger = (uintptr_t)1 << arch_frame_bits[size];
+            uintptr_t larger = (uintptr_t)1 << arch_frames[size].bits;
             uintptr_t room = larger - (base & (larger - 1));
-            if (arch_frame_bits[size] <= source->largest_bits && frames > room >> size_bits) {
+            if (arch_frames[size].bits <= source->largest_bits && frames > room >> size_bits) {
                 frames = (size_t)(room >> size_bits);
             }
         }
@@ -231,7 +232,7 @@ void frame_source_release(vm_memory_t *memory, guest_frame_t frame, frame_origin
     }
     vka_cspace_free_path(vka, path);
     if (origin == FRAME_ORIGIN_ALLOCATOR) {
-        vka_utspace_free(vka, arch_frame_types[arch_frame_index(size_bits)], size_bits,
+        vka_utspace_free(vka, arch_frames[arch_frame_index(size_bits)].type, size_bits,
                          frame.cookie);
     }
 }

@@ -48,7 +48,7 @@ int frame_source_acquire(struct vm_memory_reservation_cookie *memory, const fram
 /**
  * Whether a frame that holds `gpa` fits in `[first, last]`, as alignment and policy have it.
  *
- * @param size  its index in arch_frame_bits
+ * @param size  its index in arch_frames
  * @param base  receives its first GPA, whether it fits or not
  */
 bool frame_source_fits(const frame_source_t *source, int size, uintptr_t gpa, uintptr_t first,

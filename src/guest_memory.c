@@ -54,7 +54,7 @@ int vm_memory_init(vm_t *vm)
     range_map_init(&memory->regions, &memory->heap);
     guest_space_init(&memory->space, &memory->heap);
     memory->map_time = DEFAULT_MAP_TIME;
-    memory->largest_frame_bits = arch_frame_bits[ARCH_NUM_FRAME_SIZES - 1];
+    memory->largest_frame_bits = arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits;
 
     /* vm_init() gives the list a malloc() block; from here on it is of the VM's own heap. */
     free(vm->mem.ram_regions);

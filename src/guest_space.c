@@ -68,7 +68,7 @@ int guest_space_map(vm_memory_t *memory, frame_run_t *run)
         return -1;
     }
     range_map_insert(&space->runs, run->base, frame_run_last(run), run);
-    space->frames[arch_frame_index(run->size_bits)] += run->count;
+    space->frames[arch_frame_counter(run->size_bits)] += run->count;
     return 0;
 }
 
@@ -76,7 +76,7 @@ void guest_space_unmap(vm_memory_t *memory, frame_run_t *run)
 {
     guest_space_t *space = &memory->space;
     range_map_remove(&space->runs, run->base);
-    space->frames[arch_frame_index(run->size_bits)] -= run->count;
+    space->frames[arch_frame_counter(run->size_bits)] -= run->count;
     if (run->origin == FRAME_ORIGIN_CALLER) {
         unmap_frames(memory, run, run->count);
     }

@@ -44,7 +44,7 @@ static void describe_frames(const vm_memory_t *memory, const guest_mapping_t *ma
     info->rights = run != NULL ? run->rights : mapping->source.rights;
     info->cacheable = run != NULL ? run->cacheable : mapping->source.cacheable;
     while (run != NULL) {
-        info->frames[arch_frame_index(run->size_bits)] += run->count;
+        info->frames[arch_frame_counter(run->size_bits)] += run->count;
         gpa = frame_run_last(run);
         run = gpa < mapping->last ? guest_space_next(&memory->space, gpa + 1, mapping->last) : NULL;
     }
@@ -120,7 +120,7 @@ int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics)
     *statistics = memory->counts;
     statistics->reservations = memory->reservations.num_ranges;
     statistics->anonymous_regions = memory->regions.num_ranges;
-    for (int i = 0; i < ARCH_NUM_FRAME_SIZES; i++) {
+    for (int i = 0; i < GUESTMEM_NUM_FRAME_SIZES; i++) {
         statistics->frames[i] = memory->space.frames[i];
     }
     statistics->page_tables = page_tables_count(&memory->space.tables);

@@ -45,7 +45,7 @@ size_t page_tables_count(const page_tables_t *tables)
 
 static uintptr_t span_of(int level)
 {
-    return (uintptr_t)1 << arch_table_span_bits[level];
+    return (uintptr_t)1 << arch_tables[level].span_bits;
 }
 
 size_t page_tables_record_bytes(void)
@@ -56,7 +56,7 @@ size_t page_tables_record_bytes(void)
 int page_tables_level(size_t size_bits)
 {
     int level = ARCH_NUM_TABLE_LEVELS - 1;
-    while (level >= 0 && arch_table_span_bits[level] <= size_bits) {
+    while (level >= 0 && arch_tables[level].span_bits <= size_bits) {
         level--;
     }
     return level;
@@ -68,7 +68,7 @@ static page_table_t *find_table(const vm_memory_t *memory, int level, uintptr_t 
     return range_map_find(&memory->space.tables.levels[level], gpa, &entry) ? entry.value : NULL;
 }
 
-static int alloc_object(vm_memory_t *memory, page_table_t *table)
+static int alloc_object(vm_memory_t *memory, int level, page_table_t *table)
 {
     vka_t *vka = memory->vm->vka;
     cspacepath_t path;
@@ -78,7 +78,8 @@ static int alloc_object(vm_memory_t *memory, page_table_t *table)
                             "larger CSpace");
     }
     memory->counts.object_allocations++;
-    if (vka_utspace_alloc(vka, &path, arch_table_type, arch_table_bits, &table->cookie) != 0) {
+    if (vka_utspace_alloc(vka, &path, arch_tables[level].type, arch_tables[level].bits,
+                          &table->cookie) != 0) {
         vka_cspace_free_path(vka, path);
         return memory_blame(memory, GUESTMEM_NO_TABLE,
                             "the allocator has no memory for a page table; give it more untyped "
@@ -89,7 +90,7 @@ static int alloc_object(vm_memory_t *memory, page_table_t *table)
 }
 
 /* Undo alloc_object(). Deleting the last capability unmaps the table, too. */
-static void free_object(vm_memory_t *memory, const page_table_t *table)
+static void free_object(vm_memory_t *memory, int level, const page_table_t *table)
 {
     vka_t *vka = memory->vm->vka;
     cspacepath_t path;
@@ -99,19 +100,19 @@ static void free_object(vm_memory_t *memory, const page_table_t *table)
         return; /* the slot is not free, and the table in use */
     }
     vka_cspace_free_path(vka, path);
-    vka_utspace_free(vka, arch_table_type, arch_table_bits, table->cookie);
+    vka_utspace_free(vka, arch_tables[level].type, arch_tables[level].bits, table->cookie);
 }
 
 /* Make the object of a table and map it; the tables above are there. */
-static int map_new_table(vm_memory_t *memory, page_table_t *table, uintptr_t base)
+static int map_new_table(vm_memory_t *memory, int level, page_table_t *table, uintptr_t base)
 {
-    if (alloc_object(memory, table) != 0) {
+    if (alloc_object(memory, level, table) != 0) {
         return -1;
     }
     memory->counts.table_maps++;
-    seL4_Error error = arch_table_map(table->cap, memory->space.root, base);
+    seL4_Error error = arch_table_map(level, table->cap, memory->space.root, base);
     if (error != seL4_NoError) {
-        free_object(memory, table);
+        free_object(memory, level, table);
         return memory_blame_kernel(memory, error,
                                    "could not install a page table at GPA 0x%" PRIxPTR, base);
     }
@@ -122,7 +123,7 @@ static int map_new_table(vm_memory_t *memory, page_table_t *table, uintptr_t bas
 static void end_table(vm_memory_t *memory, int level, uintptr_t gpa, page_table_t *table)
 {
     range_map_remove(&memory->space.tables.levels[level], gpa & ~(span_of(level) - 1));
-    free_object(memory, table);
+    free_object(memory, level, table);
     heap_free(&memory->heap, table, sizeof(*table));
 }
 
@@ -136,7 +137,7 @@ static page_table_t *new_table(vm_memory_t *memory, int level, uintptr_t gpa)
         memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for a page table's record");
         return NULL;
     }
-    if (map_new_table(memory, table, base) != 0) {
+    if (map_new_table(memory, level, table, base) != 0) {
         range_map_cancel(map);
         heap_free(&memory->heap, table, sizeof(*table));
         return NULL;

@@ -195,7 +195,7 @@ static frame_source_t source_of(const guestmem_plan_range_t *range)
         .backing = range->backing,
         .use = range->ram ? FRAME_USE_RAM : FRAME_USE_ANY,
         .largest_bits = range->largest_bits != 0 ? range->largest_bits
-                                                 : arch_frame_bits[ARCH_NUM_FRAME_SIZES - 1],
+                                                 : arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits,
         .paddr_offset = range->paddr - range->base,
     };
 }

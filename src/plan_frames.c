@@ -10,6 +10,8 @@
 
 #include "plan_frames.h"
 
+_Static_assert(ARCH_NUM_TABLE_LEVELS <= GUESTMEM_MAX_TABLE_LEVELS, "a plan counts each level");
+
 /* Take the memory of a frame. */
 static bool take_frame(guestmem_plan_t *plan, const frame_source_t *source, uintptr_t base,
                        size_t size_bits, bool device_too)
@@ -31,7 +33,7 @@ static void count_frame(guestmem_plan_t *plan, const frame_source_t *source, boo
 {
     guestmem_needs_t *needs = &plan->needs;
     frame->cacheable = !device || source->use == FRAME_USE_RAM;
-    needs->frames[arch_frame_index(frame->size_bits)]++;
+    needs->frames[arch_frame_counter(frame->size_bits)]++;
     needs->slots++;
     needs->untyped_bytes += (uint64_t)1 << frame->size_bits;
     needs->retypes++;
@@ -49,10 +51,10 @@ static bool acquire_largest(guestmem_plan_t *plan, const frame_source_t *source,
     guestmem_plan_memory_t *memory = &plan->memory;
     for (int size = ARCH_NUM_FRAME_SIZES - 1; size >= 0; size--) {
         if (frame_source_fits(source, size, gpa, first, last, &frame->base) &&
-            take_frame(plan, source, frame->base, arch_frame_bits[size], device_too)) {
+            take_frame(plan, source, frame->base, arch_frames[size].bits, device_too)) {
             bool at_device = source->backing == GUESTMEM_UNTYPED && memory->is_device != NULL &&
                              memory->is_device(memory->cookie, frame->base + source->paddr_offset);
-            frame->size_bits = arch_frame_bits[size];
+            frame->size_bits = arch_frames[size].bits;
             count_frame(plan, source, device_too || at_device, frame);
             return true;
         }
@@ -106,11 +108,12 @@ static int add_tables(guestmem_plan_t *plan, int innermost, uintptr_t gpa)
 {
     range_map_entry_t entry;
     for (int level = 0; level <= innermost; level++) {
-        uintptr_t mask = ((uintptr_t)1 << arch_table_span_bits[level]) - 1;
+        uintptr_t mask = ((uintptr_t)1 << arch_tables[level].span_bits) - 1;
         if (range_map_find(&plan->tables[level], gpa, &entry)) {
             continue;
         }
-        if (plan->memory.take != NULL && !plan->memory.take(plan->memory.cookie, arch_table_bits)) {
+        if (plan->memory.take != NULL &&
+            !plan->memory.take(plan->memory.cookie, arch_tables[level].bits)) {
             return plan_blame(plan, GUESTMEM_NO_TABLE, gpa, gpa | mask);
         }
         if (plan_insert(plan, &plan->tables[level], gpa & ~mask, gpa | mask, NULL) != 0) {
@@ -119,7 +122,7 @@ static int add_tables(guestmem_plan_t *plan, int innermost, uintptr_t gpa)
         plan_count_block(plan, page_tables_record_bytes());
         plan->needs.page_tables[level]++;
         plan->needs.slots++;
-        plan->needs.untyped_bytes += (uint64_t)1 << arch_table_bits;
+        plan->needs.untyped_bytes += (uint64_t)1 << arch_tables[level].bits;
         plan->needs.retypes++;
         plan->needs.table_maps++;
     }
@@ -137,7 +140,7 @@ static int map_run(guestmem_plan_t *plan, plan_run_t *run)
     if (level < 0) {
         return 0;
     }
-    uintptr_t mask = ((uintptr_t)1 << arch_table_span_bits[level]) - 1;
+    uintptr_t mask = ((uintptr_t)1 << arch_tables[level].span_bits) - 1;
     uintptr_t gpa = run->base;
     for (;;) {
         if (add_tables(plan, level, gpa) != 0) {

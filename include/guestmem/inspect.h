@@ -17,13 +17,21 @@
 extern "C" {
 #endif
 
-/** Frame sizes, as an index into counts. */
+/**
+ * Frame sizes of all architectures, as an index into counts; those of sizes that an architecture
+ * does not have are 0. Not in order of size, so that the first three keep their values.
+ */
 typedef enum guestmem_frame_size {
     GUESTMEM_FRAME_4K,
     GUESTMEM_FRAME_2M,
-    GUESTMEM_FRAME_1G,
+    GUESTMEM_FRAME_1G,  /**< aarch64 */
+    GUESTMEM_FRAME_64K, /**< arm_hyp */
+    GUESTMEM_FRAME_32M, /**< arm_hyp */
     GUESTMEM_NUM_FRAME_SIZES
 } guestmem_frame_size_t;
+
+/** @return the bytes of a frame, as a power of two; 0 if the architecture has none of that size */
+size_t guestmem_frame_size_bits(guestmem_frame_size_t size);
 
 /** How a reservation is backed. */
 typedef enum guestmem_backing {

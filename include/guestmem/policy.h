@@ -29,7 +29,8 @@ int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time);
 /**
  * The largest frames that the library acquires. Dirty tracking or sharing may want 4 KiB.
  *
- * @param size_bits  12, 21 or 30 on aarch64; the default is the largest
+ * @param size_bits  12, 21 or 30 on aarch64; 12, 16, 21 or 25 on arm_hyp; 12 or 21 on x86_64.
+ *                   The default is the largest
  * @return 0; -1 if the architecture has no such frame
  */
 int guestmem_set_largest_frame(vm_t *vm, size_t size_bits);
