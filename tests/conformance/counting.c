@@ -169,6 +169,17 @@ static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
     return vaddr;
 }
 
+/* The library makes no pages; but vspace_map_pages() of libsel4vspace looks for this member. */
+static void *no_new_pages(vspace_t *vspace, seL4_CapRights_t rights, size_t num_pages,
+                          size_t size_bits)
+{
+    (void)vspace;
+    (void)rights;
+    (void)num_pages;
+    (void)size_bits;
+    return NULL;
+}
+
 static int map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
                               size_t num_pages, size_t size_bits, reservation_t reservation)
 {
@@ -242,6 +253,7 @@ void counting_init(counting_t *counting, vka_t *vka, vspace_t *vspace, const ps_
     /* What is not here the library has no business with; calling it would be a crash. */
     counting->vspace = (vspace_t){
         .data = counting,
+        .new_pages = no_new_pages,
         .map_pages = map_pages,
         .map_pages_at_vaddr = map_pages_at_vaddr,
         .unmap_pages = unmap_pages,

@@ -6,6 +6,7 @@
 /* What the kernel answers when a page of 4 KiB or 2 MiB is mapped. */
 
 #include "objects.h"
+#include <sel4/sel4_arch/mapping.h>
 
 #define BASE  ((seL4_Word)0x40000000)
 #define OTHER (BASE + PAGE)
