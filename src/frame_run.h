@@ -40,8 +40,8 @@ typedef struct frame {
 } frame_t;
 
 typedef struct frame_run {
-    struct frame_run *next; /* while a mapping is being made */
-    uintptr_t base;         /* GPA of the first frame */
+    struct frame_run *older; /* made before it, while a mapping is being made */
+    uintptr_t base;          /* GPA of the first frame */
     size_t count;
     size_t capacity;
     seL4_CapRights_t rights;

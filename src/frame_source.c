@@ -236,3 +236,10 @@ void frame_source_release(vm_memory_t *memory, guest_frame_t frame, frame_origin
                          frame.cookie);
     }
 }
+
+void frame_source_release_run(vm_memory_t *memory, const frame_run_t *run)
+{
+    for (size_t i = run->count; i > 0; i--) {
+        frame_source_release(memory, run->frames[i - 1], run->origin, run->size_bits);
+    }
+}

@@ -61,3 +61,6 @@ size_t frame_source_expected(const frame_source_t *source, uintptr_t base, size_
 /** Give a frame back to where it came from. Ends its mapping too, unless it is a caller's. */
 void frame_source_release(struct vm_memory_reservation_cookie *memory, guest_frame_t frame,
                           frame_origin_t origin, size_t size_bits);
+
+/** frame_source_release() of all frames of a run, the newest first. */
+void frame_source_release_run(struct vm_memory_reservation_cookie *memory, const frame_run_t *run);

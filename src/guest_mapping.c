@@ -13,30 +13,24 @@
 #include "guest_mapping.h"
 #include "memory.h"
 
-/* The runs that are being made, by ascending address. */
-typedef struct run_list {
-    frame_run_t *first;
-    frame_run_t *end;
-} run_list_t;
-
-/* Release the frames of runs that are not mapped, and the runs. */
+/* Release the frames of runs that are not mapped, and the runs; the first is the newest. An
+ * allocator that gets memory back in reverse has its smallest pieces first, and need not break
+ * large ones. */
 static void discard_runs(vm_memory_t *memory, frame_run_t *run)
 {
     while (run != NULL) {
-        frame_run_t *next = run->next;
-        for (size_t i = 0; i < run->count; i++) {
-            frame_source_release(memory, run->frames[i], run->origin, run->size_bits);
-        }
+        frame_run_t *older = run->older;
+        frame_source_release_run(memory, run);
         frame_run_destroy(&memory->heap, run);
-        run = next;
+        run = older;
     }
 }
 
-/* Add a frame to the list, which owns it then; on failure it is released. */
-static int add_frame(vm_memory_t *memory, const frame_source_t *source, run_list_t *list,
+/* Add a frame to the runs, which own it then; on failure it is released. */
+static int add_frame(vm_memory_t *memory, const frame_source_t *source, frame_run_t **newest,
                      const frame_t *frame, uintptr_t last)
 {
-    if (list->end != NULL && frame_run_append(list->end, frame)) {
+    if (*newest != NULL && frame_run_append(*newest, frame)) {
         return 0;
     }
     frame_run_t *run = frame_run_create(
@@ -45,24 +39,20 @@ static int add_frame(vm_memory_t *memory, const frame_source_t *source, run_list
         frame_source_release(memory, frame->guest, frame->origin, frame->size_bits);
         return memory_blame(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
     }
-    if (list->end != NULL) {
-        list->end->next = run;
-    } else {
-        list->first = run;
-    }
-    list->end = run;
+    run->older = *newest;
+    *newest = run;
     return 0;
 }
 
 static int acquire_runs(vm_memory_t *memory, const frame_source_t *source, uintptr_t first,
-                        uintptr_t last, run_list_t *list)
+                        uintptr_t last, frame_run_t **newest)
 {
     uintptr_t gpa = first;
     for (;;) {
         frame_t frame;
         if (frame_source_acquire(memory, source, gpa, gpa, last, &frame) != 0 ||
-            add_frame(memory, source, list, &frame, last) != 0) {
-            discard_runs(memory, list->first);
+            add_frame(memory, source, newest, &frame, last) != 0) {
+            discard_runs(memory, *newest);
             return -1;
         }
         uintptr_t frame_last = frame.base + (((uintptr_t)1 << frame.size_bits) - 1);
@@ -73,16 +63,16 @@ static int acquire_runs(vm_memory_t *memory, const frame_source_t *source, uintp
     }
 }
 
-/* Map the runs; on failure none is mapped and all are discarded. */
-static int map_runs(vm_memory_t *memory, frame_run_t *runs)
+/* Map the runs, the newest first; on failure none is mapped and all are discarded. */
+static int map_runs(vm_memory_t *memory, frame_run_t *newest)
 {
-    for (frame_run_t *run = runs; run != NULL; run = run->next) {
+    for (frame_run_t *run = newest; run != NULL; run = run->older) {
         if (guest_space_map(memory, run) != 0) {
-            while (runs != run) {
-                frame_run_t *next = runs->next;
-                guest_space_unmap(memory, runs);
-                frame_run_destroy(&memory->heap, runs);
-                runs = next;
+            while (newest != run) {
+                frame_run_t *older = newest->older;
+                guest_space_unmap(memory, newest);
+                frame_run_destroy(&memory->heap, newest);
+                newest = older;
             }
             discard_runs(memory, run);
             return -1;
@@ -101,13 +91,13 @@ guest_mapping_fault_t guest_mapping_fault(vm_memory_t *memory, guest_mapping_t *
     uintptr_t first = mapping->first;
     uintptr_t last = mapping->last;
     frame_t frame;
-    run_list_t list = {NULL, NULL};
+    frame_run_t *newest = NULL;
     gpa &= ~(ARCH_PAGE_SIZE - 1);
     guest_space_hole(&memory->space, gpa, &first, &last);
     if (frame_source_acquire(memory, &mapping->source, gpa, first, last, &frame) != 0 ||
-        add_frame(memory, &mapping->source, &list, &frame,
+        add_frame(memory, &mapping->source, &newest, &frame,
                   frame.base + (((uintptr_t)1 << frame.size_bits) - 1)) != 0 ||
-        map_runs(memory, list.first) != 0) {
+        map_runs(memory, newest) != 0) {
         mapping->on_fault = false;
         return GUEST_MAPPING_FAILED;
     }
@@ -129,9 +119,8 @@ guest_mapping_t *guest_mapping_create(vm_memory_t *memory, uintptr_t first, uint
     if (mapping->on_fault) {
         return mapping;
     }
-    run_list_t list = {NULL, NULL};
-    if (acquire_runs(memory, source, first, last, &list) != 0 ||
-        map_runs(memory, list.first) != 0) {
+    frame_run_t *newest = NULL;
+    if (acquire_runs(memory, source, first, last, &newest) != 0 || map_runs(memory, newest) != 0) {
         heap_free(&memory->heap, mapping, sizeof(*mapping));
         return NULL;
     }
@@ -142,7 +131,7 @@ void guest_mapping_destroy(vm_memory_t *memory, guest_mapping_t *mapping)
 {
     vmm_window_close(memory, &mapping->window, mapping->first, mapping->last);
     frame_run_t *run;
-    while ((run = guest_space_next(&memory->space, mapping->first, mapping->last)) != NULL) {
+    while ((run = guest_space_previous(&memory->space, mapping->first, mapping->last)) != NULL) {
         guest_space_unmap(memory, run);
         frame_run_destroy(&memory->heap, run);
     }

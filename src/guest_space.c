@@ -80,9 +80,7 @@ void guest_space_unmap(vm_memory_t *memory, frame_run_t *run)
     if (run->origin == FRAME_ORIGIN_CALLER) {
         unmap_frames(memory, run, run->count);
     }
-    for (size_t i = 0; i < run->count; i++) {
-        frame_source_release(memory, run->frames[i], run->origin, run->size_bits);
-    }
+    frame_source_release_run(memory, run);
     page_tables_release(memory, run->base, run->count, run->size_bits);
 }
 
@@ -101,6 +99,13 @@ frame_run_t *guest_space_next(const guest_space_t *space, uintptr_t gpa, uintptr
 {
     range_map_entry_t entry;
     return range_map_overlap(&space->runs, gpa, last, &entry) ? entry.value : NULL;
+}
+
+frame_run_t *guest_space_previous(const guest_space_t *space, uintptr_t first, uintptr_t gpa)
+{
+    range_map_entry_t entry;
+    return range_map_previous(&space->runs, gpa, &entry) && entry.last >= first ? entry.value
+                                                                                : NULL;
 }
 
 void guest_space_hole(const guest_space_t *space, uintptr_t gpa, uintptr_t *first, uintptr_t *last)

@@ -52,3 +52,7 @@ void guest_space_hole(const guest_space_t *space, uintptr_t gpa, uintptr_t *firs
 /** The run with the lowest address that ends at or above `gpa` and starts within `last`, or NULL.
  */
 frame_run_t *guest_space_next(const guest_space_t *space, uintptr_t gpa, uintptr_t last);
+
+/** The run with the highest address that starts at or below `gpa` and ends within `first`, or NULL.
+ */
+frame_run_t *guest_space_previous(const guest_space_t *space, uintptr_t first, uintptr_t gpa);
