@@ -13,6 +13,9 @@ if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/../src/arch/${KernelSel4Arch})
 endif()
 
 set(GUESTMEM_ARCH ${KernelSel4Arch})
+if(KernelIOMMU OR KernelTk1SMMU)
+    set(GUESTMEM_IO_SPACES TRUE)
+endif()
 set(GUESTMEM_WORLD
     muslc sel4 sel4_autoconf sel4simple sel4vka sel4vspace utils platsupport sel4vm_Config sel4vm
     sel4vmmplatsupport)

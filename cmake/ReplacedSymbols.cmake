@@ -28,6 +28,7 @@ set(GUESTMEM_REPLACED_SYMBOLS
     vm_ram_register_at_custom_iterator
     vm_ram_touch
     # guest_vspace
+    vm_guest_add_iospace
     vm_init_guest_vspace
     # guest_memory_util
     create_allocated_reservation_frame

@@ -14,6 +14,7 @@
 #include <vka/object.h>
 #include "arch_paging.h"
 #include "frame_source.h"
+#include "io_space.h"
 #include "memory.h"
 #include "vmm_frame.h"
 
@@ -208,13 +209,15 @@ int frame_source_acquire(vm_memory_t *memory, const frame_source_t *source, uint
     if (source->backing == GUESTMEM_CALLER) {
         return acquire_from_caller(memory, source, gpa, first, last, frame);
     }
-    if (acquire_largest(memory, source, REGULAR_ONLY, gpa, first, last, frame) == 0) {
+    frame_source_t limited = *source;
+    limited.largest_bits = io_spaces_largest_frame(memory, source->largest_bits);
+    if (acquire_largest(memory, &limited, REGULAR_ONLY, gpa, first, last, frame) == 0) {
         return 0;
     }
     if (source->backing != GUESTMEM_MAYBE_DEVICE) {
         return -1;
     }
-    return acquire_largest(memory, source, DEVICE_TOO, gpa, first, last, frame);
+    return acquire_largest(memory, &limited, DEVICE_TOO, gpa, first, last, frame);
 }
 
 void frame_source_release(vm_memory_t *memory, guest_frame_t frame, frame_origin_t origin,

@@ -11,6 +11,7 @@
 #include <guestmem/memory.h>
 #include <utils/util.h>
 #include <vka/object.h>
+#include "io_space.h"
 #include "ram_list.h"
 #include "reservations.h"
 
@@ -81,6 +82,7 @@ void vm_memory_destroy(vm_t *vm)
     vm_memory_t *memory = vm->mem.reservation_cookie;
     reservations_free_all(memory);
     ram_list_destroy(memory);
+    io_spaces_destroy(memory);
     guest_space_destroy(&memory->space);
     range_map_destroy(&memory->regions);
     range_map_destroy(&memory->reservations);

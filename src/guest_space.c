@@ -12,6 +12,7 @@
 #include "arch_paging.h"
 #include "frame_source.h"
 #include "guest_space.h"
+#include "io_space.h"
 #include "memory.h"
 
 void guest_space_init(guest_space_t *space, heap_t *heap)
@@ -51,6 +52,19 @@ static int map_frames(vm_memory_t *memory, const frame_run_t *run)
     return 0;
 }
 
+/* Map the frames of a run in the guest and its IO spaces. */
+static int map_run(vm_memory_t *memory, const frame_run_t *run)
+{
+    if (map_frames(memory, run) != 0) {
+        return -1;
+    }
+    if (io_spaces_map(memory, run) != 0) {
+        unmap_frames(memory, run, run->count);
+        return -1;
+    }
+    return 0;
+}
+
 int guest_space_map(vm_memory_t *memory, frame_run_t *run)
 {
     guest_space_t *space = &memory->space;
@@ -62,7 +76,7 @@ int guest_space_map(vm_memory_t *memory, frame_run_t *run)
         range_map_cancel(&space->runs);
         return -1;
     }
-    if (map_frames(memory, run) != 0) {
+    if (map_run(memory, run) != 0) {
         page_tables_release(memory, run->base, run->count, run->size_bits);
         range_map_cancel(&space->runs);
         return -1;
@@ -77,6 +91,7 @@ void guest_space_unmap(vm_memory_t *memory, frame_run_t *run)
     guest_space_t *space = &memory->space;
     range_map_remove(&space->runs, run->base);
     space->frames[arch_frame_counter(run->size_bits)] -= run->count;
+    io_spaces_unmap(memory, run);
     if (run->origin == FRAME_ORIGIN_CALLER) {
         unmap_frames(memory, run, run->count);
     }

@@ -55,6 +55,7 @@ typedef struct vm_memory_reservation_cookie {
     range_map_t regions;      /* anonymous regions; disjoint, and from reservations not of them */
     anon_region_t *oldest_region;
     guest_space_t space;
+    struct io_space *io_spaces; /* the youngest first */
     guestmem_map_time_t map_time;
     size_t largest_frame_bits;
     size_t ram_capacity;     /* entries that vm->mem.ram_regions has room for */

@@ -10,13 +10,12 @@
  */
 
 #include <inttypes.h>
-#include <vka/capops.h>
 #include "memory.h"
 #include "page_tables.h"
+#include "table_object.h"
 
 typedef struct page_table {
-    seL4_CPtr cap;
-    seL4_Word cookie; /* the vka's, of its memory */
+    table_object_t object;
     size_t uses;
 } page_table_t;
 
@@ -68,51 +67,16 @@ static page_table_t *find_table(const vm_memory_t *memory, int level, uintptr_t 
     return range_map_find(&memory->space.tables.levels[level], gpa, &entry) ? entry.value : NULL;
 }
 
-static int alloc_object(vm_memory_t *memory, int level, page_table_t *table)
-{
-    vka_t *vka = memory->vm->vka;
-    cspacepath_t path;
-    if (vka_cspace_alloc_path(vka, &path) != 0) {
-        return memory_blame(memory, GUESTMEM_NO_SLOT,
-                            "the allocator has no capability slot for a page table; give it a "
-                            "larger CSpace");
-    }
-    memory->counts.object_allocations++;
-    if (vka_utspace_alloc(vka, &path, arch_tables[level].type, arch_tables[level].bits,
-                          &table->cookie) != 0) {
-        vka_cspace_free_path(vka, path);
-        return memory_blame(memory, GUESTMEM_NO_TABLE,
-                            "the allocator has no memory for a page table; give it more untyped "
-                            "memory");
-    }
-    table->cap = path.capPtr;
-    return 0;
-}
-
-/* Undo alloc_object(). Deleting the last capability unmaps the table, too. */
-static void free_object(vm_memory_t *memory, int level, const page_table_t *table)
-{
-    vka_t *vka = memory->vm->vka;
-    cspacepath_t path;
-    vka_cspace_make_path(vka, table->cap, &path);
-    memory->counts.cap_deletes++;
-    if (vka_cnode_delete(&path) != seL4_NoError) {
-        return; /* the slot is not free, and the table in use */
-    }
-    vka_cspace_free_path(vka, path);
-    vka_utspace_free(vka, arch_tables[level].type, arch_tables[level].bits, table->cookie);
-}
-
 /* Make the object of a table and map it; the tables above are there. */
 static int map_new_table(vm_memory_t *memory, int level, page_table_t *table, uintptr_t base)
 {
-    if (alloc_object(memory, level, table) != 0) {
+    if (table_object_alloc(memory, &arch_tables[level], &table->object) != 0) {
         return -1;
     }
     memory->counts.table_maps++;
-    seL4_Error error = arch_table_map(level, table->cap, memory->space.root, base);
+    seL4_Error error = arch_table_map(level, table->object.cap, memory->space.root, base);
     if (error != seL4_NoError) {
-        free_object(memory, level, table);
+        table_object_free(memory, &arch_tables[level], &table->object);
         return memory_blame_kernel(memory, error,
                                    "could not install a page table at GPA 0x%" PRIxPTR, base);
     }
@@ -123,7 +87,7 @@ static int map_new_table(vm_memory_t *memory, int level, page_table_t *table, ui
 static void end_table(vm_memory_t *memory, int level, uintptr_t gpa, page_table_t *table)
 {
     range_map_remove(&memory->space.tables.levels[level], gpa & ~(span_of(level) - 1));
-    free_object(memory, level, table);
+    table_object_free(memory, &arch_tables[level], &table->object);
     heap_free(&memory->heap, table, sizeof(*table));
 }
 

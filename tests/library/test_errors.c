@@ -5,6 +5,7 @@
 
 /* What a failed call says. */
 
+#include <sel4vm/guest_iospace.h>
 #include "world.h"
 
 static void every_code_has_a_name(void **state)
@@ -64,6 +65,18 @@ static void what_receives_an_answer_must_not_be_null(void **state)
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
 }
 
+static void an_io_space_is_refused_where_the_kernel_has_none(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_guest_add_iospace(&w->vm, &w->vm.mem.vmm_vspace, 0x42), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(vm_guest_add_iospace(NULL, NULL, 0x42), -1);
+    assert_int_equal(w->log_lines, 1);
+    vm_memory_reservation_t *r = world_reserve(w, 2 * MEGABYTE, 2 * MEGABYTE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
+    assert_int_equal(guest_mapping_at(w, 2 * MEGABYTE).size_bits, 21); /* nothing has changed */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +84,7 @@ int main(void)
         world_test(the_byte_at_zero_can_be_in_the_way),
         world_test(the_default_fault_callback_names_what_it_can),
         world_test(what_receives_an_answer_must_not_be_null),
+        world_test(an_io_space_is_refused_where_the_kernel_has_none),
     };
     return cmocka_run_group_tests_name("errors", tests, NULL, NULL);
 }
