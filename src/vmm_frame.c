@@ -12,6 +12,7 @@
 #include <vka/capops.h>
 #include "arch_paging.h"
 #include "memory.h"
+#include "vmm_detour.h"
 #include "vmm_frame.h"
 
 static vspace_t *vmm_vspace(vm_memory_t *memory)
@@ -50,6 +51,19 @@ int vmm_frame_copy(vm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy)
     return 0;
 }
 
+/* Map a frame at any address. */
+static void *map_anywhere(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable)
+{
+    vspace_t *vmm = vmm_vspace(memory);
+    vmm_detour_t detour = {.count = 0};
+    void *vaddr;
+    do {
+        vaddr = vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, size_bits, cacheable);
+    } while (vaddr == NULL && vmm_detour_take(vmm, &detour, (size_t)1 << size_bits, size_bits));
+    vmm_detour_end(vmm, &detour);
+    return vaddr;
+}
+
 int vmm_frame_lend(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
                    vmm_loan_t *loan)
 {
@@ -57,8 +71,7 @@ int vmm_frame_lend(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool 
     if (vmm_frame_copy(memory, frame, &copy) != 0) {
         return -1;
     }
-    void *vaddr =
-        vspace_map_pages(vmm_vspace(memory), &copy, NULL, seL4_AllRights, 1, size_bits, cacheable);
+    void *vaddr = map_anywhere(memory, copy, size_bits, cacheable);
     if (vaddr == NULL) {
         vmm_frame_drop(memory, copy);
         return memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
@@ -77,14 +90,13 @@ void vmm_frame_return(vm_memory_t *memory, vmm_loan_t *loan)
 
 int vmm_frame_clear(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits)
 {
-    vspace_t *vmm = vmm_vspace(memory);
-    void *vaddr = vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, size_bits, 1);
+    void *vaddr = map_anywhere(memory, frame, size_bits, true);
     if (vaddr == NULL) {
         return memory_blame(memory, GUESTMEM_NO_ADDRESS,
                             "could not map a frame in the VMM to clear it");
     }
     memset(vaddr, 0, (size_t)1 << size_bits);
     arch_frame_clean(frame, size_bits);
-    vspace_unmap_pages(vmm, vaddr, 1, size_bits, VSPACE_PRESERVE);
+    vspace_unmap_pages(vmm_vspace(memory), vaddr, 1, size_bits, VSPACE_PRESERVE);
     return 0;
 }

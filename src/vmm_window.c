@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include "arch_paging.h"
 #include "memory.h"
+#include "vmm_detour.h"
 #include "vmm_frame.h"
 #include "vmm_window.h"
 
@@ -136,19 +137,19 @@ static int survey(vm_memory_t *memory, uintptr_t first, uintptr_t last, window_n
     return memory_blame(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
 }
 
-int vmm_window_open(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, uintptr_t last)
+/* Reserve a range, and show the frames in it. Where that was in vain, `*elsewhere` tells whether
+ * another range may do: one fails to map, the rest is the same anywhere. */
+static int open_somewhere(vm_memory_t *memory, vmm_window_t *window, const window_needs_t *needs,
+                          uintptr_t first, uintptr_t last, bool *elsewhere)
 {
-    window_needs_t needs;
-    if (survey(memory, first, last, &needs) != 0) {
-        return -1;
-    }
     /* Large frames must lie at multiples of their size in the VMM as well. */
-    uintptr_t offset = first & (((uintptr_t)1 << needs.largest_bits) - 1);
+    uintptr_t offset = first & (((uintptr_t)1 << needs->largest_bits) - 1);
     void *vaddr = NULL;
     window->range =
         vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1,
-                                     needs.largest_bits, seL4_AllRights, needs.cacheable, &vaddr);
+                                     needs->largest_bits, seL4_AllRights, needs->cacheable, &vaddr);
     if (window->range.res == NULL) {
+        *elsewhere = false;
         return memory_blame(memory, GUESTMEM_NO_ADDRESS,
                             "the VMM's address space has no room for a window of 0x%" PRIxPTR
                             " bytes",
@@ -156,11 +157,30 @@ int vmm_window_open(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, 
     }
     window->base = (char *)vaddr + offset;
     if (show_runs(memory, window, first, last) != 0) {
+        *elsewhere = memory->failure.code == GUESTMEM_NO_ADDRESS;
         vspace_free_reservation(vmm_vspace(memory), window->range);
         *window = (vmm_window_t){0};
         return -1;
     }
     return 0;
+}
+
+int vmm_window_open(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, uintptr_t last)
+{
+    window_needs_t needs;
+    vmm_detour_t detour = {.count = 0};
+    bool elsewhere;
+    int error;
+    if (survey(memory, first, last, &needs) != 0) {
+        return -1;
+    }
+    do {
+        error = open_somewhere(memory, window, &needs, first, last, &elsewhere);
+    } while (error != 0 && elsewhere &&
+             vmm_detour_take(vmm_vspace(memory), &detour, (size_t)1 << needs.largest_bits,
+                             needs.largest_bits));
+    vmm_detour_end(vmm_vspace(memory), &detour);
+    return error;
 }
 
 void vmm_window_close(vm_memory_t *memory, vmm_window_t *window, uintptr_t first, uintptr_t last)

@@ -1,0 +1,139 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * A VMM's address space in which large frames cannot be mapped at some places, as seL4's own cannot
+ * where page tables are left over. The library must look elsewhere, and must know when to stop.
+ */
+
+#include "world.h"
+
+#define GPA ((uintptr_t)0x80000000)
+
+/* The vspace of the hosted system, behind one that refuses large frames a number of times. */
+static struct {
+    vspace_t *inner;
+    int refusals; /* that are left */
+    int asked;    /* maps of large frames */
+    int held;     /* ranges that are reserved */
+} vmm;
+
+static bool refuses(size_t size_bits)
+{
+    if (size_bits == seL4_PageBits) {
+        return false;
+    }
+    vmm.asked++;
+    return vmm.refusals > 0 && vmm.refusals-- > 0;
+}
+
+static int map_pages_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
+                        size_t num_pages, size_t size_bits, reservation_t reservation)
+{
+    (void)vspace;
+    return refuses(size_bits) ? -1
+                              : vspace_map_pages_at_vaddr(vmm.inner, caps, cookies, vaddr,
+                                                          num_pages, size_bits, reservation);
+}
+
+static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
+                       seL4_CapRights_t rights, size_t num_pages, size_t size_bits, int cacheable)
+{
+    (void)vspace;
+    return refuses(size_bits) ? NULL
+                              : vspace_map_pages(vmm.inner, caps, cookies, rights, num_pages,
+                                                 size_bits, cacheable);
+}
+
+static reservation_t reserve_range(vspace_t *vspace, size_t bytes, size_t size_bits,
+                                   seL4_CapRights_t rights, int cacheable, void **vaddr)
+{
+    (void)vspace;
+    vmm.held++;
+    return vspace_reserve_range_aligned(vmm.inner, bytes, size_bits, rights, cacheable, vaddr);
+}
+
+static void free_range(vspace_t *vspace, reservation_t reservation)
+{
+    (void)vspace;
+    vmm.held--;
+    vspace_free_reservation(vmm.inner, reservation);
+}
+
+static void refuse(world_t *w, int times)
+{
+    vmm.inner = hosted_vmm_vspace(w->system);
+    vmm.refusals = times;
+    vmm.asked = 0;
+    vmm.held = 0;
+    w->vm.mem.vmm_vspace = *vmm.inner;
+    w->vm.mem.vmm_vspace.map_pages_at_vaddr = map_pages_at;
+    w->vm.mem.vmm_vspace.map_pages = map_pages;
+    w->vm.mem.vmm_vspace.reserve_range_aligned = reserve_range;
+    w->vm.mem.vmm_vspace.free_reservation = free_range;
+}
+
+static void a_window_opens_past_the_places_where_large_frames_do_not_go(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    refuse(w, 5);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, 4 * MEGABYTE), 0);
+    assert_int_equal(vmm.asked, 5 + 2);
+    assert_int_equal(vmm.held, 1); /* the window's own */
+    assert_int_equal(guest_bytes(w, GPA + 3 * MEGABYTE)[0], 0x5a);
+}
+
+static void a_window_that_fits_nowhere_fails_and_leaves_nothing(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    hosted_census_take(w->system, &before);
+    refuse(w, 1000);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, 1), -1);
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_int_equal(vmm.held, 0);
+    assert_true(vmm.asked > 1 && vmm.asked < 50);
+    expect_census(w, &before);
+}
+
+static void small_frames_are_not_tried_elsewhere(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, PAGE, false), 0);
+    refuse(w, 1000);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, PAGE), 0);
+    assert_int_equal(vmm.held, 1);
+}
+
+static void an_access_without_windows_goes_past_such_places_as_well(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 2 * MEGABYTE, false), 0);
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    hosted_census_take(w->system, &before);
+    refuse(w, 3);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, PAGE), 0);
+    assert_int_equal(vmm.asked, 3 + 1);
+    assert_int_equal(vmm.held, 0);
+    expect_census(w, &before);
+    refuse(w, 1000);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, PAGE), -1);
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    expect_census(w, &before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        world_test(a_window_opens_past_the_places_where_large_frames_do_not_go),
+        world_test(a_window_that_fits_nowhere_fails_and_leaves_nothing),
+        world_test(small_frames_are_not_tried_elsewhere),
+        world_test(an_access_without_windows_goes_past_such_places_as_well),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
