@@ -211,6 +211,11 @@ vspace_t *hosted_vmm_vspace(hosted_system_t *system)
     return &system->vspace;
 }
 
+void hosted_vmm_keep_tables(hosted_system_t *system)
+{
+    system->kernel.host->tables_stay = true;
+}
+
 ps_io_ops_t *hosted_io_ops(hosted_system_t *system)
 {
     return &system->io_ops;

@@ -84,7 +84,8 @@ bool host_make_tables(vspace_object_t *vspace, uint64_t vaddr, unsigned bits)
         at.bits -= seL4_PageTableIndexBits;
         at.entry = &table_of(*at.entry)->entries[vaddr >> at.bits & 511];
     }
-    if (at.bits == bits && *at.entry & PTE_TABLE && table_is_empty(table_of(*at.entry))) {
+    if (!vspace->tables_stay && at.bits == bits && *at.entry & PTE_TABLE &&
+        table_is_empty(table_of(*at.entry))) {
         free_table(*at.entry);
         *at.entry = 0;
     }

@@ -112,7 +112,8 @@ typedef struct page_table {
 typedef struct vspace_object {
     kernel_object_t object;
     uint16_t asid;
-    bool host; /* the VMM's own: mappings are the process's, tables come and go by themselves */
+    bool host; /* the VMM's own: mappings are the process's, tables come and go by themselves ... */
+    bool tables_stay; /* ... or stay where they once were, see hosted_vmm_keep_tables() */
     size_t num_entries;
     uint64_t *entries; /* 1 GiB each */
     hosted_stage2_listener_t listener;

@@ -46,6 +46,7 @@ int main(void)
         return EXIT_FAILURE;
     }
     hosted_log_to(drop_line, NULL);
+    hosted_vmm_keep_tables(system);
     const conformance_env_t env = {
         .vka = hosted_vka(system),
         .simple = hosted_simple(system),

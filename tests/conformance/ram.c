@@ -219,6 +219,39 @@ static void pointer_reaches_to_the_end_of_its_ram(suite_t *suite)
     EXPECT_EQUAL(buffer[0], 0x77);
 }
 
+/* Use and free RAM of 4 KiB frames, which leaves page tables behind in the VMM. */
+static void use_small_frames(suite_t *suite, size_t size)
+{
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, size, false) == 0);
+    EXPECT(guestmem_fill(&suite->vm, GPA, 1, size) == 0);
+    EXPECT(vm_free_reserved_memory(&suite->vm, guestmem_find_reservation(&suite->vm, GPA)) == 0);
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 21) == 0);
+}
+
+static void window_of_large_frames_opens_where_one_of_small_frames_was(suite_t *suite)
+{
+    for (int round = 0; round < 4 && !suite->broken; round++) {
+        use_small_frames(suite, 2 * MEGABYTE << round);
+        holdings_t before = suite->counting.held;
+        EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE, false) == 0);
+        write_and_read(suite, GPA + PAGE, 3 * PAGE);
+        EXPECT(vm_free_reserved_memory(&suite->vm, guestmem_find_reservation(&suite->vm, GPA)) ==
+               0);
+        EXPECT_HELD(&before);
+    }
+}
+
+static void large_frame_without_window_is_accessed_where_small_ones_were(suite_t *suite)
+{
+    use_small_frames(suite, 4 * MEGABYTE);
+    EXPECT(guestmem_set_windows(&suite->vm, GUESTMEM_WINDOWS_NONE) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE, false) == 0);
+    holdings_t before = suite->counting.held;
+    write_and_read(suite, GPA + PAGE, 3 * PAGE);
+    EXPECT_HELD(&before);
+}
+
 static void without_windows_access_maps_and_unmaps(suite_t *suite)
 {
     EXPECT(guestmem_set_windows(&suite->vm, GUESTMEM_WINDOWS_NONE) == 0);
@@ -242,6 +275,8 @@ static const check_t checks[] = {
     CHECK(freed_ram_is_no_ram),
     CHECK(copies_may_overlap_and_cross_regions),
     CHECK(pointer_reaches_to_the_end_of_its_ram),
+    CHECK(window_of_large_frames_opens_where_one_of_small_frames_was),
+    CHECK(large_frame_without_window_is_accessed_where_small_ones_were),
     CHECK(without_windows_access_maps_and_unmaps),
 };
 

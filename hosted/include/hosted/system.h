@@ -56,6 +56,13 @@ simple_t *hosted_simple(hosted_system_t *system);
 vspace_t *hosted_vmm_vspace(hosted_system_t *system);
 ps_io_ops_t *hosted_io_ops(hosted_system_t *system);
 
+/**
+ * From now on, leave a page table in the VMM's address space when the last page of it is unmapped,
+ * as libsel4utils does: no large page can be mapped there then. By default such a table goes away,
+ * so that what a test counts does not depend on addresses that the host chose.
+ */
+void hosted_vmm_keep_tables(hosted_system_t *system);
+
 /** An endpoint capability of the root task, for vm_init()'s `host_endpoint`. */
 seL4_CPtr hosted_host_endpoint(hosted_system_t *system);
 
