@@ -22,10 +22,12 @@ set(GUESTMEM_WORLD
 add_subdirectory(src)
 
 # Our headers come before those of the same names in sel4vm. And all that the runtime takes from
-# the memory code is asked for first, so that no archive member of the other one is loaded for it.
+# the memory code is asked for first, and taken from our archive before any other is looked at,
+# wherever guestmem stands among the libraries: so no member of the other one is loaded.
 target_include_directories(guestmem BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/include)
 include(${CMAKE_CURRENT_LIST_DIR}/ReplacedSymbols.cmake)
 foreach(symbol ${GUESTMEM_REPLACED_SYMBOLS})
     target_link_options(guestmem INTERFACE "LINKER:--undefined=${symbol}")
 endforeach()
+target_link_options(guestmem INTERFACE $<TARGET_FILE:guestmem>)
 add_subdirectory(tests/conformance EXCLUDE_FROM_ALL)
