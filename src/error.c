@@ -54,13 +54,10 @@ const guestmem_error_t *guestmem_last_error(const vm_t *vm)
                                                             : &not_initialised;
 }
 
-vm_memory_t *memory_of(const vm_t *vm, const char *function)
+vm_memory_t *memory_missing(const char *function)
 {
-    if (vm == NULL || vm->mem.reservation_cookie == NULL) {
-        ZF_LOGE("%s: %s; call vm_init() first", function, not_initialised.message);
-        return NULL;
-    }
-    return vm->mem.reservation_cookie;
+    ZF_LOGE("%s: %s; call vm_init() first", function, not_initialised.message);
+    return NULL;
 }
 
 static void set_failure(vm_memory_t *memory, guestmem_error_code_t code, seL4_Error kernel_error)

@@ -130,7 +130,7 @@ int guest_access_prepare(vm_memory_t *memory, uintptr_t to, uintptr_t from, size
 static void remember(vm_memory_t *memory, const vm_memory_reservation_t *reservation)
 {
     const guest_mapping_t *mapping = reservation->mapping;
-    if (reservation->ram) {
+    if (mapping->ram) {
         memory->recent = (recent_window_t){
             .base = reservation->base,
             .length = reservation->last - reservation->base + 1,

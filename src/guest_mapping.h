@@ -23,6 +23,7 @@ typedef struct guest_mapping {
     uintptr_t first; /* the pages of the reservation */
     uintptr_t last;
     bool on_fault; /* frames that are missing are mapped at the guest's first access */
+    bool ram;      /* it is of RAM, which the list of RAM knows */
     vmm_window_t window;
     uint64_t access; /* the access that opened the window, see guest_access.c */
 } guest_mapping_t;

@@ -13,6 +13,7 @@
 #include <vka/object.h>
 #include "io_space.h"
 #include "ram_list.h"
+#include "range_map_parts.h"
 #include "reservations.h"
 
 #ifndef CONFIG_LIB_SEL4VM_DEFER_MEMORY_MAP
@@ -51,7 +52,7 @@ int vm_memory_init(vm_t *vm)
     memory->vm = vm;
     memory->heap = heap;
     reservation_pool_init(&memory->pool, &memory->heap);
-    range_map_init(&memory->reservations, &memory->heap);
+    range_map_init_items(&memory->reservations, &memory->heap, sizeof(reservation_item_t));
     range_map_init(&memory->regions, &memory->heap);
     guest_space_init(&memory->space, &memory->heap);
     memory->map_time = DEFAULT_MAP_TIME;
@@ -160,7 +161,7 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
     if (!memory_check_reservation(memory, reservation)) {
         return memory_report(memory, __func__, 0, 0);
     }
-    if (reservation->ram) {
+    if (reservation->mapping != NULL && reservation->mapping->ram) {
         ram_list_forget(memory, reservation->base, reservation->last);
     }
     reservations_free(memory, reservation);
@@ -260,6 +261,37 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
     *size = reservation->last - reservation->base + 1;
 }
 
+/* The access crosses the end of its reservation. */
+static __attribute__((noinline)) memory_fault_result_t
+fault_crosses(vm_memory_t *memory, const reservation_item_t *item, uintptr_t addr, size_t size)
+{
+    const vm_memory_reservation_t *reservation = item->range.value;
+    memory_blame_other(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
+                       reservation->name, "the access crosses the end of the reservation", NULL);
+    memory_report(memory, "vm_memory_handle_fault", addr, reported_last(addr, size));
+    return FAULT_ERROR;
+}
+
+/* A fault in a mapped reservation: map the frame, or call back if it is there. */
+static __attribute__((noinline)) memory_fault_result_t fault_mapped(vm_memory_t *memory,
+                                                                    const reservation_item_t *item,
+                                                                    vm_vcpu_t *vcpu, uintptr_t addr,
+                                                                    size_t size)
+{
+    const vm_memory_reservation_t *reservation = item->range.value;
+    switch (guest_mapping_fault(memory, reservation->mapping, addr)) {
+    case GUEST_MAPPING_MAPPED:
+        return FAULT_RESTART;
+    case GUEST_MAPPING_FAILED:
+        memory_report(memory, "vm_memory_handle_fault", addr, reported_last(addr, size));
+        return FAULT_ERROR;
+    default:
+        /* What got the frame may have changed the reservations, but for this one. */
+        item = reservations_item(memory, reservation);
+        return item->fault_callback(memory->vm, vcpu, addr, size, item->fault_cookie);
+    }
+}
+
 memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size)
 {
     vm_memory_t *memory = memory_of(vm, __func__);
@@ -267,29 +299,19 @@ memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_
         return FAULT_ERROR;
     }
     memory->counts.faults++;
-    vm_memory_reservation_t *reservation = reservations_find(memory, addr);
-    if (reservation == NULL) {
+    reservation_item_t *item = (reservation_item_t *)range_map_find_item(
+        &memory->reservations, addr, sizeof(reservation_item_t));
+    if (item == NULL || item->range.last < addr) {
         memory->counts.faults_unhandled++;
         return FAULT_UNHANDLED;
     }
-    reservation->faults++;
-    if (size > 0 && size - 1 > reservation->last - addr) {
-        memory_blame_other(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
-                           reservation->name, "the access crosses the end of the reservation",
-                           NULL);
-        memory_report(memory, __func__, addr, reported_last(addr, size));
-        return FAULT_ERROR;
+    item->state += RESERVATION_FAULT;
+    if (size > 0 && size - 1 > item->range.last - addr) {
+        return fault_crosses(memory, item, addr, size);
     }
-    if (reservation->mapping != NULL) {
-        guest_mapping_fault_t mapped = guest_mapping_fault(memory, reservation->mapping, addr);
-        if (mapped == GUEST_MAPPING_MAPPED) {
-            return FAULT_RESTART;
-        }
-        if (mapped == GUEST_MAPPING_FAILED) {
-            memory_report(memory, __func__, addr, reported_last(addr, size));
-            return FAULT_ERROR;
-        }
+    if ((item->state & RESERVATION_MAPPED) != 0) {
+        return fault_mapped(memory, item, vcpu, addr, size);
     }
     /* The callback may free the reservation: it is not looked at afterwards. */
-    return reservation->fault_callback(vm, vcpu, addr, size, reservation->fault_cookie);
+    return item->fault_callback(vm, vcpu, addr, size, item->fault_cookie);
 }

@@ -27,7 +27,7 @@ static int make_ram(vm_memory_t *memory, vm_memory_reservation_t *reservation,
         reservations_free(memory, reservation);
         return -1;
     }
-    reservation->ram = true;
+    reservation->mapping->ram = true;
     ram_list_register(memory, reservation->base, reservation->last);
     return 0;
 }

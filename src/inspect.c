@@ -70,11 +70,11 @@ int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
         .last = reservation->last,
         .name = reservation->name != NULL ? reservation->name : "",
         .backing = mapping != NULL ? mapping->source.backing : GUESTMEM_EMULATED,
-        .anonymous = reservation->region != NULL,
-        .ram = reservation->ram,
+        .anonymous = reservations_region(memory, reservation) != NULL,
+        .ram = mapping != NULL && mapping->ram,
         .mapped = mapping != NULL,
         .rights = seL4_NoRights,
-        .faults = reservation->faults,
+        .faults = reservations_item(memory, reservation)->state / RESERVATION_FAULT,
     };
     if (mapping != NULL) {
         describe_frames(memory, mapping, info);

@@ -68,12 +68,19 @@ typedef struct vm_memory_reservation_cookie {
     guestmem_error_t error;
 } vm_memory_t;
 
+/** Log that the VM which was given to `function` is NULL or not initialised. @return NULL */
+vm_memory_t *memory_missing(const char *function) __attribute__((cold));
+
 /**
  * The memory of a VM.
  *
  * @return NULL, with a log line that names `function`, if the VM is NULL or not initialised
  */
-vm_memory_t *memory_of(const vm_t *vm, const char *function);
+static inline vm_memory_t *memory_of(const vm_t *vm, const char *function)
+{
+    return vm != NULL && vm->mem.reservation_cookie != NULL ? vm->mem.reservation_cookie
+                                                            : memory_missing(function);
+}
 
 /** Say why the current call fails. @return -1 */
 int memory_blame(vm_memory_t *memory, guestmem_error_code_t code, const char *format, ...)

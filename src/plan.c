@@ -61,7 +61,7 @@ guestmem_plan_t *guestmem_plan_create(const guestmem_plan_memory_t *memory)
     plan->heap = (heap_t){.allocate = allocate, .release = release};
     plan->scratch = plan->heap;
     reservation_pool_init(&plan->pool, &plan->heap);
-    range_map_init(&plan->reservations, &plan->heap);
+    range_map_init_items(&plan->reservations, &plan->heap, sizeof(reservation_item_t));
     range_map_init(&plan->regions, &plan->heap);
     range_map_init(&plan->runs, &plan->heap);
     range_map_init(&plan->ram, &plan->scratch);

@@ -79,11 +79,11 @@ static uintptr_t run_last(const plan_run_t *run)
     return run->base + ((run->count << run->size_bits) - 1);
 }
 
-/* Add a frame to the end of the list, or to the run there. */
-static int add_frame(guestmem_plan_t *plan, const frame_source_t *source, plan_run_t **end,
+/* Add a frame to the runs, in the newest or as a new one. */
+static int add_frame(guestmem_plan_t *plan, const frame_source_t *source, plan_run_t **newest,
                      const plan_run_t *frame, uintptr_t last)
 {
-    plan_run_t *run = *end;
+    plan_run_t *run = *newest;
     if (run != NULL && run->count < run->capacity && run->size_bits == frame->size_bits &&
         run->cacheable == frame->cacheable) {
         run->count++;
@@ -96,10 +96,8 @@ static int add_frame(guestmem_plan_t *plan, const frame_source_t *source, plan_r
     *next = *frame;
     next->capacity = frame_source_expected(source, frame->base, frame->size_bits, last);
     plan_count_block(plan, frame_run_bytes(next->capacity));
-    if (run != NULL) {
-        run->next = next;
-    }
-    *end = next;
+    next->older = run;
+    *newest = next;
     return 0;
 }
 
@@ -153,18 +151,19 @@ static int map_run(guestmem_plan_t *plan, plan_run_t *run)
     }
 }
 
-/* Map a list of runs; what cannot be mapped is freed. */
+/* Map runs, the newest first as the library does: the order decides how full its records are. What
+ * cannot be mapped is freed. */
 static int map_runs(guestmem_plan_t *plan, plan_run_t *run, int result)
 {
     while (run != NULL) {
-        plan_run_t *next = run->next;
-        run->next = NULL;
+        plan_run_t *older = run->older;
+        run->older = NULL;
         if (result == 0) {
             result = map_run(plan, run);
         } else {
             heap_free(&plan->scratch, run, sizeof(*run));
         }
-        run = next;
+        run = older;
     }
     return result;
 }
@@ -172,19 +171,17 @@ static int map_runs(guestmem_plan_t *plan, plan_run_t *run, int result)
 int plan_frames(guestmem_plan_t *plan, const frame_source_t *source, uintptr_t first,
                 uintptr_t last)
 {
-    plan_run_t *list = NULL;
-    plan_run_t *end = NULL;
+    plan_run_t *newest = NULL;
     uintptr_t gpa = first;
     int result;
     for (;;) {
         plan_run_t frame;
         result = acquire(plan, source, gpa, gpa, last, &frame);
         if (result == 0) {
-            result = add_frame(plan, source, &end, &frame, last);
+            result = add_frame(plan, source, &newest, &frame, last);
         }
-        list = list == NULL ? end : list;
         if (result != 0 || run_last(&frame) >= last) {
-            return map_runs(plan, list, result);
+            return map_runs(plan, newest, result);
         }
         gpa = run_last(&frame) + 1;
     }

@@ -12,7 +12,7 @@
 
 /** Frames that will be one frame_run_t. */
 typedef struct plan_run {
-    struct plan_run *next;
+    struct plan_run *older; /* of those that are being mapped */
     uintptr_t base;
     size_t count;
     size_t capacity;

@@ -7,7 +7,7 @@
 
 #include <guestmem/policy.h>
 #include "arch_paging.h"
-#include "memory.h"
+#include "reservations.h"
 
 int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time)
 {
@@ -55,7 +55,8 @@ int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *re
         check_frame_size(memory, size_bits) != 0) {
         return memory_report(memory, __func__, 0, 0);
     }
-    reservation->largest_frame_bits = size_bits & 0x7f;
+    reservation_item_t *item = reservations_item(memory, reservation);
+    item->state = (item->state & ~RESERVATION_FRAME_BITS) | size_bits;
     return 0;
 }
 

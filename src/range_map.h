@@ -13,6 +13,9 @@
  * Inserting is in two steps, so that a caller can do everything that may fail first:
  * range_map_prepare() gets the memory, range_map_insert() cannot fail. Removing a range right after
  * its insert gives back all memory that the insert took.
+ *
+ * The map keeps an item for each range, and can keep more of the owner's in it: what is read with
+ * the range then costs no access to memory elsewhere.
  */
 
 #include <stdbool.h>
@@ -20,24 +23,36 @@
 #include <stdint.h>
 #include "heap.h"
 
-typedef struct range_map_chunk range_map_chunk_t;
+typedef struct range_map_leaf range_map_leaf_t;
+typedef struct range_map_branch range_map_branch_t;
 typedef struct range_map_slot range_map_slot_t;
 
-/** What the map knows of its chunks, by ascending address; one block of the heap. */
+/** What the map knows of its branches, by ascending address; one block of the heap. */
 typedef struct range_map_index {
-    uintptr_t *first; /* address of each chunk's first range: all that the upper search reads */
-    range_map_slot_t *slots; /* the chunks; also the address of the block */
-    size_t capacity;         /* entries of both */
+    uintptr_t *first;        /* address of each branch's first range */
+    range_map_slot_t *slots; /* the branches; also the address of the block */
+    uint32_t *guide;         /* for each part of the address space, a branch to begin at */
+    size_t capacity;         /* branches that there is room for */
+    uintptr_t origin;        /* where the guide's parts begin */
+    unsigned part_bits;      /* each has 2^part_bits bytes */
 } range_map_index_t;
 
 typedef struct range_map {
     heap_t *heap;
     range_map_index_t index;
-    size_t num_chunks; /* none is empty */
+    size_t num_branches; /* none is empty */
     size_t num_ranges;
-    range_map_chunk_t *spare_chunk; /* from range_map_prepare() until the insert */
+    size_t item_bytes;
+    range_map_leaf_t *spare_leaf; /* these from range_map_prepare() until the insert */
+    range_map_branch_t *spare_branch;
     range_map_index_t spare_index;
 } range_map_t;
+
+/** What is kept of a range; range_map_init_items() says how much of the owner's follows. */
+typedef struct range_map_item {
+    uintptr_t last; /* as it was inserted: not to be written */
+    void *value;
+} range_map_item_t;
 
 typedef struct range_map_entry {
     uintptr_t base;
@@ -47,6 +62,9 @@ typedef struct range_map_entry {
 
 /** Make an empty map; it holds no memory. `heap` must outlive it. */
 void range_map_init(range_map_t *map, heap_t *heap);
+
+/** The same, with items of `item_bytes`: a multiple of 8 that begins with a range_map_item_t. */
+void range_map_init_items(range_map_t *map, heap_t *heap, size_t item_bytes);
 
 /** Free all memory of the map and empty it. The values are the caller's. */
 void range_map_destroy(range_map_t *map);
@@ -65,17 +83,19 @@ void range_map_cancel(range_map_t *map);
 /**
  * Insert a range that overlaps none; range_map_prepare() for the same base came before, with no
  * other change of the map between.
+ *
+ * @return its item, of which the owner's part is zero; it stays there until the next change
  */
-void range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
+range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
 /** Remove the range that starts at `base`; needs no memory. @return whether there was one */
 bool range_map_remove(range_map_t *map, uintptr_t base);
 
 /**
- * The value of the highest range that starts at or below `address`, or NULL. The cheapest look-up:
- * for values that know where their range ends.
+ * The item of the highest range that starts at or below `address`, or NULL; it stays there until
+ * the next change of the map. The cheapest look-up.
  */
-void *range_map_value_below(const range_map_t *map, uintptr_t address);
+range_map_item_t *range_map_item(const range_map_t *map, uintptr_t address);
 
 /** Find the lowest range that ends at or above `address`. @return whether there is one */
 bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
@@ -98,7 +118,7 @@ static inline bool range_map_overlap(const range_map_t *map, uintptr_t base, uin
 }
 
 /**
- * Find the lowest `size` bytes or more at or above `from` that are in no range. Chunks that were
+ * Find the lowest `size` bytes or more at or above `from` that are in no range. Branches that were
  * searched in vain are remembered, which is all that the call changes.
  *
  * @param size  at least 1

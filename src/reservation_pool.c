@@ -84,29 +84,42 @@ vm_memory_reservation_t *reservation_pool_get(reservation_pool_t *pool)
     return &slab->records[index];
 }
 
+/* The slab whose memory a pointer points to, or NULL. A handle is checked before it is freed, so
+ * the slab is mostly the one that was found last. */
+static reservation_slab_t *slab_of(const reservation_pool_t *pool,
+                                   const vm_memory_reservation_t *reservation)
+{
+    uintptr_t address = (uintptr_t)reservation;
+    if (pool->recent != NULL && address - (uintptr_t)pool->recent < sizeof(reservation_slab_t)) {
+        return pool->recent;
+    }
+    const range_map_item_t *item = range_map_item(&pool->slabs, address);
+    return item != NULL && item->last >= address ? item->value : NULL;
+}
+
 void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *reservation)
 {
-    reservation_slab_t *slab = range_map_value_below(&pool->slabs, (uintptr_t)reservation);
+    reservation_slab_t *slab = slab_of(pool, reservation);
     if (slab->used == UINT64_MAX) {
         link_vacant(pool, slab);
     }
     slab->used &= ~(UINT64_C(1) << (reservation - slab->records));
     if (slab->used == 0) {
         unlink_vacant(pool, slab);
+        pool->recent = NULL;
         range_map_remove(&pool->slabs, (uintptr_t)slab);
         heap_free(pool->heap, slab, sizeof(*slab));
     }
 }
 
-bool reservation_pool_holds(const reservation_pool_t *pool,
-                            const vm_memory_reservation_t *reservation)
+bool reservation_pool_holds(reservation_pool_t *pool, const vm_memory_reservation_t *reservation)
 {
-    range_map_entry_t entry;
-    if (!range_map_find(&pool->slabs, (uintptr_t)reservation, &entry)) {
+    reservation_slab_t *slab = slab_of(pool, reservation);
+    if (slab == NULL) {
         return false;
     }
+    pool->recent = slab;
     /* The records are the last of a slab, so a pointer that is not below them is among them. */
-    const reservation_slab_t *slab = entry.value;
     uintptr_t first = (uintptr_t)slab->records;
     uintptr_t offset = (uintptr_t)reservation - first;
     return (uintptr_t)reservation >= first && offset % sizeof(slab->records[0]) == 0 &&

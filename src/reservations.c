@@ -14,8 +14,14 @@
 
 vm_memory_reservation_t *reservations_find(const vm_memory_t *memory, uintptr_t addr)
 {
-    vm_memory_reservation_t *below = range_map_value_below(&memory->reservations, addr);
-    return below != NULL && below->last >= addr ? below : NULL;
+    const range_map_item_t *item = range_map_item(&memory->reservations, addr);
+    return item != NULL && item->last >= addr ? item->value : NULL;
+}
+
+reservation_item_t *reservations_item(const vm_memory_t *memory,
+                                      const vm_memory_reservation_t *reservation)
+{
+    return (reservation_item_t *)range_map_item(&memory->reservations, reservation->base);
 }
 
 static int blame_reservation(vm_memory_t *memory, guestmem_error_code_t code,
@@ -29,12 +35,15 @@ static int blame_reservation(vm_memory_t *memory, guestmem_error_code_t code,
 static int check_free(vm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
     range_map_entry_t entry;
+    uintptr_t from = base & ~(ARCH_PAGE_SIZE - 1);
+    uintptr_t to = last | (ARCH_PAGE_SIZE - 1);
+    if (!range_map_overlap(&memory->reservations, from, to, &entry)) {
+        return 0;
+    }
     if (range_map_overlap(&memory->reservations, base, last, &entry)) {
         return blame_reservation(memory, GUESTMEM_OVERLAP, entry.value, "overlaps the reservation",
                                  "free it or choose another range");
     }
-    uintptr_t from = base & ~(ARCH_PAGE_SIZE - 1);
-    uintptr_t to = last | (ARCH_PAGE_SIZE - 1);
     while (range_map_overlap(&memory->reservations, from, to, &entry)) {
         const vm_memory_reservation_t *other = entry.value;
         if (other->mapping != NULL) {
@@ -83,9 +92,10 @@ static vm_memory_reservation_t *record(vm_memory_t *memory, uintptr_t base, uint
     }
     reservation->base = base;
     reservation->last = last;
-    reservation->fault_callback = request->fault_callback;
-    reservation->fault_cookie = request->fault_cookie;
-    range_map_insert(&memory->reservations, base, last, reservation);
+    reservation_item_t *item =
+        (reservation_item_t *)range_map_insert(&memory->reservations, base, last, reservation);
+    item->fault_callback = request->fault_callback;
+    item->fault_cookie = request->fault_cookie;
     return reservation;
 }
 
@@ -146,7 +156,6 @@ vm_memory_reservation_t *reservations_make_anonymous(vm_memory_t *memory, size_t
     }
     vm_memory_reservation_t *reservation = record(memory, addr, addr + (size - 1), request);
     if (reservation != NULL) {
-        reservation->region = region;
         range_alloc_take(&region->pages, addr, pages);
     }
     return reservation;
@@ -229,13 +238,27 @@ int reservations_map(vm_memory_t *memory, vm_memory_reservation_t *reservation,
     }
     frame_source_t checked = *source;
     checked.iterator_from = reservation->base;
-    if (reservation->largest_frame_bits != 0) {
-        checked.largest_bits = reservation->largest_frame_bits;
+    reservation_item_t *item = reservations_item(memory, reservation);
+    size_t largest_bits = item->state & RESERVATION_FRAME_BITS;
+    if (largest_bits != 0) {
+        checked.largest_bits = largest_bits;
     }
+    /* An iterator of the caller's may reserve and free meanwhile, and so move the item. */
     reservation->mapping =
         guest_mapping_create(memory, reservations_first_page(reservation),
                              reservations_last_page(reservation), &checked, map_time);
-    return reservation->mapping != NULL ? 0 : -1;
+    if (reservation->mapping == NULL) {
+        return -1;
+    }
+    reservations_item(memory, reservation)->state |= RESERVATION_MAPPED;
+    return 0;
+}
+
+anon_region_t *reservations_region(const vm_memory_t *memory,
+                                   const vm_memory_reservation_t *reservation)
+{
+    range_map_entry_t entry;
+    return range_map_find(&memory->regions, reservation->base, &entry) ? entry.value : NULL;
 }
 
 void reservations_free(vm_memory_t *memory, vm_memory_reservation_t *reservation)
@@ -243,8 +266,9 @@ void reservations_free(vm_memory_t *memory, vm_memory_reservation_t *reservation
     if (reservation->mapping != NULL) {
         guest_mapping_destroy(memory, reservation->mapping);
     }
-    if (reservation->region != NULL) {
-        range_alloc_free(&reservation->region->pages, reservation->base);
+    anon_region_t *region = reservations_region(memory, reservation);
+    if (region != NULL) {
+        range_alloc_free(&region->pages, reservation->base);
     }
     heap_free(&memory->heap, reservation->name, GUESTMEM_NAME_SIZE);
     range_map_remove(&memory->reservations, reservation->base);

@@ -50,6 +50,15 @@ void reservations_free_all(vm_memory_t *memory);
 /** The reservation that holds `addr`, or NULL. */
 vm_memory_reservation_t *reservations_find(const vm_memory_t *memory, uintptr_t addr);
 
+/** What a fault reads of a reservation; it stays there until the next change of the reservations.
+ */
+reservation_item_t *reservations_item(const vm_memory_t *memory,
+                                      const vm_memory_reservation_t *reservation);
+
+/** The anonymous region that a reservation was taken from, or NULL: regions hold no others. */
+anon_region_t *reservations_region(const vm_memory_t *memory,
+                                   const vm_memory_reservation_t *reservation);
+
 /** The source for frames of that backing with all rights, as the VM's policy has it. */
 frame_source_t reservations_source(const vm_memory_t *memory, guestmem_backing_t backing);
 

@@ -12,12 +12,17 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include "range_alloc.h"
 #include "range_map.h"
+#include "range_map_parts.h"
 #include "test_heap.h"
 
 #define SLOTS 1000 /* each of SLOT bytes of address space, with at most one range */
 #define SLOT  16
+
+/* What fills a leaf, and a branch of full leaves; see range_map_parts.h. */
+static const uintptr_t full_sizes[] = {RANGE_MAP_LEAF, RANGE_MAP_LEAF *RANGE_MAP_BRANCH};
+
+#define NUM_FULL_SIZES (sizeof(full_sizes) / sizeof(full_sizes[0]))
 
 typedef struct model {
     bool present[SLOTS];
@@ -70,8 +75,12 @@ static void check_against_model(const range_map_t *map, const model_t *model, ui
     if (previous >= 0) {
         assert_int_equal(entry.base, model->base[previous]);
     }
-    assert_ptr_equal(range_map_value_below(map, address),
-                     previous >= 0 ? &model->base[previous] : NULL);
+    const range_map_item_t *item = range_map_item(map, address);
+    assert_int_equal(item != NULL, previous >= 0);
+    if (previous >= 0) {
+        assert_ptr_equal(item->value, &model->base[previous]);
+        assert_int_equal(item->last, model->last[previous]);
+    }
 }
 
 /* The lowest gap of `size` bytes or more, by looking at each range. */
@@ -155,7 +164,7 @@ static void the_top_of_the_address_space_is_an_address_like_others(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
-/* In each state of a random life: growing, shrinking, and with holes that leave chunks small. */
+/* In each state of a random life: growing, shrinking, and with holes that leave leaves small. */
 static void insert_then_remove_gives_back_the_same_memory(void **state)
 {
     (void)state;
@@ -173,7 +182,7 @@ static void insert_then_remove_gives_back_the_same_memory(void **state)
         assert_int_equal(heap.bytes, bytes);
         assert_int_equal(heap.blocks, blocks);
 
-        /* Runs of changes at neighbouring addresses fill and empty whole chunks. */
+        /* Runs of changes at neighbouring addresses fill and empty whole leaves. */
         uintptr_t i = (random_below(2 * SLOTS) + step % 64) % (2 * SLOTS);
         bool grow = step % 10000 < 6000;
         for (uintptr_t end = i + random_below(80); i < end && i < 2 * SLOTS; i++) {
@@ -192,29 +201,32 @@ static void insert_then_remove_gives_back_the_same_memory(void **state)
     free(present);
 }
 
-/* Two full chunks, of which one loses all but one: the smallest that neighbours may be. */
-static void a_chunk_of_one_range_beside_a_full_one_is_stable(void **state)
+/* Two full ones, of which one loses all but one: the smallest that neighbours may be. */
+static void one_range_or_leaf_beside_full_ones_is_stable(void **state)
 {
     (void)state;
-    test_heap_t test_heap = {0};
-    heap_t heap = test_heap_make(&test_heap);
-    range_map_t map;
-    range_map_init(&map, &heap);
-    for (uintptr_t i = 0; i < 192; i++) {
-        insert(&map, 4 * i, 4 * i, NULL);
+    for (size_t size = 0; size < NUM_FULL_SIZES; size++) {
+        uintptr_t full = full_sizes[size];
+        test_heap_t test_heap = {0};
+        heap_t heap = test_heap_make(&test_heap);
+        range_map_t map;
+        range_map_init(&map, &heap);
+        for (uintptr_t i = 0; i < 3 * full; i++) {
+            insert(&map, 4 * i, 4 * i, NULL);
+        }
+        for (uintptr_t i = 1; i < full; i++) {
+            assert_true(range_map_remove(&map, 4 * i));
+            assert_true(range_map_remove(&map, 4 * (3 * full - i)));
+        }
+        for (uintptr_t i = 0; i < 3 * full; i++) {
+            size_t bytes = heap.bytes;
+            insert(&map, 4 * i + 1, 4 * i + 1, NULL);
+            assert_true(range_map_remove(&map, 4 * i + 1));
+            assert_int_equal(heap.bytes, bytes);
+        }
+        range_map_destroy(&map);
+        assert_int_equal(heap.blocks, 0);
     }
-    for (uintptr_t i = 1; i < 64; i++) {
-        assert_true(range_map_remove(&map, 4 * i));
-        assert_true(range_map_remove(&map, 4 * (192 - i)));
-    }
-    for (uintptr_t i = 0; i < 192; i++) {
-        size_t bytes = heap.bytes;
-        insert(&map, 4 * i + 1, 4 * i + 1, NULL);
-        assert_true(range_map_remove(&map, 4 * i + 1));
-        assert_int_equal(heap.bytes, bytes);
-    }
-    range_map_destroy(&map);
-    assert_int_equal(heap.blocks, 0);
 }
 
 static void half_of_the_memory_of_a_map_holds_ranges_at_least(void **state)
@@ -280,141 +292,128 @@ static void removal_works_where_the_heap_has_nothing(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
-/* Chunks have room for 64 ranges; see range_map.c. */
-static void a_chunk_between_full_ones_may_become_empty(void **state)
+static void what_is_between_full_ones_may_become_empty(void **state)
 {
     (void)state;
-    enum { FULL = 64 };
+    for (size_t size = 0; size < NUM_FULL_SIZES; size++) {
+        uintptr_t full = full_sizes[size];
+        test_heap_t test_heap = {0};
+        heap_t heap = test_heap_make(&test_heap);
+        range_map_entry_t entry;
+        range_map_t map;
+        range_map_init(&map, &heap);
+        for (uintptr_t i = 0; i < 3 * full; i++) {
+            insert(&map, i, i, NULL);
+        }
+        for (uintptr_t i = 0; i < 3 * full; i++) {
+            uintptr_t at = (i + full) % (3 * full);
+            assert_true(range_map_remove(&map, at));
+            assert_false(range_map_remove(&map, at));
+            assert_false(range_map_find(&map, at, &entry));
+            assert_int_equal(map.num_ranges, 3 * full - i - 1);
+        }
+        assert_int_equal(heap.blocks, 0);
+    }
+}
+
+static void ascending_ranges_fill_the_memory_that_they_take(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_init(&map, &heap);
+    for (uintptr_t i = 0; i < 100000; i++) {
+        insert(&map, 2 * i, 2 * i, NULL);
+    }
+    assert_true(heap.bytes <= map.num_ranges * 3 * sizeof(uintptr_t) * 9 / 8);
+    range_map_destroy(&map);
+}
+
+/* An item with a part of the owner's. */
+typedef struct owned {
+    range_map_item_t range;
+    uintptr_t twice, thrice, own;
+} owned_t;
+
+/* The item of a base, if its range is there. */
+static owned_t *item_of(const range_map_t *map, uintptr_t base)
+{
+    range_map_entry_t entry;
+    return range_map_find(map, base, &entry) && entry.base == base
+               ? (owned_t *)range_map_item(map, base)
+               : NULL;
+}
+
+static void an_item_keeps_what_its_owner_wrote_wherever_it_moves(void **state)
+{
+    (void)state;
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_t map;
+    range_map_init_items(&map, &heap, sizeof(owned_t));
+    bool *present = calloc(SLOTS, sizeof(*present));
+    for (int step = 0; step < 20000; step++) {
+        uintptr_t i = random_below(SLOTS);
+        if (!present[i]) {
+            assert_int_equal(range_map_prepare(&map, i), 0);
+            owned_t *item = (owned_t *)range_map_insert(&map, i, i, &map);
+            assert_true(item->twice == 0 && item->thrice == 0 && item->own == 0);
+            item->twice = 2 * i;
+            item->thrice = 3 * i;
+            present[i] = true;
+        } else if (step % 8000 > 4000) {
+            assert_true(range_map_remove(&map, i));
+            present[i] = false;
+        } else {
+            item_of(&map, i)->own++;
+        }
+        uintptr_t other = random_below(SLOTS);
+        const owned_t *item = item_of(&map, other);
+        assert_int_equal(item != NULL, present[other]);
+        assert_true(item == NULL || (item->range.last == other && item->range.value == &map &&
+                                     item->twice == 2 * other && item->thrice == 3 * other));
+    }
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+    free(present);
+}
+
+/* Most are crowded where the guide has one part for all of them, and that moves on. */
+static void crowds_and_lonely_ranges_are_found_alike(void **state)
+{
+    (void)state;
+    enum { CROWD = 3000 };
+    static const uintptr_t crowds[] = {UINTPTR_MAX / 2, 3, UINTPTR_MAX - 8 * CROWD, 1u << 20};
     test_heap_t test_heap = {0};
     heap_t heap = test_heap_make(&test_heap);
     range_map_entry_t entry;
     range_map_t map;
     range_map_init(&map, &heap);
-    /* Ascending inserts leave half-full chunks; those between fill them. */
-    for (uintptr_t i = 0; i < 3 * FULL; i += 2) {
-        insert(&map, i, i, NULL);
+    for (size_t c = 0; c < sizeof(crowds) / sizeof(crowds[0]); c++) {
+        for (uintptr_t i = 0; i < CROWD; i++) {
+            uintptr_t base = crowds[c] + 2 * ((i * 1009) % CROWD);
+            insert(&map, base, base, NULL);
+        }
+        for (size_t seen = 0; seen <= c; seen++) {
+            for (uintptr_t i = 0; i < CROWD; i++) {
+                uintptr_t base = crowds[seen] + 2 * i;
+                assert_true(range_map_find(&map, base, &entry));
+                assert_int_equal(entry.base, base);
+                assert_false(range_map_find(&map, base + 1, &entry));
+            }
+            assert_false(range_map_find(&map, crowds[seen] - 1, &entry));
+            assert_true(range_map_next(&map, crowds[seen] - 1, &entry));
+            assert_int_equal(entry.base, crowds[seen]);
+        }
+        assert_null(range_map_item(&map, 0));
     }
-    for (uintptr_t i = 1; i < 3 * FULL; i += 2) {
-        insert(&map, i, i, NULL);
-    }
-    for (uintptr_t i = 0; i < 3 * FULL; i++) {
-        uintptr_t at = (i + FULL / 2) % (3 * FULL);
-        assert_true(range_map_remove(&map, at));
-        assert_false(range_map_remove(&map, at));
-        assert_false(range_map_find(&map, at, &entry));
-        assert_int_equal(map.num_ranges, 3 * FULL - i - 1);
+    for (size_t c = 0; c < sizeof(crowds) / sizeof(crowds[0]); c++) {
+        for (uintptr_t i = 0; i < CROWD; i++) {
+            assert_true(range_map_remove(&map, crowds[c] + 2 * i));
+        }
     }
     assert_int_equal(heap.blocks, 0);
-}
-
-static void first_fit_takes_the_lowest_aligned_gap(void **state)
-{
-    (void)state;
-    test_heap_t test_heap = {0};
-    heap_t heap = test_heap_make(&test_heap);
-    range_map_t map;
-    range_alloc_t span;
-    uintptr_t base;
-    range_map_init(&map, &heap);
-    range_alloc_init(&span, 0x10000, 0x1ffff);
-    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, &base));
-    assert_int_equal(base, 0x10000);
-    insert(&map, 0x10000, 0x10fff, NULL);
-    range_alloc_take(&span, 0x10000, 0x1000);
-    insert(&map, 0x12000, 0x12001, NULL); /* takes its whole page */
-    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, &base));
-    assert_int_equal(base, 0x11000);
-    assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, &base));
-    assert_int_equal(base, 0x13000);
-    assert_true(range_alloc_find(&span, &map, 0x2000, 0x4000, &base));
-    assert_int_equal(base, 0x14000);
-    assert_false(range_alloc_find(&span, &map, 0xe000, 0x1000, &base));
-    assert_true(range_alloc_find(&span, &map, 0xd000, 0x1000, &base));
-    assert_false(range_alloc_find(&span, &map, 0x1000, 0x100000, &base));
-    assert_true(range_map_remove(&map, 0x10000));
-    range_alloc_free(&span, 0x10000);
-    assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, &base));
-    assert_int_equal(base, 0x10000);
-    range_map_destroy(&map);
-}
-
-static void first_fit_finds_the_one_gap_among_many_that_are_too_small(void **state)
-{
-    (void)state;
-    test_heap_t test_heap = {0};
-    heap_t heap = test_heap_make(&test_heap);
-    range_map_t map;
-    range_alloc_t span;
-    uintptr_t base;
-    range_map_init(&map, &heap);
-    range_alloc_init(&span, 0, 0x2000 * 1000 - 1);
-    for (uintptr_t i = 0; i < 1000; i++) {
-        insert(&map, 0x2000 * i, 0x2000 * i + 0xfff, NULL);
-    }
-    for (int search = 0; search < 2; search++) { /* the second knows where not to look */
-        assert_false(range_alloc_find(&span, &map, 0x2000, 0x1000, &base));
-        assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, &base));
-        assert_int_equal(base, 0x1000);
-    }
-    for (uintptr_t i = 7; i < 1000; i += 61) {
-        assert_true(range_map_remove(&map, 0x2000 * i));
-        range_alloc_free(&span, 0x2000 * i);
-        assert_true(range_alloc_find(&span, &map, 0x2000, 0x1000, &base));
-        assert_int_equal(base, 0x2000 * i - 0x1000);
-        assert_true(range_alloc_find(&span, &map, 0x2000, 0x2000, &base));
-        assert_int_equal(base, 0x2000 * i);
-        assert_false(range_alloc_find(&span, &map, 0x4000, 0x1000, &base));
-        insert(&map, 0x2000 * i, 0x2000 * i + 0xfff, NULL);
-    }
-    range_map_destroy(&map);
-}
-
-static void first_fit_passes_gaps_that_alignment_makes_too_small(void **state)
-{
-    (void)state;
-    test_heap_t test_heap = {0};
-    heap_t heap = test_heap_make(&test_heap);
-    range_map_t map;
-    range_alloc_t span;
-    uintptr_t base;
-    range_map_init(&map, &heap);
-    range_alloc_init(&span, 0x11000, 0x1ffff);
-    insert(&map, 0x15000, 0x15fff, NULL);
-    assert_true(range_alloc_find(&span, &map, 0x2000, 0x2000, &base));
-    assert_int_equal(base, 0x12000);
-    /* 0x14000 lies in the first gap, but 0x2000 bytes from there do not. */
-    assert_true(range_alloc_find(&span, &map, 0x2000, 0x4000, &base));
-    assert_int_equal(base, 0x18000);
-    /* Aligned, the first gap is empty. */
-    assert_true(range_alloc_find(&span, &map, 0x1000, 0x8000, &base));
-    assert_int_equal(base, 0x18000);
-    insert(&map, 0x18000, 0x1ffff, NULL);
-    assert_false(range_alloc_find(&span, &map, 0x1000, 0x8000, &base));
-    assert_false(range_alloc_find(&span, &map, 0x1000, (uintptr_t)1 << 63, &base));
-    /* Nothing is so aligned above the middle of the address space. */
-    range_alloc_init(&span, ((uintptr_t)1 << 63) + 0x1000, UINTPTR_MAX);
-    assert_false(range_alloc_find(&span, &map, 0x1000, (uintptr_t)1 << 63, &base));
-    range_map_destroy(&map);
-}
-
-static void first_fit_ends_at_the_top_of_the_address_space(void **state)
-{
-    (void)state;
-    test_heap_t test_heap = {0};
-    heap_t heap = test_heap_make(&test_heap);
-    range_map_t map;
-    range_alloc_t span;
-    uintptr_t base;
-    uintptr_t top_page = UINTPTR_MAX - 0xfff;
-    range_map_init(&map, &heap);
-    range_alloc_init(&span, top_page, UINTPTR_MAX);
-    assert_true(range_alloc_find(&span, &map, 0x1000, 0x1000, &base));
-    assert_int_equal(base, top_page);
-    assert_false(range_alloc_find(&span, &map, 0x2000, 0x1000, &base));
-    insert(&map, top_page, top_page, NULL);
-    range_alloc_take(&span, top_page, 0x1000);
-    assert_false(range_alloc_find(&span, &map, 0x1000, 0x1000, &base));
-    range_map_destroy(&map);
 }
 
 int main(void)
@@ -423,15 +422,14 @@ int main(void)
         cmocka_unit_test(random_changes_agree_with_a_flat_list),
         cmocka_unit_test(the_top_of_the_address_space_is_an_address_like_others),
         cmocka_unit_test(insert_then_remove_gives_back_the_same_memory),
-        cmocka_unit_test(a_chunk_of_one_range_beside_a_full_one_is_stable),
+        cmocka_unit_test(one_range_or_leaf_beside_full_ones_is_stable),
         cmocka_unit_test(half_of_the_memory_of_a_map_holds_ranges_at_least),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
-        cmocka_unit_test(a_chunk_between_full_ones_may_become_empty),
-        cmocka_unit_test(first_fit_takes_the_lowest_aligned_gap),
-        cmocka_unit_test(first_fit_finds_the_one_gap_among_many_that_are_too_small),
-        cmocka_unit_test(first_fit_passes_gaps_that_alignment_makes_too_small),
-        cmocka_unit_test(first_fit_ends_at_the_top_of_the_address_space),
+        cmocka_unit_test(what_is_between_full_ones_may_become_empty),
+        cmocka_unit_test(ascending_ranges_fill_the_memory_that_they_take),
+        cmocka_unit_test(an_item_keeps_what_its_owner_wrote_wherever_it_moves),
+        cmocka_unit_test(crowds_and_lonely_ranges_are_found_alike),
     };
     return cmocka_run_group_tests_name("range_map", tests, NULL, NULL);
 }

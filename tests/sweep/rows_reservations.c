@@ -8,6 +8,7 @@
 #include "row.h"
 
 #define REGION (GPA + 0x10000000)
+#define LAST   ((uintptr_t)1 << 39)
 
 static void reserve_span(scene_t *s)
 {
@@ -28,6 +29,13 @@ static void map_span(scene_t *s)
 {
     reserve_span(s);
     assert_int_equal(map_frame_alloc_reservation(&s->world.vm, row_reservation(s, GPA)), 0);
+}
+
+/* One more than there are, above all: where the records are full it is alone in new ones. */
+static void reserve_last(scene_t *s)
+{
+    scene_fill(s);
+    world_reserve(&s->world, LAST, PAGE);
 }
 
 /* Three RAM reservations that are one entry of the list; freeing the middle one splits it. */
@@ -74,6 +82,11 @@ static int free_span(scene_t *s)
     return vm_free_reserved_memory(&s->world.vm, row_reservation(s, GPA));
 }
 
+static int free_last(scene_t *s)
+{
+    return vm_free_reserved_memory(&s->world.vm, guestmem_find_reservation(&s->world.vm, LAST));
+}
+
 static int free_ram(scene_t *s)
 {
     return vm_free_reserved_memory(&s->world.vm,
@@ -92,6 +105,7 @@ static const row_t rows[] = {
     {"vm_memory_make_anon", "first", scene_fill, make_anonymous, 0},
     {"vm_memory_make_anon", "beside another", make_region, make_anonymous, 0},
     {"vm_free_reserved_memory", "mapped", map_span, free_span, 0},
+    {"vm_free_reserved_memory", "the last of many", reserve_last, free_last, 0},
     {"vm_free_reserved_memory", "the middle of RAM", make_ram, free_ram, 0},
     {"guestmem_name_reservation", "", reserve_span, name, 0},
     {"guestmem_name_reservation", "mapped", map_span, name, 0},

@@ -11,8 +11,10 @@
 #include <vka/capops.h>
 #include <vka/object.h>
 
-/* Ranges of a record that fill its arrays: range_map chunks have 64, reservation slabs 32. */
-#define FULL ((size_t)64)
+/* Ranges that fill the records: a range_map's leaf has 8, its branch 32 leaves, and a slab of
+ * reservations 64. Frames fill leaves only: the board has no memory for the tables of so many. */
+#define FULL_RECORDS ((size_t)256)
+#define FULL_RUNS    ((size_t)64)
 
 /* The scene whose frames a simple_t hands out; its `data` is the system's. */
 static _Thread_local scene_t *simple_scene;
@@ -182,11 +184,11 @@ void scene_fill(scene_t *scene)
     guestmem_statistics_t have;
     assert_int_equal(guestmem_get_statistics(vm, &have), 0);
     /* Each in 1 GiB of its own, so that the tables of all levels are as many. */
-    for (size_t i = 0; scene->kind == SCENE_FULL_RUNS && i < FULL; i++) {
+    for (size_t i = 0; scene->kind == SCENE_FULL_RUNS && i < FULL_RUNS; i++) {
         assert_non_null(create_allocated_reservation_frame(
             vm, (uintptr_t)(8 + i) << 30, seL4_AllRights, record_fault, &scene->world));
     }
-    for (size_t i = have.reservations; scene->kind == SCENE_FULL_RECORDS && i < FULL; i++) {
+    for (size_t i = have.reservations; scene->kind == SCENE_FULL_RECORDS && i < FULL_RECORDS; i++) {
         world_reserve(&scene->world, ((uintptr_t)8 << 30) + i * PAGE, PAGE);
     }
 }
