@@ -7,7 +7,9 @@
 
 #include "objects.h"
 #include "vm_memory.h"
+#include <sel4vm/arch/guest_memory_arch.h>
 #include <string.h>
+#include <vka/object.h>
 
 static faults_t faults;
 
@@ -45,6 +47,38 @@ static void large_frames_take_a_retype_and_a_map_each(suite_t *suite)
     EXPECT_EQUAL(after.table_maps - before.table_maps, 1);
     EXPECT_EQUAL(after.object_allocations - before.object_allocations, 9);
     EXPECT_EQUAL(after.cap_copies - before.cap_copies, 0);
+}
+
+static void a_gigabyte_is_one_frame_where_there_is_one(suite_t *suite)
+{
+    vka_object_t frame;
+    if (vka_alloc_frame(suite->env->vka, seL4_HugePageBits, &frame) != 0) {
+        suite_skip(suite, "the allocator has no free GiB of regular memory");
+        return;
+    }
+    vka_free_object(suite->env->vka, &frame);
+    vm_memory_reservation_t *r = reserve(suite, GPA, GIGABYTE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    EXPECT_EQUAL(info_of(suite, r).frames[GUESTMEM_FRAME_1G], 1);
+    EXPECT_EQUAL(statistics_of(suite).page_tables, 0);
+    EXPECT_EQUAL(vspace_get_cookie(&suite->vm.mem.vm_vspace, (void *)(GPA + GIGABYTE - 1)), 30);
+}
+
+static void runtime_finds_physical_addresses_through_the_guests_vspace(suite_t *suite)
+{
+    vm_t *vm = &suite->vm;
+    uintptr_t paddr = free_paddr(suite, 2 * PAGE);
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * PAGE);
+    EXPECT(map_ut_alloc_reservation_with_base_paddr(vm, paddr, r) == 0);
+    EXPECT_EQUAL(vm_arm_ipa_to_pa(vm, GPA, 2 * PAGE), paddr);
+    EXPECT_EQUAL(vm_arm_ipa_to_pa(vm, GPA + 0x10, 2 * PAGE - 0x20), paddr + 0x10);
+    EXPECT_EQUAL(vm_arm_ipa_to_pa(vm, GPA + 2 * PAGE, 1), 0);
+    EXPECT_EQUAL(vm_arm_ipa_to_pa(vm, GPA + PAGE, 2 * PAGE), 0);
+    EXPECT(vm_ram_register_at(vm, 2 * GPA, 2 * MEGABYTE, false) == 0);
+    seL4_CPtr large = vspace_get_cap(&vm->mem.vm_vspace, (void *)(2 * GPA));
+    EXPECT_EQUAL(vm_arm_ipa_to_pa(vm, 2 * GPA + MEGABYTE, MEGABYTE),
+                 frame_paddr(suite, large) + MEGABYTE);
+    EXPECT_EQUAL(vspace_get_root(&vm->mem.vm_vspace), vm->mem.vm_vspace_root.cptr);
 }
 
 static void allocated_memory_reaches_the_guest_zeroed(suite_t *suite)
@@ -169,6 +203,8 @@ static const check_t checks[] = {
     CHECK(largest_frames_that_fit_are_used),
     CHECK(policy_caps_the_size_for_a_vm_and_a_reservation),
     CHECK(large_frames_take_a_retype_and_a_map_each),
+    CHECK(a_gigabyte_is_one_frame_where_there_is_one),
+    CHECK(runtime_finds_physical_addresses_through_the_guests_vspace),
     CHECK(allocated_memory_reaches_the_guest_zeroed),
     CHECK(ram_at_a_chosen_paddr_is_zeroed_whatever_it_held),
     CHECK(ram_of_a_device_untyped_is_zeroed_too),

@@ -194,7 +194,8 @@ static bool reset_vcpu(suite_t *suite)
            EXPECT(vm_set_thread_context(vcpu, context) == 0) && EXPECT(vcpu_start(vcpu) == 0);
 }
 
-bool guest_go(suite_t *suite)
+/* Run the guest with its list. @return whether it could be started */
+static bool run_list(suite_t *suite, int *result)
 {
     guest_t *guest = suite->guest;
     size_t size = (guest->num_ops + 1) * sizeof(guest->ops[0]);
@@ -204,14 +205,32 @@ bool guest_go(suite_t *suite)
         !reset_vcpu(suite)) {
         return false;
     }
-    int result = vm_run(&guest->vm);
-    if (!EXPECT(guest->ended)) {
+    *result = vm_run(&guest->vm);
+    if (!guest->ended) {
         guest->state = GUEST_LOST; /* at a fault that nobody completed: it cannot be restarted */
+    }
+    return true;
+}
+
+bool guest_go(suite_t *suite)
+{
+    guest_t *guest = suite->guest;
+    int result;
+    if (!run_list(suite, &result) || !EXPECT(guest->ended)) {
         return false;
     }
     EXPECT_ERROR(seL4_TCB_Suspend(vm_get_vcpu_tcb(guest->vcpu)), seL4_NoError);
     EXPECT(result < 0); /* as FAULT_ERROR ends it */
-    return transfer(suite, GUEST_LIST, guest->ops, size, false);
+    return transfer(suite, GUEST_LIST, guest->ops, guest->num_ops * sizeof(guest->ops[0]), false);
+}
+
+void guest_go_to_its_end(suite_t *suite)
+{
+    int result;
+    if (run_list(suite, &result)) {
+        EXPECT(!suite->guest->ended);
+        EXPECT(result < 0);
+    }
 }
 
 uint64_t guest_loaded(suite_t *suite, size_t index)

@@ -55,6 +55,12 @@ size_t guest_store(suite_t *suite, size_t width, uintptr_t address, uint64_t val
 /** Let the guest make the accesses; whether it made all is an expectation. */
 bool guest_go(suite_t *suite);
 
+/**
+ * Let the guest make accesses of which one ends it with an error, and expect that. The guest cannot
+ * be used afterwards, so this is for the last check.
+ */
+void guest_go_to_its_end(suite_t *suite);
+
 /** What that load found, of its width. */
 uint64_t guest_loaded(suite_t *suite, size_t index);
 

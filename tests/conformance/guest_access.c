@@ -397,6 +397,24 @@ static void guest_that_goes_everywhere_reaches_its_reservations_only(suite_t *su
     EXPECT_EQUAL(outside.count, expected_outside);
 }
 
+static void access_across_a_reservations_end_ends_the_guest(suite_t *suite)
+{
+    device_t device = {0};
+    guest_device(suite, GPA, 0x14, &device);
+    guest_clear(suite);
+    guest_load(suite, 4, GPA + 0x10);
+    guest_load(suite, 8, GPA + 0x10);
+    guest_go_to_its_end(suite);
+    EXPECT_EQUAL(device.count, 1);
+    EXPECT_EQUAL(guestmem_last_error(&suite->guest->vm)->code, GUESTMEM_BAD_RANGE);
+}
+
+static const check_t last_checks[] = {
+    CHECK(access_across_a_reservations_end_ends_the_guest),
+};
+
+const area_t area_guest_end = AREA("guest", FIXTURE_GUEST, last_checks);
+
 static const check_t checks[] = {
     CHECK(allocated_ram_is_loaded_and_stored),
     CHECK(allocated_ram_is_zero_at_first),

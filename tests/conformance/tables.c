@@ -64,6 +64,17 @@ static void table_unmap_with_pages_below_is_NoError(suite_t *suite)
     EXPECT_ERROR(map(frame, space, BASE), seL4_NoError);
 }
 
+static void table_that_was_unmapped_is_empty(suite_t *suite)
+{
+    seL4_CPtr space = new_space(suite), table = new_table(suite), frame = new_frame(suite, 21);
+    EXPECT_ERROR(map_table(table, space, BASE), seL4_NoError);
+    EXPECT_ERROR(map(frame, space, BASE), seL4_NoError);
+    EXPECT(large_page_at(suite, space, BASE));
+    EXPECT_ERROR(seL4_ARM_PageTable_Unmap(table), seL4_NoError);
+    EXPECT_ERROR(map_table(table, space, BASE), seL4_NoError);
+    EXPECT(!large_page_at(suite, space, BASE));
+}
+
 static void table_unmap_with_a_copied_capability_is_RevokeFirst(suite_t *suite)
 {
     seL4_CPtr space = new_space(suite), table = new_table(suite), copy = new_slot(suite);
@@ -122,6 +133,7 @@ static const check_t checks[] = {
     CHECK(table_address_at_40_bits_is_InvalidArgument_0),
     CHECK(table_for_a_space_without_asid_is_InvalidCapability_1),
     CHECK(table_unmap_with_pages_below_is_NoError),
+    CHECK(table_that_was_unmapped_is_empty),
     CHECK(table_unmap_with_a_copied_capability_is_RevokeFirst),
     CHECK(unmap_of_a_frame_that_is_not_mapped_is_NoError),
     CHECK(unmapped_frame_can_be_mapped_elsewhere),
