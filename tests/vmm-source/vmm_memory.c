@@ -136,7 +136,7 @@ static const char *use_the_six_functions(vm_t *vm, const vmm_memory_layout_t *la
         vm_reserve_memory_at(vm, 0x40000000, 4 * PAGE, on_fault, NULL);
     vm_memory_reservation_t *any = vm_reserve_memory_at(vm, 0x40100000, 4 * PAGE, on_fault, NULL);
     vm_memory_reservation_t *chosen =
-        vm_reserve_memory_at(vm, 0x40200000, (size_t)1 << 20, on_fault, NULL);
+        vm_reserve_memory_at(vm, 0x40200000, (size_t)2 << 20, on_fault, NULL);
     vm_memory_reservation_t *device =
         vm_reserve_memory_at(vm, layout->device, PAGE, on_fault, NULL);
     EXPECT(free_frames != NULL && any != NULL && chosen != NULL && device != NULL);
@@ -145,7 +145,7 @@ static const char *use_the_six_functions(vm_t *vm, const vmm_memory_layout_t *la
     EXPECT(map_ut_alloc_reservation_with_base_paddr(vm, layout->memory, chosen) == 0);
     EXPECT(map_ut_alloc_reservation(vm, device) == 0);
 
-    char *page = create_allocated_reservation_frame(vm, 0x40300000, seL4_CanRead, on_fault, NULL);
+    char *page = create_allocated_reservation_frame(vm, 0x40400000, seL4_CanRead, on_fault, NULL);
     EXPECT(page != NULL);
     memcpy(page, "the guest reads this", 21);
     EXPECT(create_device_reservation_frame(vm, layout->other_device, seL4_AllRights, on_fault,
