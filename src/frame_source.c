@@ -64,6 +64,10 @@ static int acquire_free(vm_memory_t *memory, int size, device_use_t device_use, 
     return 0;
 }
 
+/*
+ * The allocator is asked before simple. Where both have the memory, a root task's simple takes it
+ * from the untyped behind the allocator's back, which then has nothing more of that untyped.
+ */
 static int acquire_at(vm_memory_t *memory, int size, uintptr_t paddr, frame_t *frame)
 {
     vka_t *vka = memory->vm->vka;
@@ -73,22 +77,23 @@ static int acquire_at(vm_memory_t *memory, int size, uintptr_t paddr, frame_t *f
         return no_slot(memory);
     }
     frame->guest.cap = path.capPtr;
-    frame->origin = FRAME_ORIGIN_SIMPLE;
+    frame->origin = FRAME_ORIGIN_ALLOCATOR;
     memory->counts.object_allocations++;
-    if (simple == NULL || simple->frame_cap == NULL ||
-        simple_get_frame_cap(simple, (void *)paddr, arch_frames[size].bits, &path) !=
-            seL4_NoError) {
-        frame->origin = FRAME_ORIGIN_ALLOCATOR;
-        if (vka_utspace_alloc_at(vka, &path, arch_frames[size].type, arch_frames[size].bits, paddr,
-                                 &frame->guest.cookie) != 0) {
-            vka_cspace_free_path(vka, path);
-            return memory_blame(memory, GUESTMEM_NO_FRAME,
-                                "no free untyped memory at paddr 0x%" PRIxPTR
-                                "; the board has none there, or it is in use",
-                                paddr);
-        }
+    if (vka_utspace_alloc_at(vka, &path, arch_frames[size].type, arch_frames[size].bits, paddr,
+                             &frame->guest.cookie) == 0) {
+        return 0;
     }
-    return 0;
+    frame->origin = FRAME_ORIGIN_SIMPLE;
+    if (simple != NULL && simple->frame_cap != NULL &&
+        simple_get_frame_cap(simple, (void *)paddr, arch_frames[size].bits, &path) ==
+            seL4_NoError) {
+        return 0;
+    }
+    vka_cspace_free_path(vka, path);
+    return memory_blame(memory, GUESTMEM_NO_FRAME,
+                        "no free untyped memory at paddr 0x%" PRIxPTR
+                        "; the board has none there, or it is in use",
+                        paddr);
 }
 
 /* Set the attributes of an acquired frame, and clear it if it must be. */

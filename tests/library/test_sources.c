@@ -16,6 +16,7 @@ static struct {
     vka_t *vka;
     vka_object_t frames[4];
     unsigned has; /* a bit for each frame that it has */
+    int asked;
 } pool;
 
 /* A simple_t's frame_cap: a copy of the frame for RAM_PADDR and on. */
@@ -23,6 +24,7 @@ static seL4_Error frame_of_pool(void *data, void *paddr, int size_bits, cspacepa
 {
     (void)data;
     cspacepath_t from;
+    pool.asked++;
     uintptr_t index = ((uintptr_t)paddr - RAM_PADDR) / PAGE;
     if (size_bits != 12 || index >= 4 || (pool.has & (1u << index)) == 0) {
         return seL4_FailedLookup;
@@ -38,9 +40,12 @@ static void use_pool(world_t *w, simple_t *simple, unsigned has)
     simple->frame_cap = frame_of_pool;
     pool.vka = w->vm.vka;
     pool.has = has;
+    pool.asked = 0;
     for (int i = 0; i < 4; i++) {
         if ((has & (1u << i)) != 0) {
-            pool.frames[i] = world_frame(w, 12);
+            assert_int_equal(
+                vka_alloc_frame_at(pool.vka, 12, RAM_PADDR + (uintptr_t)i * PAGE, &pool.frames[i]),
+                0);
         }
     }
     w->vm.simple = simple;
@@ -79,11 +84,23 @@ static void frames_of_simple_and_of_untypeds_may_alternate(void **state)
     hosted_census_take(w->system, &before);
     vm_memory_reservation_t *r = world_reserve(w, RAM_PADDR, 4 * PAGE);
     assert_int_equal(map_ut_alloc_reservation(&w->vm, r), 0);
-    assert_int_not_equal(guest_mapping_at(w, RAM_PADDR).paddr, RAM_PADDR);
-    assert_int_equal(guest_mapping_at(w, RAM_PADDR + PAGE).paddr, RAM_PADDR + PAGE);
-    assert_int_equal(guest_mapping_at(w, RAM_PADDR + 3 * PAGE).paddr, RAM_PADDR + 3 * PAGE);
+    for (uintptr_t page = RAM_PADDR; page < RAM_PADDR + 4 * PAGE; page += PAGE) {
+        assert_int_equal(guest_mapping_at(w, page).paddr, page);
+    }
     assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
     expect_census(w, &before);
+    end_pool(w);
+}
+
+static void memory_that_the_allocator_has_is_not_asked_of_simple(void **state)
+{
+    world_t *w = *state;
+    simple_t simple;
+    use_pool(w, &simple, 0x2);
+    vm_memory_reservation_t *r = world_reserve(w, RAM_PADDR, 3 * PAGE);
+    assert_int_equal(map_ut_alloc_reservation(&w->vm, r), 0);
+    assert_int_equal(pool.asked, 1);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
     end_pool(w);
 }
 
@@ -210,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         world_test(a_frame_that_simple_hands_out_goes_back_as_a_copy),
         world_test(frames_of_simple_and_of_untypeds_may_alternate),
+        world_test(memory_that_the_allocator_has_is_not_asked_of_simple),
         world_test(without_simple_untyped_memory_is_taken_for_a_devices),
         world_test(a_range_of_two_kinds_of_memory_has_no_common_window),
         world_test(ram_that_cannot_be_cleared_is_given_back),
