@@ -218,7 +218,8 @@ int plan_window(guestmem_plan_t *plan, uintptr_t first, uintptr_t last)
         needs->window_frames += run->count;
         needs->slots += run->count;
         needs->cap_copies += run->count;
-        needs->page_maps += run->count;
+        /* Whether a large frame can be mapped there is found out by mapping it, see vmm_frame.c. */
+        needs->page_maps += run->size_bits > ARCH_PAGE_BITS ? 2 * run->count : run->count;
         if (entry.last >= last) {
             /* Large frames lie at multiples of their size in the VMM as well. */
             needs->windows++;

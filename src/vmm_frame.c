@@ -9,7 +9,10 @@
  */
 
 #include <string.h>
+#include <sel4/sel4.h>
+#include <sel4/sel4_arch/mapping.h>
 #include <vka/capops.h>
+#include <vspace/arch/page.h>
 #include "arch_paging.h"
 #include "memory.h"
 #include "vmm_detour.h"
@@ -51,52 +54,132 @@ int vmm_frame_copy(vm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy)
     return 0;
 }
 
-/* Map a frame at any address. */
-static void *map_anywhere(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable)
+/*
+ * Map a large frame at an address of the VMM as its vspace_t will, to learn from the kernel whether
+ * a page table is in the way: libsel4utils, which leaves tables where small pages were, asserts
+ * that there is none. Mapping the same capability at the same address again is no error, so what
+ * was mapped here does not hinder the vspace_t. The kernel's answer is FailedLookup with the span
+ * of what it has found, or on x86 DeleteFirst; the span of a table that is missing, and that the
+ * vspace_t will make, is no smaller than the frame.
+ */
+static int try_large(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
+                     void *vaddr)
+{
+    seL4_ARCH_VMAttributes attributes =
+        cacheable ? seL4_ARCH_Default_VMAttributes
+                  : (seL4_ARCH_VMAttributes)seL4_ARCH_Uncached_VMAttributes;
+    seL4_CPtr root = vspace_get_root(vmm_vspace(memory));
+    seL4_Error error =
+        (seL4_Error)seL4_ARCH_Page_Map(frame, root, (seL4_Word)vaddr, seL4_AllRights, attributes);
+    if (error == seL4_DeleteFirst ||
+        (error == seL4_FailedLookup && seL4_MappingFailedLookupLevel() < size_bits)) {
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "the VMM has a page table where a frame of 2^%zu bytes would go",
+                            size_bits);
+    }
+    return error == seL4_NoError || error == seL4_FailedLookup
+               ? 0
+               : memory_blame_kernel(memory, error, "could not map a frame in the VMM");
+}
+
+int vmm_frame_map_at(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
+                     void *vaddr, reservation_t range)
+{
+    bool large = size_bits > ARCH_PAGE_BITS;
+    if (large && try_large(memory, frame, size_bits, cacheable, vaddr) != 0) {
+        return -1;
+    }
+    if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &frame, NULL, vaddr, 1, size_bits, range) !=
+        0) {
+        if (large) {
+            (void)seL4_ARCH_Page_Unmap(frame); /* undoes try_large(); cannot fail */
+        }
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+    }
+    return 0;
+}
+
+/* Map a large frame at any address, in a range of its own. */
+static int map_large(vm_memory_t *memory, seL4_CPtr frame, bool cacheable, vmm_loan_t *loan)
 {
     vspace_t *vmm = vmm_vspace(memory);
+    size_t size = (size_t)1 << loan->size_bits;
+    loan->range = vspace_reserve_range_aligned(vmm, size, loan->size_bits, seL4_AllRights,
+                                               cacheable, &loan->vaddr);
+    if (loan->range.res == NULL) {
+        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                            "the VMM's address space has no room for a frame of 0x%zx bytes", size);
+    }
+    if (vmm_frame_map_at(memory, frame, loan->size_bits, cacheable, loan->vaddr, loan->range) !=
+        0) {
+        vspace_free_reservation(vmm, loan->range);
+        loan->range = (reservation_t){NULL};
+        return -1;
+    }
+    return 0;
+}
+
+/* Map a frame at any address. A small one the vspace_t finds an address for by itself. */
+static int map_anywhere(vm_memory_t *memory, seL4_CPtr frame, bool cacheable, vmm_loan_t *loan)
+{
+    vspace_t *vmm = vmm_vspace(memory);
+    if (loan->size_bits == ARCH_PAGE_BITS) {
+        loan->vaddr =
+            vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, ARCH_PAGE_BITS, cacheable);
+        return loan->vaddr != NULL
+                   ? 0
+                   : memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+    }
     vmm_detour_t detour = {.count = 0};
-    void *vaddr;
+    int error;
     do {
-        vaddr = vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, size_bits, cacheable);
-    } while (vaddr == NULL && vmm_detour_take(vmm, &detour, (size_t)1 << size_bits, size_bits));
+        error = map_large(memory, frame, cacheable, loan);
+    } while (error != 0 && memory->failure.code == GUESTMEM_NO_ADDRESS &&
+             vmm_detour_take(vmm, &detour, (size_t)1 << loan->size_bits, loan->size_bits));
     vmm_detour_end(vmm, &detour);
-    return vaddr;
+    return error;
+}
+
+static void unmap(vm_memory_t *memory, const vmm_loan_t *loan)
+{
+    vspace_t *vmm = vmm_vspace(memory);
+    vspace_unmap_pages(vmm, loan->vaddr, 1, loan->size_bits, VSPACE_PRESERVE);
+    if (loan->range.res != NULL) {
+        vspace_free_reservation(vmm, loan->range);
+    }
 }
 
 int vmm_frame_lend(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
                    vmm_loan_t *loan)
 {
-    seL4_CPtr copy = seL4_CapNull;
-    if (vmm_frame_copy(memory, frame, &copy) != 0) {
+    vmm_loan_t lent = {.size_bits = size_bits};
+    if (vmm_frame_copy(memory, frame, &lent.copy) != 0) {
         return -1;
     }
-    void *vaddr = map_anywhere(memory, copy, size_bits, cacheable);
-    if (vaddr == NULL) {
-        vmm_frame_drop(memory, copy);
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+    if (map_anywhere(memory, lent.copy, cacheable, &lent) != 0) {
+        vmm_frame_drop(memory, lent.copy);
+        return -1;
     }
-    *loan = (vmm_loan_t){vaddr, copy, size_bits};
+    *loan = lent;
     return 0;
 }
 
 void vmm_frame_return(vm_memory_t *memory, vmm_loan_t *loan)
 {
     if (loan->vaddr != NULL) {
-        vspace_unmap_pages(vmm_vspace(memory), loan->vaddr, 1, loan->size_bits, VSPACE_PRESERVE);
+        unmap(memory, loan);
         vmm_frame_drop(memory, loan->copy);
     }
 }
 
 int vmm_frame_clear(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits)
 {
-    void *vaddr = map_anywhere(memory, frame, size_bits, true);
-    if (vaddr == NULL) {
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
-                            "could not map a frame in the VMM to clear it");
+    vmm_loan_t loan = {.size_bits = size_bits};
+    if (map_anywhere(memory, frame, true, &loan) != 0) {
+        return -1;
     }
-    memset(vaddr, 0, (size_t)1 << size_bits);
+    memset(loan.vaddr, 0, (size_t)1 << size_bits);
     arch_frame_clean(frame, size_bits);
-    vspace_unmap_pages(vmm_vspace(memory), vaddr, 1, size_bits, VSPACE_PRESERVE);
+    unmap(memory, &loan);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sel4/sel4.h>
+#include <vspace/vspace.h>
 
 struct vm_memory_reservation_cookie;
 
@@ -29,11 +30,21 @@ int vmm_frame_copy(struct vm_memory_reservation_cookie *memory, seL4_CPtr frame,
 /** Delete a copy, and free its slot. Cannot fail. */
 void vmm_frame_drop(struct vm_memory_reservation_cookie *memory, seL4_CPtr copy);
 
+/**
+ * Map a frame, which is not mapped anywhere, in a reserved range of the VMM's address space.
+ *
+ * @param vaddr  a multiple of the frame's size
+ * @return 0; -1 with the cause blamed: GUESTMEM_NO_ADDRESS where another range may do
+ */
+int vmm_frame_map_at(struct vm_memory_reservation_cookie *memory, seL4_CPtr frame, size_t size_bits,
+                     bool cacheable, void *vaddr, reservation_t range);
+
 /** A frame that the VMM has mapped for a moment. */
 typedef struct vmm_loan {
     void *vaddr;    /* where it is seen; NULL: none */
     seL4_CPtr copy; /* of its capability */
     size_t size_bits;
+    reservation_t range; /* of the VMM's address space, of a large frame */
 } vmm_loan_t;
 
 /**

@@ -35,13 +35,10 @@ static int show_frame(vm_memory_t *memory, const vmm_window_t *window, uintptr_t
     if (vmm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
         return -1;
     }
-    if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &copy, NULL,
-                                  window_address(window, first, run, index), 1, run->size_bits,
-                                  window->range) != 0) {
+    if (vmm_frame_map_at(memory, copy, run->size_bits, run->cacheable,
+                         window_address(window, first, run, index), window->range) != 0) {
         vmm_frame_drop(memory, copy);
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
-                            "could not map the frame of GPA 0x%" PRIxPTR " in the VMM",
-                            frame_run_gpa(run, index));
+        return -1;
     }
     memory->counts.window_frames++;
     return 0;
