@@ -99,7 +99,7 @@ seL4_Word get_vcpu_fault_data(vm_vcpu_t *vcpu)
         return 0;
     }
     seL4_Word *source = general_register(fault->regs, fault->exit.fault.access.rt);
-    return source != NULL ? *source & width_mask(fault) : 0;
+    return source != NULL ? *source : 0;
 }
 
 seL4_Word get_vcpu_fault_data_mask(vm_vcpu_t *vcpu)

@@ -33,8 +33,8 @@ seL4_Word get_vcpu_fault_address(vm_vcpu_t *vcpu);
 seL4_Word get_vcpu_fault_ip(vm_vcpu_t *vcpu);
 
 /**
- * The data of the access: for a write the source register's value, not shifted into its lanes; for
- * a read what set_vcpu_fault_data() has set, else 0.
+ * The data of the access: for a write all of the source register, whatever the access's width, and
+ * not shifted into its lanes; for a read what set_vcpu_fault_data() has set, else 0.
  */
 seL4_Word get_vcpu_fault_data(vm_vcpu_t *vcpu);
 
