@@ -158,6 +158,7 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
     if (memory == NULL) {
         return -1;
     }
+    __builtin_prefetch(reservation); /* whatever it is: while it is checked, it comes */
     if (!memory_check_reservation(memory, reservation)) {
         return memory_report(memory, __func__, 0, 0);
     }

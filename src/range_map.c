@@ -206,7 +206,9 @@ static uintptr_t gap_last(const range_map_t *map, range_map_place_t at, size_t i
     if (i + 1 < range_map_count(map, at)) {
         return range_map_leaf(map, at)->base[i + 1] - 1;
     }
-    return range_map_step_up(map, &at) ? range_map_leaf(map, at)->base[0] - 1 : UINTPTR_MAX;
+    /* The next leaf's branch knows its first address, so the leaf need not be read. */
+    return range_map_step_up(map, &at) ? map->index.slots[at.branch].branch->first[at.leaf] - 1
+                                       : UINTPTR_MAX;
 }
 
 range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value)
@@ -266,6 +268,7 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     }
     range_map_place_t at = range_map_find_leaf(map, base);
     range_map_leaf_t *leaf = range_map_leaf(map, at);
+    range_map_fetch_leaf(leaf, map->item_bytes);
     size_t left = range_map_count(map, at) - 1;
     size_t behind = count_up_to(map, at, base);
     if (behind == 0 || leaf->base[behind - 1] != base) {
@@ -320,6 +323,7 @@ bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t
         return false;
     }
     range_map_place_t at = range_map_find_leaf(map, address);
+    range_map_fetch_leaf(range_map_leaf(map, at), map->item_bytes);
     size_t i = count_up_to(map, at, address);
     if (i > 0 && range_map_item_at(map, range_map_leaf(map, at), i - 1)->last >= address) {
         i--;

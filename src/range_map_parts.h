@@ -167,11 +167,9 @@ static inline size_t range_map_find_branch(const range_map_t *map, uintptr_t add
     return at + found;
 }
 
-/** The last leaf that starts at or below `address`, or the first. There is one. */
-static inline range_map_place_t range_map_find_leaf(const range_map_t *map, uintptr_t address)
+/** The last leaf of a branch that starts at or below `address`, or the first. */
+static inline size_t range_map_leaf_in(const range_map_slot_t *slot, uintptr_t address)
 {
-    size_t branch = range_map_find_branch(map, address);
-    const range_map_slot_t *slot = &map->index.slots[branch];
     const uintptr_t *first = slot->branch->first;
     size_t leaf = 0;
     for (size_t i = RANGE_MAP_LINE; i < RANGE_MAP_BRANCH; i += RANGE_MAP_LINE) {
@@ -179,7 +177,22 @@ static inline range_map_place_t range_map_find_leaf(const range_map_t *map, uint
     }
     leaf *= RANGE_MAP_LINE;
     leaf += range_map_line_up_to(&first[leaf], address);
-    return (range_map_place_t){branch, leaf < slot->num_leaves ? leaf : slot->num_leaves - 1};
+    return leaf < slot->num_leaves ? leaf : slot->num_leaves - 1;
+}
+
+/** The last leaf that starts at or below `address`, or the first. There is one. */
+static inline range_map_place_t range_map_find_leaf(const range_map_t *map, uintptr_t address)
+{
+    size_t branch = range_map_find_branch(map, address);
+    return (range_map_place_t){branch, range_map_leaf_in(&map->index.slots[branch], address)};
+}
+
+/** Ask for all lines of a leaf at the same time: which of them is needed shows in the first. */
+static inline void range_map_fetch_leaf(const range_map_leaf_t *leaf, size_t item_bytes)
+{
+    for (size_t at = 0; at < RANGE_MAP_LEAF * item_bytes; at += 64) {
+        __builtin_prefetch(&leaf->items[at]);
+    }
 }
 
 /** As range_map_item(), inline, for an owner that knows the size of its items. */
@@ -191,10 +204,7 @@ static inline range_map_item_t *range_map_find_item(const range_map_t *map, uint
     }
     range_map_place_t at = range_map_find_leaf(map, address);
     range_map_leaf_t *leaf = range_map_leaf(map, at);
-    /* Which item it is shows in the keys, which may be far away: ask for all at the same time. */
-    for (size_t line = 0; line < RANGE_MAP_LEAF * item_bytes; line += 64) {
-        __builtin_prefetch(&leaf->items[line]);
-    }
+    range_map_fetch_leaf(leaf, item_bytes);
     size_t i = range_map_line_up_to(leaf->base, address);
     if (__builtin_expect(address == UINTPTR_MAX, 0)) {
         i = range_map_count(map, at) - 1;
