@@ -9,6 +9,9 @@
 
 #include "report.h"
 
+/** What one random access to memory costs on this machine: the floor of a look-up. */
+void bench_memory(report_t *report);
+
 /** Look-up and change of the range map and of its rivals, by themselves. */
 void bench_maps(report_t *report);
 

@@ -20,7 +20,7 @@
 #define LOOKUPS 20000
 #define CHANGES 4000
 #define ROUNDS  21
-#define RIVALS  4
+#define RIVALS  5
 
 void *candidate_alloc(size_t size)
 {
@@ -32,10 +32,10 @@ void *candidate_alloc(size_t size)
 }
 
 /* The library's map behind the interface of the candidates. */
-typedef struct chunks {
+typedef struct library_map {
     heap_t heap;
     range_map_t map;
-} chunks_t;
+} library_map_t;
 
 static void *allocate(void *cookie, size_t size)
 {
@@ -50,46 +50,47 @@ static void release(void *cookie, void *block, size_t size)
     free(block);
 }
 
-static void *chunks_create(void)
+static void *library_create(void)
 {
-    chunks_t *chunks = candidate_alloc(sizeof(*chunks));
-    chunks->heap = (heap_t){.allocate = allocate, .release = release};
-    range_map_init(&chunks->map, &chunks->heap);
-    return chunks;
+    library_map_t *library = candidate_alloc(sizeof(*library));
+    library->heap = (heap_t){.allocate = allocate, .release = release};
+    range_map_init(&library->map, &library->heap);
+    return library;
 }
 
-static void chunks_destroy(void *map)
+static void library_destroy(void *map)
 {
-    range_map_destroy(&((chunks_t *)map)->map);
+    range_map_destroy(&((library_map_t *)map)->map);
     free(map);
 }
 
-static void chunks_insert(void *map, uintptr_t base, uintptr_t last, void *value)
+static void library_insert(void *map, uintptr_t base, uintptr_t last, void *value)
 {
-    chunks_t *chunks = map;
-    if (range_map_prepare(&chunks->map, base) != 0) {
+    library_map_t *library = map;
+    if (range_map_prepare(&library->map, base) != 0) {
         abort();
     }
-    range_map_insert(&chunks->map, base, last, value);
+    range_map_insert(&library->map, base, last, value);
 }
 
-static void chunks_remove(void *map, uintptr_t base)
+static void library_remove(void *map, uintptr_t base)
 {
-    (void)range_map_remove(&((chunks_t *)map)->map, base);
+    (void)range_map_remove(&((library_map_t *)map)->map, base);
 }
 
-static void *chunks_find(const void *map, uintptr_t address)
+/* By the look-up that a fault uses. */
+static void *library_find(const void *map, uintptr_t address)
 {
-    range_map_entry_t entry;
-    return range_map_find(&((const chunks_t *)map)->map, address, &entry) ? entry.value : NULL;
+    const range_map_item_t *item = range_map_item(&((const library_map_t *)map)->map, address);
+    return item != NULL && item->last >= address ? item->value : NULL;
 }
 
-static const candidate_t chosen = {"range_map (chosen)", 1000000,       chunks_create,
-                                   chunks_destroy,       chunks_insert, chunks_remove,
-                                   chunks_find};
+static const candidate_t chosen = {"range_map (chosen)", 1000000,        library_create,
+                                   library_destroy,      library_insert, library_remove,
+                                   library_find};
 
-static const candidate_t *const rivals[RIVALS] = {&chosen, &candidate_btree, &candidate_red_black,
-                                                  &candidate_flat_list};
+static const candidate_t *const rivals[RIVALS] = {&chosen, &candidate_chunks, &candidate_btree,
+                                                  &candidate_red_black, &candidate_flat_list};
 
 static double time_lookups(const candidate_t *candidate, const void *map, size_t n, uint64_t seed)
 {

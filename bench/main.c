@@ -28,6 +28,8 @@ int main(int argc, char **argv)
         *file = argv[i + 1];
     }
     printf("processor: %d\n", measure_pin());
+    measure_keep_heap();
+    bench_memory(&report);
     bench_maps(&report);
     bench_dispatch(&report);
     bench_reserve(&report);

@@ -7,6 +7,8 @@
 
 #define _GNU_SOURCE
 #include "measure.h"
+#include <limits.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,12 @@ int measure_pin(void)
     }
     CPU_SET(cpu, &set);
     return sched_setaffinity(0, sizeof(set), &set) == 0 ? cpu : -1;
+}
+
+void measure_keep_heap(void)
+{
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, INT_MAX);
 }
 
 void measure_add(measure_t *measure, double value)

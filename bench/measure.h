@@ -33,6 +33,10 @@ uint64_t measure_now(void);
 /** Stay on one processor. @return its number, or -1 if that is not possible */
 int measure_pin(void);
 
+/** Let the C library's heap keep what is freed, so that the kernel's page faults are not measured.
+ */
+void measure_keep_heap(void);
+
 /** Add a round; those beyond MEASURE_ROUNDS are left out. */
 void measure_add(measure_t *measure, double value);
 
