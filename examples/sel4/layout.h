@@ -20,6 +20,7 @@
 #define PASSED_DEVICE  0x09030000 /* the board's PL061, by map_ut_alloc_reservation() */
 #define EMULATED_PAGE  0x0b000000 /* loads answer with EMULATED_VALUE, stores are counted */
 #define END_PAGE       0x0b001000 /* a store here ends the run */
+#define FREE_MEMORY    0x90000000 /* memory of the board, far from where a task is loaded */
 #define SCRATCH_MEMORY 0x48000000 /* memory of the board that the kernel has as a device's */
 #define PAGE_BYTES     0x1000
 

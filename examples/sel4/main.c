@@ -8,6 +8,7 @@
 #include <guestmem/inspect.h>
 #include <sel4vm/boot.h>
 #include <stdio.h>
+#include <vmm_memory.h>
 #include "costs.h"
 #include "guest.h"
 #include "layout.h"
@@ -36,6 +37,16 @@ static int free_all(vm_t *vm)
     return 0;
 }
 
+static int use_documented_interface(vm_t *vm)
+{
+    static const vmm_memory_layout_t layout = {
+        .memory = FREE_MEMORY, .device = DEVICE_PAGE, .other_device = PASSED_DEVICE};
+    const char *unmet = vmm_memory_use(vm, &layout);
+    printf("  %s%s\n",
+           unmet == NULL ? "all is as documented" : "WRONG: not so: ", unmet == NULL ? "" : unmet);
+    return unmet != NULL;
+}
+
 static int run(root_task_t *task, vm_t *vm)
 {
     guest_memory_t memory = {0};
@@ -54,6 +65,8 @@ static int run(root_task_t *task, vm_t *vm)
     wrong += free_all(vm);
     printf("== all is freed\n");
     print_statistics(vm);
+    printf("== a VMM written for libsel4vm's documented interface\n");
+    wrong += use_documented_interface(vm);
     printf("== for long, and too much\n");
     return wrong + lasting_repeat(vm) + lasting_exhaust(vm);
 }
