@@ -20,6 +20,13 @@
 /* EL1 with its own stack pointer, all interrupts masked. */
 #define GUEST_SPSR 0x3c5
 
+const size_t guest_widths[4] = {1, 2, 4, 8};
+
+uint64_t guest_width_mask(size_t width)
+{
+    return width < 8 ? ((uint64_t)1 << (width * 8)) - 1 : ~(uint64_t)0;
+}
+
 static memory_fault_result_t on_exit_store(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                            void *cookie)
 {
@@ -236,7 +243,7 @@ void guest_go_to_its_end(suite_t *suite)
 uint64_t guest_loaded(suite_t *suite, size_t index)
 {
     const guest_op_t *op = &suite->guest->ops[index];
-    return op->width < 8 ? op->value & (((uint64_t)1 << (op->width * 8)) - 1) : op->value;
+    return op->value & guest_width_mask(op->width);
 }
 
 uint64_t guest_load_now(suite_t *suite, size_t width, uintptr_t address)

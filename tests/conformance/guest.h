@@ -30,6 +30,11 @@ enum { GUEST_MOST_OPS = 256 };
 /** What loads of registers hold before; narrower loads may leave some of it. */
 #define GUEST_UNTOUCHED ((uint64_t)0x5e5e5e5e5e5e5e5e)
 
+/** A value for stores whose bytes all differ, the widths of accesses, and the bits of a width. */
+#define GUEST_VALUE ((uint64_t)0x8182838485868788)
+extern const size_t guest_widths[4];
+uint64_t guest_width_mask(size_t width);
+
 typedef enum guest_state { GUEST_NOT_STARTED, GUEST_READY, GUEST_LOST } guest_state_t;
 
 typedef struct guest {
