@@ -69,6 +69,7 @@ static int try_large(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, boo
         cacheable ? seL4_ARCH_Default_VMAttributes
                   : (seL4_ARCH_VMAttributes)seL4_ARCH_Uncached_VMAttributes;
     seL4_CPtr root = vspace_get_root(vmm_vspace(memory));
+    memory->counts.page_maps++;
     seL4_Error error =
         (seL4_Error)seL4_ARCH_Page_Map(frame, root, (seL4_Word)vaddr, seL4_AllRights, attributes);
     if (error == seL4_DeleteFirst ||
@@ -92,6 +93,7 @@ int vmm_frame_map_at(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, boo
     if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &frame, NULL, vaddr, 1, size_bits, range) !=
         0) {
         if (large) {
+            memory->counts.page_unmaps++;
             (void)seL4_ARCH_Page_Unmap(frame); /* undoes try_large(); cannot fail */
         }
         return memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
