@@ -159,13 +159,17 @@ static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
                        seL4_CapRights_t rights, size_t num_pages, size_t size_bits, int cacheable)
 {
     counting_t *counting = of_vspace(vspace);
-    void *vaddr = fails(counting) ? NULL
-                                  : vspace_map_pages(counting->inner_vspace, caps, cookies, rights,
-                                                     num_pages, size_bits, cacheable);
-    if (vaddr != NULL) {
-        counting->held.pages += (long)num_pages;
-        note_attribute(counting, cacheable);
+    if (fails(counting)) {
+        return NULL;
     }
+    void *vaddr = vspace_map_pages(counting->inner_vspace, caps, cookies, rights, num_pages,
+                                   size_bits, cacheable);
+    if (vaddr == NULL) {
+        counting->refused++;
+        return NULL;
+    }
+    counting->held.pages += (long)num_pages;
+    note_attribute(counting, cacheable);
     return vaddr;
 }
 
@@ -184,14 +188,17 @@ static int map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cook
                               size_t num_pages, size_t size_bits, reservation_t reservation)
 {
     counting_t *counting = of_vspace(vspace);
-    int error = fails(counting)
-                    ? -1
-                    : vspace_map_pages_at_vaddr(counting->inner_vspace, caps, cookies, vaddr,
-                                                num_pages, size_bits, reservation);
-    if (error == 0) {
-        counting->held.pages += (long)num_pages;
+    if (fails(counting)) {
+        return -1;
     }
-    return error;
+    int error = vspace_map_pages_at_vaddr(counting->inner_vspace, caps, cookies, vaddr, num_pages,
+                                          size_bits, reservation);
+    if (error != 0) {
+        counting->refused++;
+        return error;
+    }
+    counting->held.pages += (long)num_pages;
+    return 0;
 }
 
 static void unmap_pages(vspace_t *vspace, void *vaddr, size_t num_pages, size_t size_bits,

@@ -39,6 +39,7 @@ typedef struct counting {
     uint64_t asked;       /* operations that could fail, so far */
     uint64_t fail_at;     /* 0, or which of them fails */
     bool failed;          /* whether it came to that */
+    int refused;          /* maps that the VMM's address space itself did not do */
     int uncached_windows; /* VMM ranges and mappings that were asked to be uncached */
     int cached_windows;   /* and cached */
 
