@@ -25,7 +25,7 @@
 static void *allocate(void *cookie, size_t size)
 {
     void *block = NULL;
-    return ps_calloc(cookie, 1, size, &block) == 0 ? block : NULL;
+    return ps_malloc(cookie, size, &block) == 0 ? block : NULL;
 }
 
 static void release(void *cookie, void *block, size_t size)

@@ -67,23 +67,33 @@ static bool neighbour_with_room(const range_map_t *map, range_map_place_t at,
     return range_map_step_down(map, neighbour) && range_map_count(map, *neighbour) < RANGE_MAP_LEAF;
 }
 
-int range_map_prepare(range_map_t *map, uintptr_t base)
+range_map_place_t range_map_place(const range_map_t *map, uintptr_t address)
+{
+    return map->num_branches > 0 ? range_map_find_leaf(map, address) : (range_map_place_t){0, 0};
+}
+
+int range_map_prepare_at(range_map_t *map, range_map_place_t at)
 {
     bool needs_branch = map->num_branches == 0;
+    map->prepared = at;
     if (map->num_branches > 0) {
         range_map_place_t neighbour;
-        range_map_place_t at = range_map_find_leaf(map, base);
         if (range_map_count(map, at) < RANGE_MAP_LEAF || neighbour_with_room(map, at, &neighbour)) {
             return 0;
         }
         needs_branch = !range_map_branch_has_room(map, at.branch);
     }
-    map->spare_leaf = heap_alloc(map->heap, leaf_bytes(map));
+    map->spare_leaf = heap_alloc_any(map->heap, leaf_bytes(map));
     if (map->spare_leaf == NULL || (needs_branch && range_map_prepare_branch(map) != 0)) {
         range_map_cancel(map);
         return -1;
     }
     return 0;
+}
+
+int range_map_prepare(range_map_t *map, uintptr_t base)
+{
+    return range_map_prepare_at(map, range_map_place(map, base));
 }
 
 void range_map_cancel(range_map_t *map)
@@ -93,13 +103,70 @@ void range_map_cancel(range_map_t *map)
     range_map_cancel_branch(map);
 }
 
+/* As memmove(), of words and inline: there are few, and a call would cost more. Two at a time. */
+static inline void move_words(range_map_word_t *to, const range_map_word_t *from, size_t count)
+{
+    range_map_word_t low, high;
+    if (to < from) {
+        size_t i = 0;
+        for (; i + 1 < count; i += 2) {
+            low = from[i];
+            high = from[i + 1];
+            to[i] = low;
+            to[i + 1] = high;
+        }
+        if (i < count) {
+            to[i] = from[i];
+        }
+        return;
+    }
+    if (count % 2 != 0) {
+        count--;
+        to[count] = from[count];
+    }
+    while (count > 0) {
+        count -= 2;
+        low = from[count];
+        high = from[count + 1];
+        to[count] = low;
+        to[count + 1] = high;
+    }
+}
+
+static inline void move_items(const range_map_t *map, range_map_leaf_t *to, size_t target,
+                              range_map_leaf_t *from, size_t source, size_t count)
+{
+    move_words((range_map_word_t *)range_map_item_at(map, to, target),
+               (range_map_word_t *)range_map_item_at(map, from, source),
+               count * (map->item_bytes / sizeof(range_map_word_t)));
+}
+
 /* Move `count` ranges from `source` of one leaf to `target` of the same or another one. */
 static void move_ranges(const range_map_t *map, range_map_leaf_t *to, size_t target,
                         range_map_leaf_t *from, size_t source, size_t count)
 {
-    memmove(&to->base[target], &from->base[source], count * sizeof(to->base[0]));
-    memmove(range_map_item_at(map, to, target), range_map_item_at(map, from, source),
-            count * map->item_bytes);
+    move_words((range_map_word_t *)&to->base[target], (range_map_word_t *)&from->base[source],
+               count);
+    move_items(map, to, target, from, source, count);
+}
+
+/* Make room for a range in front of the last `behind` ones of a leaf. */
+static void open_gap(const range_map_t *map, range_map_leaf_t *leaf, size_t at, size_t behind)
+{
+    for (size_t i = RANGE_MAP_LEAF - 1; i > 0; i--) {
+        leaf->base[i] = leaf->base[i - (i > at)];
+    }
+    move_items(map, leaf, at + 1, leaf, at, behind);
+}
+
+/* Close the gap that a range has left in front of the last `behind` ones of a leaf. */
+static void close_gap(const range_map_t *map, range_map_leaf_t *leaf, size_t at, size_t behind)
+{
+    for (size_t i = 0; i < RANGE_MAP_LEAF - 1; i++) {
+        leaf->base[i] = leaf->base[i + (i >= at)];
+    }
+    leaf->base[RANGE_MAP_LEAF - 1] = UINTPTR_MAX;
+    move_items(map, leaf, at, leaf, at + 1, behind);
 }
 
 /* Set the number of a leaf's ranges, which have been moved already. */
@@ -180,7 +247,7 @@ static range_map_place_t leaf_for(range_map_t *map, uintptr_t base)
         range_map_add_leaf(map, (range_map_place_t){0, 0});
         return (range_map_place_t){0, 0};
     }
-    range_map_place_t at = range_map_find_leaf(map, base);
+    range_map_place_t at = map->prepared;
     range_map_place_t neighbour;
     if (range_map_count(map, at) < RANGE_MAP_LEAF) {
         return at;
@@ -218,9 +285,8 @@ range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t l
     size_t count = range_map_count(map, at);
     size_t i = count_up_to(map, at, base);
 
-    move_ranges(map, leaf, i + 1, leaf, i, count - i);
+    open_gap(map, leaf, i, count - i);
     range_map_item_t *item = range_map_item_at(map, leaf, i);
-    memset(item, 0, map->item_bytes);
     *item = (range_map_item_t){last, value};
     leaf->base[i] = base;
     set_count(map, at, count + 1);
@@ -280,7 +346,7 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     }
     note_removal(map, at, behind - 1);
     map->num_ranges--;
-    move_ranges(map, leaf, behind - 1, leaf, behind, left + 1 - behind);
+    close_gap(map, leaf, behind - 1, left + 1 - behind);
     set_count(map, at, left);
     if (left == 0) {
         range_map_drop_leaf(map, at); /* its neighbours hold RANGE_MAP_LEAF - 1 or more each */
@@ -317,12 +383,12 @@ bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_ent
     return true;
 }
 
-bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry)
+bool range_map_next_from(const range_map_t *map, range_map_place_t at, uintptr_t address,
+                         range_map_entry_t *entry)
 {
     if (map->num_branches == 0) {
         return false;
     }
-    range_map_place_t at = range_map_find_leaf(map, address);
     range_map_fetch_leaf(range_map_leaf(map, at), map->item_bytes);
     size_t i = count_up_to(map, at, address);
     if (i > 0 && range_map_item_at(map, range_map_leaf(map, at), i - 1)->last >= address) {
@@ -335,6 +401,11 @@ bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t
     }
     read_entry(map, at, i, entry);
     return true;
+}
+
+bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry)
+{
+    return range_map_next_from(map, range_map_place(map, address), address, entry);
 }
 
 /* Set `gap` to what `[base, last]` has at or above `from`. @return whether that is large enough */

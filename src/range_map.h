@@ -37,13 +37,20 @@ typedef struct range_map_index {
     unsigned part_bits;      /* each has 2^part_bits bytes */
 } range_map_index_t;
 
+/** Where in a map an address belongs, until the next change; made by range_map_place(). */
+typedef struct range_map_place {
+    size_t branch;
+    size_t leaf;
+} range_map_place_t;
+
 typedef struct range_map {
     heap_t *heap;
     range_map_index_t index;
     size_t num_branches; /* none is empty */
     size_t num_ranges;
     size_t item_bytes;
-    range_map_leaf_t *spare_leaf; /* these from range_map_prepare() until the insert */
+    range_map_place_t prepared; /* these from range_map_prepare() until the insert */
+    range_map_leaf_t *spare_leaf;
     range_map_branch_t *spare_branch;
     range_map_index_t spare_index;
 } range_map_t;
@@ -77,6 +84,16 @@ void range_map_destroy(range_map_t *map);
  */
 int range_map_prepare(range_map_t *map, uintptr_t base);
 
+/** Look an address up once, for the functions that take its place. */
+range_map_place_t range_map_place(const range_map_t *map, uintptr_t address);
+
+/** range_map_prepare() for a base whose place is known. */
+int range_map_prepare_at(range_map_t *map, range_map_place_t place);
+
+/** range_map_next() from an address whose place is known. */
+bool range_map_next_from(const range_map_t *map, range_map_place_t place, uintptr_t address,
+                         range_map_entry_t *entry);
+
 /** Give back what range_map_prepare() got, if the insert is not to be. */
 void range_map_cancel(range_map_t *map);
 
@@ -84,7 +101,7 @@ void range_map_cancel(range_map_t *map);
  * Insert a range that overlaps none; range_map_prepare() for the same base came before, with no
  * other change of the map between.
  *
- * @return its item, of which the owner's part is zero; it stays there until the next change
+ * @return its item, whose owner's part is to be filled; it stays there until the next change
  */
 range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 

@@ -40,11 +40,8 @@ struct range_map_slot {
     uintptr_t gap; /* no gap behind a range of the branch is larger; may be more than there is */
 };
 
-/** Where a leaf is. */
-typedef struct range_map_place {
-    size_t branch;
-    size_t leaf;
-} range_map_place_t;
+/** What keys and items are moved by. */
+typedef uintptr_t __attribute__((may_alias)) range_map_word_t;
 
 /** The last branch that starts at or below `address`, or the first. There is one. */
 size_t range_map_search_index(const range_map_t *map, uintptr_t address) __attribute__((cold));

@@ -31,13 +31,15 @@ static int blame_reservation(vm_memory_t *memory, guestmem_error_code_t code,
     return memory_blame_other(memory, code, other->base, other->last, other->name, text, advice);
 }
 
-/* Check that nothing has bytes of the range, and no mapped reservation pages of it. */
-static int check_free(vm_memory_t *memory, uintptr_t base, uintptr_t last)
+/* Check that nothing has bytes of the range, and no mapped reservation pages of it. `place` is that
+ * of the base. */
+static int check_free(vm_memory_t *memory, uintptr_t base, uintptr_t last, range_map_place_t place)
 {
     range_map_entry_t entry;
     uintptr_t from = base & ~(ARCH_PAGE_SIZE - 1);
     uintptr_t to = last | (ARCH_PAGE_SIZE - 1);
-    if (!range_map_overlap(&memory->reservations, from, to, &entry)) {
+    if (from == base &&
+        (!range_map_next_from(&memory->reservations, place, from, &entry) || entry.base > to)) {
         return 0;
     }
     if (range_map_overlap(&memory->reservations, base, last, &entry)) {
@@ -76,8 +78,9 @@ static int no_heap(vm_memory_t *memory)
                         "the heap has no room for a reservation's record");
 }
 
-/* Record a reservation of a range that is free. */
+/* Record a reservation of a range that is free, and whose base has that place. */
 static vm_memory_reservation_t *record(vm_memory_t *memory, uintptr_t base, uintptr_t last,
+                                       range_map_place_t place,
                                        const reservation_request_t *request)
 {
     vm_memory_reservation_t *reservation = reservation_pool_get(&memory->pool);
@@ -85,7 +88,7 @@ static vm_memory_reservation_t *record(vm_memory_t *memory, uintptr_t base, uint
         no_heap(memory);
         return NULL;
     }
-    if (range_map_prepare(&memory->reservations, base) != 0) {
+    if (range_map_prepare_at(&memory->reservations, place) != 0) {
         reservation_pool_put(&memory->pool, reservation);
         no_heap(memory);
         return NULL;
@@ -94,8 +97,11 @@ static vm_memory_reservation_t *record(vm_memory_t *memory, uintptr_t base, uint
     reservation->last = last;
     reservation_item_t *item =
         (reservation_item_t *)range_map_insert(&memory->reservations, base, last, reservation);
-    item->fault_callback = request->fault_callback;
-    item->fault_cookie = request->fault_cookie;
+    *item = (reservation_item_t){
+        .range = item->range,
+        .fault_callback = request->fault_callback,
+        .fault_cookie = request->fault_cookie,
+    };
     return reservation;
 }
 
@@ -112,11 +118,12 @@ vm_memory_reservation_t *reservations_make(vm_memory_t *memory, uintptr_t addr, 
                                            const reservation_request_t *request)
 {
     uintptr_t last;
+    range_map_place_t place = range_map_place(&memory->reservations, addr);
     if (!memory_check_range(memory, addr, size, &last) || check_callback(memory, request) != 0 ||
-        check_free(memory, addr, last) != 0 || check_no_region(memory, addr, last) != 0) {
+        check_free(memory, addr, last, place) != 0 || check_no_region(memory, addr, last) != 0) {
         return NULL;
     }
-    return record(memory, addr, last, request);
+    return record(memory, addr, last, place, request);
 }
 
 /* Find the oldest region with room, and the address. */
@@ -154,7 +161,8 @@ vm_memory_reservation_t *reservations_make_anonymous(vm_memory_t *memory, size_t
                      size, align);
         return NULL;
     }
-    vm_memory_reservation_t *reservation = record(memory, addr, addr + (size - 1), request);
+    vm_memory_reservation_t *reservation = record(
+        memory, addr, addr + (size - 1), range_map_place(&memory->reservations, addr), request);
     if (reservation != NULL) {
         range_alloc_take(&region->pages, addr, pages);
     }
