@@ -295,22 +295,37 @@ range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t l
     return item;
 }
 
-/* Merge a leaf with the next, if there is one and the invariant asks for it. */
-static bool merge_with_next(range_map_t *map, range_map_place_t at)
+/* Whether the invariant asks for neighbours with so many ranges to be merged. */
+static bool must_merge(size_t count, size_t other)
+{
+    bool one_is_single = count == 1 || other == 1;
+    return count + other < RANGE_MAP_LEAF || (count + other == RANGE_MAP_LEAF && !one_is_single);
+}
+
+/* Merge a leaf, which will have `count` ranges, with a neighbour that must be: find the lower of
+ * the two, and ask for the neighbour's memory. @return whether there is one */
+static bool find_merge(const range_map_t *map, range_map_place_t at, size_t count,
+                       range_map_place_t *lower)
+{
+    range_map_place_t other = *lower = at;
+    if (!range_map_step_up(map, &other) || !must_merge(count, range_map_count(map, other))) {
+        other = at;
+        if (!range_map_step_down(map, &other) || !must_merge(count, range_map_count(map, other))) {
+            return false;
+        }
+        *lower = other;
+    }
+    range_map_fetch_leaf(range_map_leaf(map, other), map->item_bytes);
+    return true;
+}
+
+/* Merge a leaf with the next. */
+static void merge_with_next(range_map_t *map, range_map_place_t at)
 {
     range_map_place_t next = at;
-    if (!range_map_step_up(map, &next)) {
-        return false;
-    }
-    size_t count = range_map_count(map, at);
-    size_t more = range_map_count(map, next);
-    bool one_is_single = count == 1 || more == 1;
-    if (count + more > RANGE_MAP_LEAF || (count + more == RANGE_MAP_LEAF && one_is_single)) {
-        return false;
-    }
-    move_down(map, next, at, more);
+    (void)range_map_step_up(map, &next);
+    move_down(map, next, at, range_map_count(map, next));
     range_map_drop_leaf(map, next);
-    return true;
 }
 
 /* Note the gap that removing range `i` of a leaf leaves behind the one before. */
@@ -336,6 +351,8 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     range_map_leaf_t *leaf = range_map_leaf(map, at);
     range_map_fetch_leaf(leaf, map->item_bytes);
     size_t left = range_map_count(map, at) - 1;
+    range_map_place_t lower = at;
+    bool merge = left > 0 && find_merge(map, at, left, &lower);
     size_t behind = count_up_to(map, at, base);
     if (behind == 0 || leaf->base[behind - 1] != base) {
         return false;
@@ -350,8 +367,8 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
     set_count(map, at, left);
     if (left == 0) {
         range_map_drop_leaf(map, at); /* its neighbours hold RANGE_MAP_LEAF - 1 or more each */
-    } else if (!merge_with_next(map, at) && range_map_step_down(map, &at)) {
-        (void)merge_with_next(map, at);
+    } else if (merge) {
+        merge_with_next(map, lower);
     }
     return true;
 }
