@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <guestmem/memory.h>
+#include <sel4vm/gen_config.h>
 #include <utils/util.h>
 #include <vka/object.h>
 #include "io_space.h"

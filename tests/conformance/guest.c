@@ -104,7 +104,8 @@ static bool start_guest(suite_t *suite)
         return false;
     }
     guest->vcpu = vm_create_vcpu(&guest->vm, env->guest_priority);
-    if (!EXPECT(guest->vcpu != NULL) ||
+    if (!EXPECT(guestmem_set_map_time(&guest->vm, GUESTMEM_MAP_NOW) == 0) ||
+        !EXPECT(guest->vcpu != NULL) ||
         !EXPECT(vm_assign_vcpu_target(guest->vcpu, BOOT_VCPU) == 0) || !load_program(suite)) {
         return false;
     }

@@ -23,7 +23,9 @@ bool memory_make(suite_t *suite, vm_t *vm)
     if (!EXPECT(vm_memory_init(vm) == 0)) {
         return false;
     }
-    return EXPECT(vka_alloc_vspace_root(vm->vka, &vm->mem.vm_vspace_root) == 0) &&
+    /* Whatever the runtime is configured to do; checks of mapping on faults ask for that. */
+    return EXPECT(guestmem_set_map_time(vm, GUESTMEM_MAP_NOW) == 0) &&
+           EXPECT(vka_alloc_vspace_root(vm->vka, &vm->mem.vm_vspace_root) == 0) &&
            EXPECT_ERROR(simple_ASIDPool_assign(vm->simple, vm->mem.vm_vspace_root.cptr),
                         seL4_NoError) &&
            EXPECT(vm_init_guest_vspace(&vm->mem.vmm_vspace, &vm->mem.vmm_vspace, &vm->mem.vm_vspace,
