@@ -8,6 +8,7 @@
  * gives all memory back. Slabs with a free record are in a doubly linked list; a full one is not.
  */
 
+#include <assert.h>
 #include <stddef.h>
 #include "reservation_pool.h"
 
@@ -100,6 +101,7 @@ static reservation_slab_t *slab_of(const reservation_pool_t *pool,
 void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *reservation)
 {
     reservation_slab_t *slab = slab_of(pool, reservation);
+    assert(slab != NULL);
     if (slab->used == UINT64_MAX) {
         link_vacant(pool, slab);
     }

@@ -101,45 +101,53 @@ int vmm_frame_map_at(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, boo
     return 0;
 }
 
-/* Map a large frame at any address, in a range of its own. */
-static int map_large(vm_memory_t *memory, seL4_CPtr frame, bool cacheable, vmm_loan_t *loan)
+/* Map a large frame at any address, in a range of its own. @return NULL with the cause blamed */
+static void *map_large(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
+                       reservation_t *range)
 {
     vspace_t *vmm = vmm_vspace(memory);
-    size_t size = (size_t)1 << loan->size_bits;
-    loan->range = vspace_reserve_range_aligned(vmm, size, loan->size_bits, seL4_AllRights,
-                                               cacheable, &loan->vaddr);
-    if (loan->range.res == NULL) {
-        return memory_blame(memory, GUESTMEM_NO_ADDRESS,
-                            "the VMM's address space has no room for a frame of 0x%zx bytes", size);
+    size_t size = (size_t)1 << size_bits;
+    void *vaddr = NULL;
+    *range = vspace_reserve_range_aligned(vmm, size, size_bits, seL4_AllRights, cacheable, &vaddr);
+    if (range->res == NULL) {
+        memory_blame(memory, GUESTMEM_NO_ADDRESS,
+                     "the VMM's address space has no room for a frame of 0x%zx bytes", size);
+        return NULL;
     }
-    if (vmm_frame_map_at(memory, frame, loan->size_bits, cacheable, loan->vaddr, loan->range) !=
-        0) {
-        vspace_free_reservation(vmm, loan->range);
-        loan->range = (reservation_t){NULL};
-        return -1;
+    if (vmm_frame_map_at(memory, frame, size_bits, cacheable, vaddr, *range) != 0) {
+        vspace_free_reservation(vmm, *range);
+        *range = (reservation_t){NULL};
+        return NULL;
     }
-    return 0;
+    return vaddr;
 }
 
-/* Map a frame at any address. A small one the vspace_t finds an address for by itself. */
+/* Map a small frame at any address, which the vspace_t finds by itself. */
+static void *map_small(vm_memory_t *memory, seL4_CPtr frame, bool cacheable)
+{
+    void *vaddr = vspace_map_pages(vmm_vspace(memory), &frame, NULL, seL4_AllRights, 1,
+                                   ARCH_PAGE_BITS, cacheable);
+    if (vaddr == NULL) {
+        memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+    }
+    return vaddr;
+}
+
+/* Map a frame at any address. */
 static int map_anywhere(vm_memory_t *memory, seL4_CPtr frame, bool cacheable, vmm_loan_t *loan)
 {
-    vspace_t *vmm = vmm_vspace(memory);
     if (loan->size_bits == ARCH_PAGE_BITS) {
-        loan->vaddr =
-            vspace_map_pages(vmm, &frame, NULL, seL4_AllRights, 1, ARCH_PAGE_BITS, cacheable);
-        return loan->vaddr != NULL
-                   ? 0
-                   : memory_blame(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+        loan->vaddr = map_small(memory, frame, cacheable);
+        return loan->vaddr != NULL ? 0 : -1;
     }
+    vspace_t *vmm = vmm_vspace(memory);
     vmm_detour_t detour = {.count = 0};
-    int error;
     do {
-        error = map_large(memory, frame, cacheable, loan);
-    } while (error != 0 && memory->failure.code == GUESTMEM_NO_ADDRESS &&
+        loan->vaddr = map_large(memory, frame, loan->size_bits, cacheable, &loan->range);
+    } while (loan->vaddr == NULL && memory->failure.code == GUESTMEM_NO_ADDRESS &&
              vmm_detour_take(vmm, &detour, (size_t)1 << loan->size_bits, loan->size_bits));
     vmm_detour_end(vmm, &detour);
-    return error;
+    return loan->vaddr != NULL ? 0 : -1;
 }
 
 static void unmap(vm_memory_t *memory, const vmm_loan_t *loan)
@@ -180,7 +188,6 @@ int vmm_frame_clear(vm_memory_t *memory, seL4_CPtr frame, size_t size_bits)
     if (map_anywhere(memory, frame, true, &loan) != 0) {
         return -1;
     }
-    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): it was mapped there
     memset(loan.vaddr, 0, (size_t)1 << size_bits);
     arch_frame_clean(frame, size_bits);
     unmap(memory, &loan);
