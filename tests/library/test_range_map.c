@@ -156,7 +156,9 @@ static void the_top_of_the_address_space_is_an_address_like_others(void **state)
     insert(&map, 0, 0, &heap);
     assert_true(range_map_find(&map, UINTPTR_MAX, &entry));
     assert_ptr_equal(entry.value, &map);
+    assert_ptr_equal(range_map_item(&map, UINTPTR_MAX)->value, &map);
     assert_false(range_map_find(&map, UINTPTR_MAX - 1, &entry));
+    assert_ptr_equal(range_map_item(&map, UINTPTR_MAX - 1)->value, &heap);
     assert_true(range_map_overlap(&map, 1, UINTPTR_MAX, &entry));
     assert_int_equal(entry.base, UINTPTR_MAX);
     assert_false(range_map_overlap(&map, 1, UINTPTR_MAX - 1, &entry));
@@ -316,6 +318,51 @@ static void what_is_between_full_ones_may_become_empty(void **state)
     }
 }
 
+/* The bound of a branch's gaps comes along when a gap moves to another branch: first fit, which
+ * skips branches by that bound, finds what looking at each range finds. */
+static void a_gap_is_found_whatever_branch_it_moved_to(void **state)
+{
+    (void)state;
+    enum { PLACES = 4000 };
+    test_heap_t test_heap = {0};
+    heap_t heap = test_heap_make(&test_heap);
+    range_map_entry_t gap;
+    range_map_t map;
+    bool *present = calloc(PLACES, sizeof(*present));
+    range_map_init(&map, &heap);
+    for (uint32_t step = 0; step < 30000; step++) {
+        /* Crowds that grow and shrink move ranges over the borders of branches. */
+        uint32_t i = (random_below(PLACES / 8) + step / 2000 % 8 * (PLACES / 8)) % PLACES;
+        bool grow = step % 7000 < 5000;
+        if (present[i] != grow) {
+            present[i] = grow;
+            if (grow) {
+                /* Every 50th leaves a larger gap behind. */
+                insert(&map, 4 * (uintptr_t)i, 4 * (uintptr_t)i + (i % 50 == 0 ? 0 : 2), NULL);
+            } else {
+                assert_true(range_map_remove(&map, 4 * (uintptr_t)i));
+            }
+        }
+        if (step % 4 == 0) {
+            uintptr_t size = 2 + random_below(9);
+            uintptr_t free_from = 0;
+            for (uint32_t at = 0; at < PLACES; at++) {
+                if (present[at]) {
+                    if (4 * (uintptr_t)at >= free_from + size) {
+                        break;
+                    }
+                    free_from = 4 * (uintptr_t)at + (at % 50 == 0 ? 1 : 3);
+                }
+            }
+            assert_true(range_map_gap(&map, 0, size, &gap));
+            assert_int_equal(gap.base, free_from);
+        }
+    }
+    range_map_destroy(&map);
+    assert_int_equal(heap.blocks, 0);
+    free(present);
+}
+
 static void ascending_ranges_fill_the_memory_that_they_take(void **state)
 {
     (void)state;
@@ -427,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
         cmocka_unit_test(what_is_between_full_ones_may_become_empty),
+        cmocka_unit_test(a_gap_is_found_whatever_branch_it_moved_to),
         cmocka_unit_test(ascending_ranges_fill_the_memory_that_they_take),
         cmocka_unit_test(an_item_keeps_what_its_owner_wrote_wherever_it_moves),
         cmocka_unit_test(crowds_and_lonely_ranges_are_found_alike),
