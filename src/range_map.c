@@ -69,7 +69,14 @@ static bool neighbour_with_room(const range_map_t *map, range_map_place_t at,
 
 range_map_place_t range_map_place(const range_map_t *map, uintptr_t address)
 {
-    return map->num_branches > 0 ? range_map_find_leaf(map, address) : (range_map_place_t){0, 0};
+    if (map->num_branches == 0) {
+        return (range_map_place_t){0, 0};
+    }
+    range_map_place_t at = range_map_find_leaf(map, address);
+    const range_map_leaf_t *leaf = range_map_leaf(map, at);
+    __builtin_prefetch(leaf);
+    range_map_fetch_leaf(leaf, map->item_bytes);
+    return at;
 }
 
 int range_map_prepare_at(range_map_t *map, range_map_place_t at)
@@ -342,14 +349,12 @@ static void note_removal(const range_map_t *map, range_map_place_t at, size_t i)
     range_map_note_gap(map, at.branch, end - last);
 }
 
-bool range_map_remove(range_map_t *map, uintptr_t base)
+bool range_map_remove_at(range_map_t *map, range_map_place_t at, uintptr_t base)
 {
     if (map->num_branches == 0) {
         return false;
     }
-    range_map_place_t at = range_map_find_leaf(map, base);
     range_map_leaf_t *leaf = range_map_leaf(map, at);
-    range_map_fetch_leaf(leaf, map->item_bytes);
     size_t left = range_map_count(map, at) - 1;
     range_map_place_t lower = at;
     bool merge = left > 0 && find_merge(map, at, left, &lower);
@@ -371,6 +376,11 @@ bool range_map_remove(range_map_t *map, uintptr_t base)
         merge_with_next(map, lower);
     }
     return true;
+}
+
+bool range_map_remove(range_map_t *map, uintptr_t base)
+{
+    return range_map_remove_at(map, range_map_place(map, base), base);
 }
 
 range_map_item_t *range_map_item(const range_map_t *map, uintptr_t address)
@@ -406,7 +416,6 @@ bool range_map_next_from(const range_map_t *map, range_map_place_t at, uintptr_t
     if (map->num_branches == 0) {
         return false;
     }
-    range_map_fetch_leaf(range_map_leaf(map, at), map->item_bytes);
     size_t i = count_up_to(map, at, address);
     if (i > 0 && range_map_item_at(map, range_map_leaf(map, at), i - 1)->last >= address) {
         i--;

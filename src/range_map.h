@@ -84,7 +84,8 @@ void range_map_destroy(range_map_t *map);
  */
 int range_map_prepare(range_map_t *map, uintptr_t base);
 
-/** Look an address up once, for the functions that take its place. */
+/** Look an address up once, for the functions that take its place; asks for the memory that they
+ *  will read, so the sooner the better. */
 range_map_place_t range_map_place(const range_map_t *map, uintptr_t address);
 
 /** range_map_prepare() for a base whose place is known. */
@@ -93,6 +94,9 @@ int range_map_prepare_at(range_map_t *map, range_map_place_t place);
 /** range_map_next() from an address whose place is known. */
 bool range_map_next_from(const range_map_t *map, range_map_place_t place, uintptr_t address,
                          range_map_entry_t *entry);
+
+/** range_map_remove() of a base whose place is known. */
+bool range_map_remove_at(range_map_t *map, range_map_place_t place, uintptr_t base);
 
 /** Give back what range_map_prepare() got, if the insert is not to be. */
 void range_map_cancel(range_map_t *map);

@@ -116,6 +116,7 @@ void reservation_pool_put(reservation_pool_t *pool, vm_memory_reservation_t *res
 
 bool reservation_pool_holds(reservation_pool_t *pool, const vm_memory_reservation_t *reservation)
 {
+    __builtin_prefetch(reservation); /* harmless whatever it is, and mostly read next */
     reservation_slab_t *slab = slab_of(pool, reservation);
     if (slab == NULL) {
         return false;

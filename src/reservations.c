@@ -271,6 +271,7 @@ anon_region_t *reservations_region(const vm_memory_t *memory,
 
 void reservations_free(vm_memory_t *memory, vm_memory_reservation_t *reservation)
 {
+    range_map_place_t place = range_map_place(&memory->reservations, reservation->base);
     if (reservation->mapping != NULL) {
         guest_mapping_destroy(memory, reservation->mapping);
     }
@@ -279,7 +280,7 @@ void reservations_free(vm_memory_t *memory, vm_memory_reservation_t *reservation
         range_alloc_free(&region->pages, reservation->base);
     }
     heap_free(&memory->heap, reservation->name, GUESTMEM_NAME_SIZE);
-    range_map_remove(&memory->reservations, reservation->base);
+    range_map_remove_at(&memory->reservations, place, reservation->base);
     reservation_pool_put(&memory->pool, reservation);
 }
 
