@@ -7,8 +7,9 @@
 
 /**
  * @file
- * The parts of a range map, for its own files: leaves hold the ranges, branches the leaves, and an
- * index the branches. range_map.c says what holds of them.
+ * The parts of a range map, for its own files and for fault dispatch, which has its look-up inline:
+ * leaves hold the ranges, branches the leaves, and an index the branches. range_map.c says what
+ * holds of them.
  *
  * Searching is free of branches that depend on the data, so that the processor need not guess and
  * can begin the next search before this one's memory has arrived: how many instructions it takes
