@@ -9,14 +9,8 @@
 
 #include "commands.h"
 
-#include "machine.h"
+#include "build_and_print.h"
 #include "report.h"
-
-#include <getopt.h>
-#include <stdio.h>
-#include <string.h>
-
-typedef void (*printer_t)(FILE *out, const memory_map_t *map);
 
 static const char help[] =
     "Usage: guestmem map [options] VM.dts|VM.dtb\n"
@@ -32,72 +26,28 @@ static const char help[] =
     "\n"
     "Exit status: 0; 1 if the description is wrong or does not fit the board; 2 for wrong usage.\n";
 
-static int print_map(const char *file, const machine_options_t *options, printer_t print)
+static int print_map(void *cookie, machine_t *machine, int form, cli_error_t *error)
 {
-    cli_error_t error = {0};
+    static void (*const printers[])(FILE * out, const memory_map_t *map) = {
+        report_text, report_json, report_svg};
     memory_map_t map;
-    machine_t *machine = machine_create(file, options, &error);
-    int status = STATUS_OK;
 
-    if (machine == NULL) {
-        fprintf(stderr, "guestmem: %s\n", error.line);
-        return STATUS_FAILED;
+    (void)cookie;
+    if (machine_memory_map(machine, &map) != 0) {
+        return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
     }
-    if (machine_memory_map(machine, &map) == 0) {
-        print(stdout, &map);
-        memory_map_release(&map);
-    } else {
-        fprintf(stderr, "guestmem: %s: out of memory\n", file);
-        status = STATUS_FAILED;
-    }
-    if (machine_destroy(machine) != 0) {
-        status = STATUS_FAILED;
-    }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "guestmem: the map cannot be written to standard output\n");
-        status = STATUS_FAILED;
-    }
-    return status;
+    printers[form](stdout, &map);
+    memory_map_release(&map);
+    return 0;
 }
 
 int cmd_map(int argc, char **argv)
 {
-    enum { TEXT, JSON, SVG, BOARD, HELP };
-    static const struct option options[] = {
-        {"text", no_argument, NULL, TEXT}, {"json", no_argument, NULL, JSON},
-        {"svg", no_argument, NULL, SVG},   {"board", required_argument, NULL, BOARD},
-        {"help", no_argument, NULL, HELP}, {NULL, 0, NULL, 0},
+    static const printer_t printer = {
+        .help = help,
+        .forms = {"text", "json", "svg"},
+        .print = print_map,
     };
-    machine_options_t machine_options = {0};
-    printer_t print = report_text;
-    int option;
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (option) {
-        case TEXT:
-            print = report_text;
-            break;
-        case JSON:
-            print = report_json;
-            break;
-        case SVG:
-            print = report_svg;
-            break;
-        case BOARD:
-            machine_options.board = optarg;
-            break;
-        case HELP:
-        case 'h':
-            fputs(help, stdout);
-            return STATUS_OK;
-        default:
-            return STATUS_USAGE;
-        }
-    }
-    if (optind + 1 != argc) {
-        fprintf(stderr, "guestmem map: %s (see guestmem map --help)\n",
-                optind == argc ? "which description?" : "only one description, please");
-        return STATUS_USAGE;
-    }
-    return print_map(argv[optind], &machine_options, print);
+    return build_and_print(argc, argv, &printer);
 }

@@ -4,23 +4,34 @@
  */
 
 /*
- * Owns `guestmem plan`: say what a description will take, without making anything of it.
+ * Owns `guestmem plan`: build a description's VM as `guestmem map` does, start its VCPU, fault in
+ * every frame that is mapped on fault, and print what each of these parts took. All counts are
+ * sampled before and after each part; what a part took is the difference of two samples.
  */
 
 #include "commands.h"
 
-#include "plan.h"
+#include "build_and_print.h"
+#include "report.h"
 
-#include <getopt.h>
-#include <stdio.h>
+#include <guestmem/error.h>
+#include <guestmem/inspect.h>
+#include <hosted/census.h>
+#include <hosted/counters.h>
+#include <hosted/log.h>
+#include <hosted/stage2.h>
+#include <inttypes.h>
+#include <sel4vm/boot.h>
+#include <sel4vm/guest_memory.h>
+#include <stddef.h>
 
 static const char help[] =
     "Usage: guestmem plan [options] VM.dts|VM.dtb\n"
     "\n"
-    "Print what the virtual machine that a device tree describes will take before it is\n"
-    "made: frames, page tables, capability slots, memory, address space and heap of the\n"
-    "VMM, and kernel invocations. guestmem map and guestmem run then take exactly that.\n"
-    "Memory that the board has is assumed to be free.\n"
+    "Build the virtual machine that a device tree describes, on a hosted seL4 system, and\n"
+    "print what it took: frames, page tables, capability slots, memory, address space and\n"
+    "heap of the VMM, and kernel invocations. The guest does not run; every page that is\n"
+    "mapped on fault is faulted on.\n"
     "\n"
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
@@ -29,62 +40,240 @@ static const char help[] =
     "\n"
     "Exit status: 0; 1 if the description is wrong or does not fit the board; 2 for wrong usage.\n";
 
-typedef void (*printer_t)(FILE *out, const plan_t *plan);
+/** All that is counted. What comes after `invocations` is left out of the text where it is 0. */
+typedef struct sample {
+    hosted_census_t census;
+    guestmem_statistics_t memory;
+    uint64_t tables_1g; /* page tables that span 1 GiB each */
+    uint64_t tables_2m;
+    uint64_t invocations;
+    uint64_t objects; /* invocations of Untyped_Retype that made one, and */
+    uint64_t splits;  /* those that cut an untyped up */
+    uint64_t kinds[HOSTED_NUM_INVOCATIONS];
+} sample_t;
 
-static int print_plan(const char *file, const char *board, printer_t print)
+/** A row is a member of the samples. */
+typedef struct row {
+    size_t offset;
+    const char *text;
+    const char *json; /* NULL: only in the text */
+} row_t;
+
+#define MEMBER(member)   offsetof(sample_t, member)
+#define INVOCATION(kind) offsetof(sample_t, kinds[HOSTED_##kind])
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "each member is read as a uint64_t");
+
+static const row_t rows[] = {
+    {MEMBER(memory.reservations), "reservations", "reservations"},
+    {MEMBER(census.frames_4k), "frames of 4 KiB", "frames_4k"},
+    {MEMBER(census.frames_2m), "frames of 2 MiB", "frames_2m"},
+    {MEMBER(census.frames_1g), "frames of 1 GiB", "frames_1g"},
+    {MEMBER(tables_1g), "page tables for 1 GiB", "page_tables_1g"},
+    {MEMBER(tables_2m), "page tables for 2 MiB", "page_tables_2m"},
+    {MEMBER(census.slots), "capability slots", "slots"},
+    {MEMBER(census.untyped_bytes), "untyped memory, bytes", "untyped_bytes"},
+    {MEMBER(census.vmm_reservations), "windows in the VMM", "windows"},
+    {MEMBER(census.vmm_mappings), "  frames in them", "window_frames"},
+    {MEMBER(census.vmm_bytes), "  address space, bytes", "window_bytes"},
+    {MEMBER(census.heap_blocks), "heap blocks", "heap_blocks"},
+    {MEMBER(census.heap_bytes), "heap, bytes", "heap_bytes"},
+    {MEMBER(invocations), "kernel invocations", "invocations"},
+    {MEMBER(objects), "  Untyped_Retype, objects", "untyped_retype"},
+    {MEMBER(splits), "  Untyped_Retype, splits", "untyped_retype_splits"},
+    {INVOCATION(CNODE_COPY), "  CNode_Copy", "cnode_copy"},
+    {INVOCATION(CNODE_MINT), "  CNode_Mint", "cnode_mint"},
+    {INVOCATION(CNODE_MOVE), "  CNode_Move", NULL},
+    {INVOCATION(CNODE_DELETE), "  CNode_Delete", NULL},
+    {INVOCATION(CNODE_REVOKE), "  CNode_Revoke", NULL},
+    {INVOCATION(PAGE_MAP), "  ARM_Page_Map", "page_map"},
+    {INVOCATION(PAGE_UNMAP), "  ARM_Page_Unmap", "page_unmap"},
+    {INVOCATION(PAGE_GET_ADDRESS), "  ARM_Page_GetAddress", NULL},
+    {INVOCATION(PAGE_CACHE), "  ARM_Page_Clean_Data", "page_clean"},
+    {INVOCATION(PAGE_TABLE_MAP), "  ARM_PageTable_Map", "page_table_map"},
+    {INVOCATION(PAGE_TABLE_UNMAP), "  ARM_PageTable_Unmap", NULL},
+    {INVOCATION(ASID_POOL_ASSIGN), "  ARM_ASIDPool_Assign", "asid_pool_assign"},
+    {INVOCATION(TCB), "  TCB", "tcb"},
+    {INVOCATION(VCPU), "  ARM_VCPU", "vcpu"},
+};
+
+enum { NUM_PARTS = 4, NUM_ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const char *const part_names[NUM_PARTS] = {"VM", "memory", "VCPU", "on fault"};
+static const char *const part_keys[NUM_PARTS] = {"vm", "memory", "vcpu", "on_fault"};
+
+typedef struct plan {
+    sample_t samples[NUM_PARTS + 1]; /* before the first part, and after each */
+    int num_samples;
+} plan_t;
+
+/** Count the gibibytes that have a page table. Mappings come in order, so only the end of the last
+ * such gibibyte is kept. */
+typedef struct spans {
+    uint64_t count;
+    uint64_t end;
+} spans_t;
+
+static bool count_span(void *cookie, const hosted_stage2_mapping_t *mapping)
 {
-    cli_error_t error = {0};
-    plan_t plan;
+    spans_t *spans = cookie;
 
-    if (plan_make(&plan, file, board, &error) != 0) {
-        fprintf(stderr, "guestmem: %s\n", error.line);
-        return STATUS_FAILED;
+    if (mapping->size_bits < seL4_HugePageBits && mapping->gpa >= spans->end) {
+        spans->count++;
+        spans->end = ((mapping->gpa >> seL4_HugePageBits) + 1) << seL4_HugePageBits;
     }
-    print(stdout, &plan);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "guestmem: the plan cannot be written to standard output\n");
-        return STATUS_FAILED;
+    return true;
+}
+
+static void take_sample(void *cookie, machine_t *machine)
+{
+    plan_t *plan = cookie;
+    sample_t *sample = &plan->samples[plan->num_samples++];
+    const hosted_census_t *census = &sample->census;
+    hosted_system_t *system = machine_system(machine);
+    vm_t *vm = machine_vm(machine);
+    spans_t spans = {0};
+
+    hosted_census_take(system, &sample->census);
+    if (vm != NULL) { /* in all samples but the first */
+        guestmem_get_statistics(vm, &sample->memory);
+        hosted_stage2_for_each(system, vm->mem.vm_vspace_root.cptr, count_span, &spans);
     }
-    return STATUS_OK;
+    sample->tables_1g = spans.count;
+    sample->tables_2m = sample->memory.page_tables - spans.count;
+    sample->invocations = hosted_invocation_total(system);
+    for (int kind = 0; kind < HOSTED_NUM_INVOCATIONS; kind++) {
+        sample->kinds[kind] = hosted_invocation_count(system, kind);
+    }
+    sample->objects = census->objects + census->frames_4k + census->frames_2m + census->frames_1g;
+    sample->splits = sample->kinds[HOSTED_UNTYPED_RETYPE] - sample->objects;
+}
+
+/** Let the guest touch each page of a range. */
+static int touch(machine_t *machine, const vm_range_t *range, cli_error_t *error)
+{
+    vm_t *vm = machine_vm(machine);
+    hosted_stage2_mapping_t frame;
+
+    for (uint64_t gpa = range->base; gpa - range->base < range->size; gpa = (gpa | 0xfff) + 1) {
+        if (!hosted_stage2_translate(machine_system(machine), vm->mem.vm_vspace_root.cptr, gpa,
+                                     &frame) &&
+            vm_memory_handle_fault(vm, vm->vcpus[BOOT_VCPU], gpa, 1) != FAULT_RESTART) {
+            return vm_range_error(machine_description(machine), range, "guestmem,backing", error,
+                                  "%s", guestmem_last_error(vm)->message);
+        }
+    }
+    return 0;
+}
+
+/** The parts after the memory. */
+static int finish(plan_t *plan, machine_t *machine, cli_error_t *error)
+{
+    const vm_description_t *description = machine_description(machine);
+
+    take_sample(plan, machine);
+    if (machine_start(machine) != 0) {
+        return cli_error_set(error, "%s: %s", description->file, machine_reason(machine));
+    }
+    take_sample(plan, machine);
+    for (size_t i = 0; i < description->num_ranges; i++) {
+        const vm_range_t *range = &description->ranges[i];
+        if (range->on_fault && touch(machine, range, error) != 0) {
+            return -1;
+        }
+    }
+    take_sample(plan, machine);
+    return 0;
+}
+
+static void drop_log(void *cookie, int level, const char *line)
+{
+    (void)cookie;
+    (void)level;
+    (void)line;
+}
+
+/** What the parts from `first` to `last` took. */
+static uint64_t taken(const plan_t *plan, int first, int last, const row_t *row)
+{
+    const char *before = (const char *)&plan->samples[first];
+    const char *after = (const char *)&plan->samples[last + 1];
+
+    return *(const uint64_t *)(after + row->offset) - *(const uint64_t *)(before + row->offset);
+}
+
+static void print_text(const plan_t *plan, const memory_map_t *map)
+{
+    char size[MAP_SIZE_TEXT];
+
+    printf("Plan of %s on %s\n%-26s", map->title, map->board, "");
+    for (int part = 0; part < NUM_PARTS; part++) {
+        printf(" %12s", part_names[part]);
+    }
+    printf(" %12s\n", "all");
+    for (const row_t *row = rows; row < rows + NUM_ROWS; row++) {
+        uint64_t all = taken(plan, 0, NUM_PARTS - 1, row);
+        if (all == 0 && row->offset > MEMBER(invocations)) {
+            continue;
+        }
+        printf("%-26s", row->text);
+        for (int part = 0; part < NUM_PARTS; part++) {
+            printf(" %12" PRIu64, taken(plan, part, part, row));
+        }
+        printf(" %12" PRIu64 "\n", all);
+    }
+    memory_map_size_text(size, plan->samples[NUM_PARTS].census.free_bytes);
+    printf("%s of the board's memory stay free\n", size);
+}
+
+static void print_json(const plan_t *plan, const memory_map_t *map)
+{
+    fputs("{\n  \"title\": ", stdout);
+    report_json_string(stdout, map->title);
+    fputs(",\n  \"board\": ", stdout);
+    report_json_string(stdout, map->board);
+    printf(",\n  \"free_bytes\": %" PRIu64, plan->samples[NUM_PARTS].census.free_bytes);
+    for (int part = 0; part < NUM_PARTS; part++) {
+        printf(",\n  \"%s\": {", part_keys[part]);
+        for (const row_t *row = rows; row < rows + NUM_ROWS; row++) {
+            if (row->json != NULL) {
+                printf("%s\n    \"%s\": %" PRIu64, row > rows ? "," : "", row->json,
+                       taken(plan, part, part, row));
+            }
+        }
+        fputs("\n  }", stdout);
+    }
+    fputs("\n}\n", stdout);
+}
+
+static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
+{
+    memory_map_t map; /* for its title and board */
+    int result;
+
+    hosted_log_to(drop_log, NULL);
+    result = finish(cookie, machine, error);
+    hosted_log_to(NULL, NULL);
+    if (result != 0) {
+        return -1;
+    }
+    if (machine_memory_map(machine, &map) != 0) {
+        return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
+    }
+    (form == 0 ? print_text : print_json)(cookie, &map);
+    memory_map_release(&map);
+    return 0;
 }
 
 int cmd_plan(int argc, char **argv)
 {
-    enum { TEXT, JSON, BOARD, HELP };
-    static const struct option options[] = {
-        {"text", no_argument, NULL, TEXT},
-        {"json", no_argument, NULL, JSON},
-        {"board", required_argument, NULL, BOARD},
-        {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
+    plan_t plan = {0};
+    const printer_t printer = {
+        .help = help,
+        .forms = {"text", "json"},
+        .step = take_sample,
+        .print = print_plan,
+        .cookie = &plan,
     };
-    const char *board = NULL;
-    printer_t print = plan_print_text;
-    int option;
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (option) {
-        case TEXT:
-            print = plan_print_text;
-            break;
-        case JSON:
-            print = plan_print_json;
-            break;
-        case BOARD:
-            board = optarg;
-            break;
-        case HELP:
-        case 'h':
-            fputs(help, stdout);
-            return STATUS_OK;
-        default:
-            return STATUS_USAGE;
-        }
-    }
-    if (optind + 1 != argc) {
-        fprintf(stderr, "guestmem plan: %s (see guestmem plan --help)\n",
-                optind == argc ? "which description?" : "only one description, please");
-        return STATUS_USAGE;
-    }
-    return print_plan(argv[optind], board, print);
+    return build_and_print(argc, argv, &printer);
 }

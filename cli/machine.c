@@ -113,6 +113,13 @@ static int make_vm(machine_t *machine, cli_error_t *error)
     return choose_engine(machine, error);
 }
 
+static void call_step(machine_t *machine)
+{
+    if (machine->options.step != NULL) {
+        machine->options.step(machine->options.cookie, machine);
+    }
+}
+
 machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error)
 {
     machine_t *machine = calloc(1, sizeof(*machine));
@@ -134,9 +141,11 @@ machine_t *machine_create(const char *file, const machine_options_t *options, cl
         result = make_system(machine, error);
     }
     if (result == 0) {
+        call_step(machine);
         result = make_vm(machine, error);
     }
     if (result == 0) {
+        call_step(machine);
         result = machine_build(machine, error);
     }
     if (result == 0) {

@@ -36,6 +36,8 @@ typedef struct machine_options {
     void (*note)(void *cookie, const char *line);
     /** Called every few milliseconds of a run, between the guest's instructions. */
     void (*poll)(void *cookie, machine_t *machine);
+    /** Called by machine_create() before the VM is made, and once more before its memory is. */
+    void (*step)(void *cookie, machine_t *machine);
     void *cookie;
 } machine_options_t;
 
@@ -79,6 +81,13 @@ typedef struct machine_until {
  * @param until  NULL: until the guest ends
  */
 machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
+
+/**
+ * Make the VCPU and start it at the entry point. The first machine_run() does so where nobody has.
+ *
+ * @return 0; -1: see machine_reason(), and the machine is good for machine_destroy() alone
+ */
+int machine_start(machine_t *machine);
 
 /** One line on why the last run ended. Owned by the machine, valid until the next run. */
 const char *machine_reason(const machine_t *machine);
@@ -126,6 +135,7 @@ void *machine_find_frame(machine_t *machine, const char *name);
  */
 int machine_memory_map(machine_t *machine, memory_map_t *map);
 
+/** @return NULL before the VM is made */
 vm_t *machine_vm(machine_t *machine);
 hosted_system_t *machine_system(machine_t *machine);
 const vm_description_t *machine_description(const machine_t *machine);

@@ -94,7 +94,7 @@ static bool has_come_already(machine_t *machine, const char *text)
     return false;
 }
 
-static int start(machine_t *machine)
+int machine_start(machine_t *machine)
 {
     const vm_description_t *description = machine->description;
 
@@ -183,7 +183,7 @@ machine_end_t machine_run(machine_t *machine, const machine_until_t *until)
     if (machine->ended) {
         return machine->end;
     }
-    if (machine->vcpu == NULL && start(machine) != 0) {
+    if (machine->vcpu == NULL && machine_start(machine) != 0) {
         machine->ended = true;
         machine->end = MACHINE_FAILED;
         return machine->end;

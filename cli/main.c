@@ -27,7 +27,7 @@ static void print_help(void)
            "Commands:\n"
            "  run        build a virtual machine from its description and run its guest\n"
            "  map        print the memory map of a virtual machine, as text, JSON or SVG\n"
-           "  plan       print what a virtual machine will take, before anything is made\n"
+           "  plan       print what a virtual machine takes: memory, slots, kernel invocations\n"
            "\n"
            "  --help     print this; guestmem COMMAND --help prints a command's options\n"
            "  --version  print the version\n"

@@ -16,5 +16,8 @@ void report_text(FILE *out, const memory_map_t *map);
 /** JSON (RFC 8259), as documented in docs/vm-description.md. */
 void report_json(FILE *out, const memory_map_t *map);
 
+/** A string of JSON, with its quotes; NULL is `null`. */
+void report_json_string(FILE *out, const char *text);
+
 /** SVG 1.1: the address space as a column, from low to high addresses. */
 void report_svg(FILE *out, const memory_map_t *map);

@@ -12,7 +12,7 @@
 
 #include <inttypes.h>
 
-static void print_string(FILE *out, const char *text)
+void report_json_string(FILE *out, const char *text)
 {
     if (text == NULL) {
         fputs("null", out);
@@ -36,7 +36,7 @@ static void print_string(FILE *out, const char *text)
 static void print_member(FILE *out, const char *name, const char *text)
 {
     fprintf(out, "      \"%s\": ", name);
-    print_string(out, text);
+    report_json_string(out, text);
     fputs(",\n", out);
 }
 
@@ -80,9 +80,9 @@ void report_json(FILE *out, const memory_map_t *map)
     uint64_t frames[MAP_NUM_FRAME_SIZES];
 
     fputs("{\n  \"title\": ", out);
-    print_string(out, map->title);
+    report_json_string(out, map->title);
     fputs(",\n  \"board\": ", out);
-    print_string(out, map->board);
+    report_json_string(out, map->board);
     fputs(",\n  \"ranges\": [\n", out);
     for (size_t i = 0; i < map->num_rows; i++) {
         print_row(out, &map->rows[i]);

@@ -24,6 +24,7 @@ void hosted_census_take(hosted_system_t *system, hosted_census_t *census)
         .frames_1g = counts->frames[2],
         .page_tables = counts->page_tables,
         .untyped_bytes = system->memory.taken_bytes,
+        .free_bytes = system->memory.free_bytes,
         .guest_mappings = counts->guest_mappings,
         .guest_bytes = counts->guest_bytes,
         .vmm_mappings = counts->vmm_mappings,
@@ -41,7 +42,7 @@ typedef struct row {
     uint64_t before, after;
 } row_t;
 
-enum { NUM_ROWS = 17 };
+enum { NUM_ROWS = 18 };
 
 static void make_rows(const hosted_census_t *a, const hosted_census_t *b, row_t rows[NUM_ROWS])
 {
@@ -55,6 +56,7 @@ static void make_rows(const hosted_census_t *a, const hosted_census_t *b, row_t 
         {"frames_1g", a->frames_1g, b->frames_1g},
         {"page_tables", a->page_tables, b->page_tables},
         {"untyped_bytes", a->untyped_bytes, b->untyped_bytes},
+        {"free_bytes", a->free_bytes, b->free_bytes},
         {"guest_mappings", a->guest_mappings, b->guest_mappings},
         {"guest_bytes", a->guest_bytes, b->guest_bytes},
         {"vmm_mappings", a->vmm_mappings, b->vmm_mappings},

@@ -53,6 +53,7 @@ typedef struct memory {
     size_t num_roots;
     tree_node_t *available[MEMORY_NUM_KINDS][MEMORY_BITS]; /* splits with free parts, by size */
     uint64_t taken_bytes;
+    uint64_t free_bytes; /* of MEMORY_REGULAR */
 } memory_t;
 
 /** A board's untyped. */

@@ -27,6 +27,7 @@ typedef struct hosted_census {
     size_t frames_1g;
     size_t page_tables;      /* page table objects */
     uint64_t untyped_bytes;  /* bytes of untyped memory handed out by the vka and not returned */
+    uint64_t free_bytes;     /* bytes of memory that the kernel clears, which nobody has */
     size_t guest_mappings;   /* frames mapped in guest address spaces */
     uint64_t guest_bytes;    /* bytes of them */
     size_t vmm_mappings;     /* frames mapped in the VMM's address space */

@@ -8,7 +8,7 @@
  * that is held for each frame and each reservation.
  */
 
-#include "../library/world.h"
+#include "world.h"
 
 #include <stdio.h>
 #include <utils/util.h>

@@ -1,0 +1,75 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Owns the command line of `guestmem map` and `guestmem plan`, and their way from a description to
+ * an exit status: build the machine, print it, destroy it.
+ */
+
+#include "build_and_print.h"
+
+#include "commands.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+static int build(const char *file, const char *board, int form, const printer_t *printer)
+{
+    const machine_options_t options = {
+        .board = board, .step = printer->step, .cookie = printer->cookie};
+    cli_error_t error = {0};
+    machine_t *machine = machine_create(file, &options, &error);
+    int status = STATUS_OK;
+
+    if (machine == NULL || printer->print(printer->cookie, machine, form, &error) != 0) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        status = STATUS_FAILED;
+    }
+    if (machine_destroy(machine) != 0) {
+        status = STATUS_FAILED;
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "guestmem: standard output cannot be written\n");
+        status = STATUS_FAILED;
+    }
+    return status;
+}
+
+int build_and_print(int argc, char **argv, const printer_t *printer)
+{
+    enum { BOARD = PRINTER_MAX_FORMS, HELP, NUM_OPTIONS };
+    struct option options[NUM_OPTIONS + 1] = {
+        {"board", required_argument, NULL, BOARD},
+        {"help", no_argument, NULL, HELP},
+    };
+    const char *board = NULL;
+    int form = 0;
+    int option;
+
+    for (int i = 0; i < PRINTER_MAX_FORMS && printer->forms[i] != NULL; i++) {
+        options[2 + i] = (struct option){printer->forms[i], no_argument, NULL, i};
+    }
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case BOARD:
+            board = optarg;
+            break;
+        case HELP:
+        case 'h':
+            fputs(printer->help, stdout);
+            return STATUS_OK;
+        case '?':
+            return STATUS_USAGE;
+        default:
+            form = option;
+        }
+    }
+    if (optind + 1 != argc) {
+        fprintf(stderr, "%s: %s (see %s --help)\n", argv[0],
+                optind == argc ? "which description?" : "only one description, please", argv[0]);
+        return STATUS_USAGE;
+    }
+    return build(argv[optind], board, form, printer);
+}

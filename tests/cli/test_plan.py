@@ -1,0 +1,118 @@
+# Copyright 2026, the guestmem authors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What `guestmem plan` promises: its counts are those that `guestmem map` and `guestmem run` have at
+their end, its JSON says the same as its text, and what cannot be built is one line.
+
+Usage: test_plan.py GUESTMEM [VM.dts ...], with descriptions whose guests touch every page that is
+mapped on fault and switch themselves off."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+
+GUESTMEM, *GUESTS = sys.argv[1:]
+PARTS = ("vm", "memory", "vcpu", "on_fault")
+
+EVERY_BACKING = """
+ram@40000000 { reg = <0 0x40000000 0 0x401000>; guestmem,backing = "ram";
+    guestmem,device-tree = "self"; };
+same@68000000 { reg = <0 0x68000000 0 0x201000>; guestmem,backing = "ram-untyped"; };
+at@50000000 { reg = <0 0x50000000 0 0x3000>; guestmem,backing = "untyped-at";
+    guestmem,paddr = <0x60001000>; };
+gpio@9030000 { reg = <0 0x09030000 0 0x1000>; guestmem,backing = "device-frame"; };
+page@b000000 { reg = <0 0x0b000000 0 0x1000>; guestmem,backing = "allocated-frame"; };
+late@801ff800 { reg = <0 0x801ff800 0 0x402000>; guestmem,backing = "frames";
+    guestmem,map-on-fault; };
+region@c0000000 { reg = <0 0xc0000000 0 0x100000>; guestmem,backing = "anonymous"; };
+placed { guestmem,size = <0x2000>; guestmem,backing = "frames"; };
+"""
+
+REFUSED = (  # a node, and what the error line names
+    ('reg = <0x1 0 0x10 0>; guestmem,backing = "ram";', "guestmem,backing"),
+    ('reg = <0x1 0 0x10 0>; guestmem,backing = "frames"; guestmem,map-on-fault;',
+     "guestmem,backing"),
+    ('reg = <0 0x1000 0 0x1000>; guestmem,backing = "wool";', "guestmem,backing"),
+    ('guestmem,size = <0x1000>; guestmem,backing = "ram";', "guestmem,size"),
+)
+
+
+def guestmem(*arguments, input=""):
+    return subprocess.run((GUESTMEM, *arguments), input=input, capture_output=True, text=True,
+                          timeout=300)
+
+
+def output(*arguments, input=""):
+    done = guestmem(*arguments, input=input)
+    assert done.returncode == 0, (arguments, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def equal(what, a, b):
+    assert a == b, f"{what}: {a} is not {b}"
+
+
+def plan_of(path):
+    """The plan, from the JSON; the text must have the same numbers in each row."""
+    plan = json.loads(output("plan", "--json", path))
+    text = re.findall(r"^\D.*?((?: +\d+){5})$", output("plan", path), re.MULTILINE)
+    text = [[int(number) for number in row.split()] for row in text]
+    rows = [[plan[part][key] for part in PARTS] for key in plan["vm"]]
+    equal("text and JSON", [row for row in text if any(row)],
+          [row + [sum(row)] for row in rows if any(row)])
+    return plan
+
+
+def check_against_map(path, plan):
+    frames = json.loads(output("map", "--json", path))["frames"]
+    equal("frames of the map", [plan["memory"]["frames_" + size] for size in frames],
+          list(frames.values()))
+
+
+def check_against_run(path, plan):
+    ran = output("run", "--max-seconds", "120", path, input="poweroff\n")
+    both = {key: sum(plan[part][key] for part in PARTS) for key in plan["vm"]}
+    report = ran[ran.rindex("\nframes:"):]
+    frames = re.search(r"(\d+) x 4K, (\d+) x 2M, (\d+) x 1G", report).groups()
+    equal("frames", [both["frames_4k"], both["frames_2m"], both["frames_1g"]],
+          [int(count) for count in frames])
+    equal("invocations", both["invocations"], int(re.search(r"invocations: (\d+)", report)[1]))
+    kinds = re.findall(r"^ +(\d+)  \w", report, re.MULTILINE)
+    retypes = both["untyped_retype"] + both["untyped_retype_splits"]
+    names = list(both)[list(both).index("cnode_copy"):]
+    equal("invocations by kind", [retypes] + [both[name] for name in names if both[name] > 0],
+          [int(count) for count in kinds])
+
+
+def write(folder, nodes):
+    path = folder + "/vm.dts"
+    with open(path, "w") as file:
+        file.write("/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>;\n" + nodes + "};\n")
+    return path
+
+
+with tempfile.TemporaryDirectory() as folder:
+    path = write(folder, EVERY_BACKING)
+    plan = plan_of(path)
+    check_against_map(path, plan)
+    # The range on fault: the end of a page table, two frames of 2 MiB, and 1.5 pages.
+    late = [plan["on_fault"][key] for key in
+            ("frames_4k", "frames_2m", "page_tables_1g", "page_tables_2m", "page_map", "slots")]
+    equal("what is on fault", late, [3, 2, 1, 2, 5, 8])
+    # The board has 4 GiB, of which 16 MiB are reserved. The GPIO controller's page is none of them.
+    all_bytes = sum(plan[part]["untyped_bytes"] for part in PARTS) - 0x1000
+    equal("memory of the board", plan["free_bytes"] + all_bytes, 0xff000000)
+    for node, named in REFUSED:
+        done = guestmem("plan", write(folder, "n { " + node + " };"))
+        equal(node, (done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
+        assert "/n: " + named in done.stderr, done.stderr
+for wrong in ([], ["a.dts", "b.dts"], ["--svg", "a.dts"]):
+    done = guestmem("plan", *wrong)
+    equal(wrong, (done.returncode, done.stdout), (2, ""))
+    assert "guestmem plan" in done.stderr, done.stderr
+assert output("plan", "--help").startswith("Usage: guestmem plan")
+for path in GUESTS:
+    plan = plan_of(path)
+    check_against_map(path, plan)
+    check_against_run(path, plan)
