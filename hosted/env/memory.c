@@ -65,7 +65,8 @@ static unsigned lowest_free(const memory_split_t *split)
     return word * 64 + (unsigned)__builtin_ctzl(split->free[word]);
 }
 
-unsigned memory_part_bits(unsigned bits, unsigned wanted)
+/* Log2 bytes of the parts that a piece of 2^bits bytes is cut into, on the way to 2^wanted. */
+static unsigned part_bits_below(unsigned bits, unsigned wanted)
 {
     static const unsigned page_bits[] = {seL4_HugePageBits, seL4_LargePageBits, seL4_PageBits};
     for (size_t i = 0; i < 3; i++) {
@@ -163,7 +164,7 @@ static int carve(memory_t *memory, memory_split_t *split, unsigned index, unsign
 {
     mark_taken(memory, split, index);
     while (split->part_bits > bits) {
-        unsigned part_bits = memory_part_bits(split->part_bits, bits);
+        unsigned part_bits = part_bits_below(split->part_bits, bits);
         memory_split_t *child = split_part(memory, split, index, part_bits);
         if (!child) {
             release(memory, split, index);

@@ -84,8 +84,5 @@ int memory_take_at(memory_t *memory, uint64_t paddr, unsigned bits, seL4_CPtr *u
 /** Give a piece back. @return false if it was not taken */
 bool memory_give(memory_t *memory, uint64_t paddr, unsigned bits);
 
-/** Log2 bytes of the parts that a piece of 2^bits bytes is cut into, on the way to 2^wanted. */
-unsigned memory_part_bits(unsigned bits, unsigned wanted);
-
 /** A hash of what is free. */
 uint64_t memory_fingerprint(const memory_t *memory);

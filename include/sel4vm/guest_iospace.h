@@ -22,8 +22,8 @@ extern "C" {
  *
  * Kernels map frames of 4 KiB alone in IO spaces. So from here on the library acquires none that
  * are larger, and mapping larger ones that a caller hands in fails; adding an IO space fails if
- * larger ones are mapped. Memory mapped for an IO space (a capability slot a frame, page tables) is
- * not part of a guestmem_plan_t.
+ * larger ones are mapped. Memory mapped for an IO space takes a capability slot a frame, and page
+ * tables.
  *
  * @param loader   not used; for compatibility
  * @param iospace  the capability of the IO space, which stays the caller's. vm_memory_destroy()
