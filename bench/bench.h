@@ -9,14 +9,8 @@
 
 #include "report.h"
 
-/** What one random access to memory costs on this machine: the floor of a look-up. */
-void bench_memory(report_t *report);
-
-/** Look-up and change of the range map and of its rivals, by themselves. */
+/** Look-up and change of the range map and of a red-black tree, by themselves. */
 void bench_maps(report_t *report);
-
-/** Faults that look up in arrays made for it: what no map can do better than. */
-void bench_least(report_t *report);
 
 /** Faults through vm_memory_handle_fault(), against the same over a red-black tree. */
 void bench_dispatch(report_t *report);

@@ -30,8 +30,6 @@ int main(int argc, char **argv)
     printf("processor: %d\n", measure_pin());
     measure_keep_heap();
     bench_reserve(&report); /* first, while the heap is as a VMM has it at its start */
-    bench_memory(&report);
-    bench_least(&report);
     bench_maps(&report);
     bench_dispatch(&report);
     bench_ram(&report);

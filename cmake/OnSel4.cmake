@@ -7,12 +7,15 @@ if(NOT TARGET sel4vm)
     message(FATAL_ERROR "guestmem: there is no target sel4vm: import the seL4 libraries "
                         "(sel4_projects_libs_import_libraries()) before adding guestmem")
 endif()
-if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/../src/arch/${KernelSel4Arch})
-    message(FATAL_ERROR "guestmem: no page tables for KernelSel4Arch '${KernelSel4Arch}' yet: "
-                        "add src/arch/${KernelSel4Arch}")
+if(KernelSel4Arch MATCHES "^(aarch64|arm_hyp)$")
+    set(GUESTMEM_ARCH arm)
+elseif(KernelSel4Arch STREQUAL "x86_64")
+    set(GUESTMEM_ARCH x86_64)
+else()
+    message(FATAL_ERROR "guestmem: KernelSel4Arch is '${KernelSel4Arch}', and guests run on aarch64, "
+                        "arm_hyp or x86_64; for another one add a folder to src/arch")
 endif()
 
-set(GUESTMEM_ARCH ${KernelSel4Arch})
 if(KernelIOMMU OR KernelTk1SMMU)
     set(GUESTMEM_IO_SPACES TRUE)
 endif()

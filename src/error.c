@@ -3,18 +3,14 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/*
- * Failures: where something goes wrong, the cause is noted (blame); the public function that fails
- * for it reports once, with its own name and range. So there is one line a failure, and it knows
- * both what was asked and what went wrong.
- */
+/* Why calls fail: what is noted where it is seen, and the one log line that is made of it. */
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <utils/util.h>
-#include "memory.h"
+#include "vm_memory.h"
 
 static const char *const error_names[] = {
     [GUESTMEM_OK] = "ok",
@@ -35,6 +31,7 @@ static const char *const error_names[] = {
     [GUESTMEM_NO_ADDRESS] = "no address",
     [GUESTMEM_KERNEL] = "kernel",
     [GUESTMEM_NOT_INITIALISED] = "not initialised",
+    [GUESTMEM_IN_ITERATOR] = "in iterator",
 };
 
 static const guestmem_error_t not_initialised = {
@@ -54,41 +51,35 @@ const guestmem_error_t *guestmem_last_error(const vm_t *vm)
                                                             : &not_initialised;
 }
 
-vm_memory_t *memory_missing(const char *function)
+static int fail(gm_memory_t *memory, gm_failure_t failure, const char *format, va_list arguments)
 {
-    ZF_LOGE("%s: %s; call vm_init() first", function, not_initialised.message);
-    return NULL;
+    memory->failure = failure;
+    vsnprintf(memory->failure.text, sizeof(memory->failure.text), format, arguments);
+    return -1;
 }
 
-static void set_failure(vm_memory_t *memory, guestmem_error_code_t code, seL4_Error kernel_error)
-{
-    memory->failure = (memory_failure_t){.code = code, .kernel_error = kernel_error};
-}
-
-int memory_blame(vm_memory_t *memory, guestmem_error_code_t code, const char *format, ...)
+int gm_fail(gm_memory_t *memory, guestmem_error_code_t code, const char *format, ...)
 {
     va_list arguments;
-    set_failure(memory, code, seL4_NoError);
     va_start(arguments, format);
-    vsnprintf(memory->failure.text, sizeof(memory->failure.text), format, arguments);
+    fail(memory, (gm_failure_t){.code = code}, format, arguments);
     va_end(arguments);
     return -1;
 }
 
-int memory_blame_kernel(vm_memory_t *memory, seL4_Error error, const char *format, ...)
+int gm_fail_kernel(gm_memory_t *memory, seL4_Error error, const char *format, ...)
 {
     va_list arguments;
-    set_failure(memory, GUESTMEM_KERNEL, error);
     va_start(arguments, format);
-    vsnprintf(memory->failure.text, sizeof(memory->failure.text), format, arguments);
+    fail(memory, (gm_failure_t){.code = GUESTMEM_KERNEL, .kernel_error = error}, format, arguments);
     va_end(arguments);
     return -1;
 }
 
-int memory_blame_other(vm_memory_t *memory, guestmem_error_code_t code, uintptr_t base,
-                       uintptr_t last, const char *name, const char *text, const char *advice)
+int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t base, uintptr_t last,
+                  const char *name, const char *text, const char *advice)
 {
-    memory_blame(memory, code, "%s", text);
+    gm_fail(memory, code, "%s", text);
     memory->failure.other_base = base;
     memory->failure.other_last = last;
     memory->failure.other_name = name;
@@ -114,9 +105,9 @@ static const char *kernel_error_name(seL4_Error error)
     return (size_t)error < ARRAY_SIZE(names) ? names[error] : "an unknown error";
 }
 
-int memory_report(vm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
+int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
 {
-    const memory_failure_t *failure = &memory->failure;
+    const gm_failure_t *failure = &memory->failure;
     guestmem_error_t *error = &memory->error;
     char other[96] = "";
     char kernel[48] = "";
@@ -138,7 +129,7 @@ int memory_report(vm_memory_t *memory, const char *function, uintptr_t base, uin
                  failure->other_last, error->other_name[0] ? " " : "", error->other_name);
     }
     if (failure->kernel_error != seL4_NoError) {
-        snprintf(kernel, sizeof(kernel), " (the kernel answered %s)",
+        snprintf(kernel, sizeof(kernel), " (the kernel returned %s)",
                  kernel_error_name(failure->kernel_error));
     }
     snprintf(error->message, sizeof(error->message),
@@ -149,29 +140,28 @@ int memory_report(vm_memory_t *memory, const char *function, uintptr_t base, uin
     return -1;
 }
 
-bool memory_check_reservation(vm_memory_t *memory, const vm_memory_reservation_t *reservation)
+gm_memory_t *gm_memory_refuse(const vm_t *vm, const char *function)
 {
-    if (!reservation_pool_holds(&memory->pool, reservation)) {
-        memory_blame(memory, GUESTMEM_NO_RESERVATION,
-                     "%p is no reservation of this VM (NULL, freed, or another VM's)",
-                     (const void *)reservation);
-        return false;
+    gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
+    if (memory == NULL) {
+        ZF_LOGE("%s: %s; call vm_init() first", function, not_initialised.message);
+        return NULL;
     }
-    return true;
+    gm_fail(memory, GUESTMEM_IN_ITERATOR,
+            "a map iterator of this VM is running; it must not call the library for the same VM");
+    gm_report(memory, function, 0, 0);
+    return NULL;
 }
 
-bool memory_check_range(vm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
+int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
 {
+    *last = gm_last_of(addr, size);
     if (size == 0) {
-        memory_blame(memory, GUESTMEM_BAD_RANGE, "the size is 0; give at least one byte");
-        return false;
+        return gm_fail(memory, GUESTMEM_BAD_RANGE, "the size is 0; give at least one byte");
     }
-    *last = addr + (size - 1);
-    if (*last < addr) {
-        memory_blame(memory, GUESTMEM_BAD_RANGE,
-                     "0x%zx bytes from there wrap at the top of the address space", size);
-        *last = UINTPTR_MAX;
-        return false;
+    if (size - 1 > UINTPTR_MAX - addr) {
+        return gm_fail(memory, GUESTMEM_BAD_RANGE,
+                       "0x%zx bytes from there wrap at the top of the address space", size);
     }
-    return true;
+    return 0;
 }

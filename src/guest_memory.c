@@ -4,24 +4,29 @@
  */
 
 /*
- * The public calls of <sel4vm/guest_memory.h>: life of a VM's memory, reservations, and faults.
+ * The public calls of <sel4vm/guest_memory.h> and <sel4vmmplatsupport/guest_memory_util.h>: the
+ * life of a VM's memory, reservations and their mapping, and fault dispatch.
  */
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <guestmem/memory.h>
 #include <sel4vm/gen_config.h>
+#include <sel4vm/guest_memory_helpers.h>
+#include <sel4vmmplatsupport/guest_memory_util.h>
 #include <utils/util.h>
-#include <vka/object.h>
-#include "io_space.h"
-#include "ram_list.h"
-#include "range_map_parts.h"
-#include "reservations.h"
+#include <vka/capops.h>
+#include "guest_ram.h"
+#include "iospace.h"
+#include "reservation.h"
 
 #ifndef CONFIG_LIB_SEL4VM_DEFER_MEMORY_MAP
 #define DEFAULT_MAP_TIME GUESTMEM_MAP_NOW
 #else
 #define DEFAULT_MAP_TIME GUESTMEM_MAP_ON_FAULT
 #endif
+
+/* The life of a VM's memory. */
 
 static void *allocate(void *cookie, size_t size)
 {
@@ -44,20 +49,23 @@ int vm_memory_init(vm_t *vm)
         ZF_LOGE("vm_memory_init: the VM is initialised already; call vm_memory_destroy() first");
         return -1;
     }
-    heap_t heap = {.allocate = allocate, .release = release, .cookie = &vm->io_ops->malloc_ops};
-    vm_memory_t *memory = heap_alloc(&heap, sizeof(*memory));
+    gm_heap_t heap = {.allocate = allocate, .release = release, .cookie = &vm->io_ops->malloc_ops};
+    gm_memory_t *memory = gm_heap_alloc_zeroed(&heap, sizeof(*memory));
     if (memory == NULL) {
         ZF_LOGE("vm_memory_init: the heap has no room for 0x%zx bytes", sizeof(*memory));
         return -1;
     }
     memory->vm = vm;
     memory->heap = heap;
-    reservation_pool_init(&memory->pool, &memory->heap);
-    range_map_init_items(&memory->reservations, &memory->heap, sizeof(reservation_item_t));
-    range_map_init(&memory->regions, &memory->heap);
-    guest_space_init(&memory->space, &memory->heap);
+    gm_range_map_init(&memory->reservations, &memory->heap);
+    gm_range_map_init(&memory->regions, &memory->heap);
+    gm_range_map_init(&memory->runs, &memory->heap);
+    for (int level = 0; level < ARCH_NUM_TABLE_LEVELS; level++) {
+        gm_range_map_init(&memory->tables[level], &memory->heap);
+    }
+    memory->untyped = (gm_recent_untyped_t){.base = 1, .last = 0};
     memory->map_time = DEFAULT_MAP_TIME;
-    memory->largest_frame_bits = arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits;
+    memory->largest_frame_bits = gm_arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits;
 
     /* vm_init() gives the list a malloc() block; from here on it is of the VM's own heap. */
     free(vm->mem.ram_regions);
@@ -67,53 +75,47 @@ int vm_memory_init(vm_t *vm)
     return 0;
 }
 
-/* End the guest's address space object, if it is there. */
-static void end_root(vm_t *vm)
-{
-    if (vm->mem.vm_vspace_root.cptr != seL4_CapNull) {
-        vka_free_object(vm->vka, &vm->mem.vm_vspace_root);
-        vm->mem.vm_vspace_root = (vka_object_t){0};
-    }
-}
-
 void vm_memory_destroy(vm_t *vm)
 {
     if (vm == NULL || vm->mem.reservation_cookie == NULL) {
         return;
     }
-    vm_memory_t *memory = vm->mem.reservation_cookie;
-    reservations_free_all(memory);
-    ram_list_destroy(memory);
-    io_spaces_destroy(memory);
-    guest_space_destroy(&memory->space);
-    range_map_destroy(&memory->regions);
-    range_map_destroy(&memory->reservations);
-    end_root(vm);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return; /* called by an iterator */
+    }
+    gm_reservation_free_all(memory);
+    gm_ram_destroy(memory);
+    gm_iospaces_destroy(memory);
+    gm_range_map_destroy(&memory->runs);
+    for (int level = 0; level < ARCH_NUM_TABLE_LEVELS; level++) {
+        gm_range_map_destroy(&memory->tables[level]);
+    }
+    const vka_object_t *root = &vm->mem.vm_vspace_root;
+    if (root->cptr != seL4_CapNull) {
+        gm_object_delete(memory, root->cptr, root->type, root->size_bits, root->ut);
+    }
+    vm->mem.vm_vspace_root = (vka_object_t){0};
     vm->mem.vm_vspace = (vspace_t){0};
     vm->mem.reservation_cookie = NULL;
 
-    heap_t heap = memory->heap;
-    heap_free(&heap, memory, sizeof(*memory));
+    gm_heap_t heap = memory->heap;
+    gm_heap_free(&heap, memory, sizeof(*memory));
 }
 
-/* The last address of a range for a report, if it is one at all. */
-static uintptr_t reported_last(uintptr_t addr, size_t size)
-{
-    uintptr_t last = addr + (size - 1);
-    return size == 0 ? addr : last < addr ? UINTPTR_MAX : last;
-}
+/* Reservations. */
 
 vm_memory_reservation_t *vm_reserve_memory_at(vm_t *vm, uintptr_t addr, size_t size,
                                               memory_fault_callback_fn fault_callback, void *cookie)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return NULL;
     }
-    reservation_request_t request = {fault_callback, cookie};
-    vm_memory_reservation_t *reservation = reservations_make(memory, addr, size, &request);
+    vm_memory_reservation_t *reservation =
+        gm_reservation_make(memory, addr, size, (gm_request_t){fault_callback, cookie});
     if (reservation == NULL) {
-        memory_report(memory, __func__, addr, reported_last(addr, size));
+        gm_report(memory, __func__, addr, gm_last_of(addr, size));
     }
     return reservation;
 }
@@ -122,19 +124,19 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
                                                 memory_fault_callback_fn fault_callback,
                                                 void *cookie, uintptr_t *addr)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return NULL;
     }
-    reservation_request_t request = {fault_callback, cookie};
     vm_memory_reservation_t *reservation = NULL;
     if (addr == NULL) {
-        memory_blame(memory, GUESTMEM_BAD_ARGUMENT, "addr is NULL; it receives the address");
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "addr is NULL; it receives the address");
     } else {
-        reservation = reservations_make_anonymous(memory, size, align, &request);
+        reservation = gm_reservation_make_anonymous(memory, size, align,
+                                                    (gm_request_t){fault_callback, cookie});
     }
     if (reservation == NULL) {
-        memory_report(memory, __func__, 0, reported_last(0, size));
+        gm_report(memory, __func__, 0, gm_last_of(0, size));
     } else {
         *addr = reservation->base;
     }
@@ -143,68 +145,95 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
 
 int vm_memory_make_anon(vm_t *vm, uintptr_t addr, size_t size)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
-    if (reservations_make_region(memory, addr, size) != 0) {
-        return memory_report(memory, __func__, addr, reported_last(addr, size));
-    }
-    return 0;
+    return gm_region_make(memory, addr, size) == 0
+               ? 0
+               : gm_report(memory, __func__, addr, gm_last_of(addr, size));
 }
 
 int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
-    __builtin_prefetch(reservation); /* whatever it is: while it is checked, it comes */
-    if (!memory_check_reservation(memory, reservation)) {
-        return memory_report(memory, __func__, 0, 0);
+    if (gm_reservation_check(memory, reservation) != 0) {
+        return gm_report(memory, __func__, 0, 0);
     }
     if (reservation->mapping != NULL && reservation->mapping->ram) {
-        ram_list_forget(memory, reservation->base, reservation->last);
+        gm_ram_forget(memory, reservation->base, reservation->last);
     }
-    reservations_free(memory, reservation);
+    gm_reservation_free(memory, reservation);
     return 0;
 }
 
-/* Map with an iterator's frames, for the public function of that name. */
-static int map_with_iterator(vm_t *vm, vm_memory_reservation_t *reservation,
-                             memory_map_iterator_fn map_iterator, void *cookie,
-                             const guestmem_map_time_t *map_time, const char *function)
+void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
+                                      size_t *size)
 {
-    vm_memory_t *memory = memory_of(vm, function);
-    if (memory == NULL) {
-        return -1;
+    if (reservation == NULL || addr == NULL || size == NULL) {
+        ZF_LOGE("vm_get_reservation_memory_region: an argument is NULL; nothing is written");
+        return;
     }
-    if (!memory_check_reservation(memory, reservation)) {
-        return memory_report(memory, function, 0, 0);
+    *addr = reservation->base;
+    *size = reservation->last - reservation->base + 1;
+}
+
+/* Mapping. Each public function checks the handle, says where the frames come from, and maps. */
+
+static int map_source(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                      const gm_frame_source_t *source, guestmem_map_time_t map_time,
+                      const char *function)
+{
+    return gm_reservation_map(memory, reservation, source, map_time) == 0
+               ? 0
+               : gm_report(memory, function, reservation->base, reservation->last);
+}
+
+/* The memory of a VM, if the handle is one of its reservations. @return NULL after a report */
+static gm_memory_t *memory_for(vm_t *vm, const vm_memory_reservation_t *reservation,
+                               const char *function)
+{
+    gm_memory_t *memory = gm_memory_of(vm, function);
+    if (memory != NULL && gm_reservation_check(memory, reservation) != 0) {
+        gm_report(memory, function, 0, 0);
+        return NULL;
     }
-    frame_source_t source = reservations_source(memory, GUESTMEM_CALLER);
+    return memory;
+}
+
+static int map_iterator_frames(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                               memory_map_iterator_fn map_iterator, void *cookie,
+                               guestmem_map_time_t map_time, const char *function)
+{
+    gm_frame_source_t source = gm_reservation_source(memory, GUESTMEM_CALLER);
     source.iterator = map_iterator;
     source.cookie = cookie;
     if (map_iterator == NULL) {
-        memory_blame(memory, GUESTMEM_BAD_ARGUMENT, "the map iterator is NULL; give one");
-    } else if (reservations_map(memory, reservation, &source,
-                                map_time != NULL ? *map_time : memory->map_time) == 0) {
-        return 0;
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the map iterator is NULL; give one");
+        return gm_report(memory, function, reservation->base, reservation->last);
     }
-    return memory_report(memory, function, reservation->base, reservation->last);
+    return map_source(memory, reservation, &source, map_time, function);
 }
 
 int vm_map_reservation(vm_t *vm, vm_memory_reservation_t *reservation,
                        memory_map_iterator_fn map_iterator, void *cookie)
 {
-    return map_with_iterator(vm, reservation, map_iterator, cookie, NULL, __func__);
+    gm_memory_t *memory = memory_for(vm, reservation, __func__);
+    return memory != NULL ? map_iterator_frames(memory, reservation, map_iterator, cookie,
+                                                memory->map_time, __func__)
+                          : -1;
 }
 
 int map_vm_memory_reservation(vm_t *vm, vm_memory_reservation_t *vm_reservation,
                               memory_map_iterator_fn map_iterator, void *map_cookie)
 {
-    const guestmem_map_time_t now = GUESTMEM_MAP_NOW;
-    return map_with_iterator(vm, vm_reservation, map_iterator, map_cookie, &now, __func__);
+    gm_memory_t *memory = memory_for(vm, vm_reservation, __func__);
+    return memory != NULL ? map_iterator_frames(memory, vm_reservation, map_iterator, map_cookie,
+                                                GUESTMEM_MAP_NOW, __func__)
+                          : -1;
 }
 
 /* The caller's array, as an iterator. */
@@ -233,87 +262,198 @@ static vm_frame_t frame_of_array(uintptr_t addr, void *cookie)
 int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, seL4_CPtr *frames,
                               size_t num_frames, size_t frame_size_bits)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = memory_for(vm, reservation, __func__);
     if (memory == NULL) {
         return -1;
     }
-    if (!memory_check_reservation(memory, reservation)) {
-        return memory_report(memory, __func__, 0, 0);
+    if (frames == NULL || gm_arch_frame_index(frame_size_bits) < 0) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%s",
+                frames == NULL ? "the array of frames is NULL; give one"
+                               : "the architecture has no frames of that size");
+        return gm_report(memory, __func__, reservation->base, reservation->last);
     }
-    if (frames == NULL || arch_frame_index(frame_size_bits) < 0) {
-        memory_blame(memory, GUESTMEM_BAD_ARGUMENT, "%s",
-                     frames == NULL ? "the array of frames is NULL; give one"
-                                    : "the architecture has no frames of that size");
-        return memory_report(memory, __func__, reservation->base, reservation->last);
-    }
-    const guestmem_map_time_t now = GUESTMEM_MAP_NOW;
-    frame_array_t array = {frames, num_frames, frame_size_bits,
-                           reservations_first_page(reservation)};
-    return map_with_iterator(vm, reservation, frame_of_array, &array, &now, __func__);
+    frame_array_t array = {frames, num_frames, frame_size_bits, gm_page_of(reservation->base)};
+    return map_iterator_frames(memory, reservation, frame_of_array, &array, GUESTMEM_MAP_NOW,
+                               __func__);
 }
 
-void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
-                                      size_t *size)
+/* The six functions of <sel4vmmplatsupport/guest_memory_util.h>. */
+
+/* Make a page that the guest and the VMM share. @return its HVA, or NULL after gm_fail() */
+static void *make_shared_page(gm_memory_t *memory, uintptr_t addr, const gm_frame_source_t *source,
+                              gm_request_t request)
 {
-    if (reservation == NULL || addr == NULL || size == NULL) {
-        ZF_LOGE("vm_get_reservation_memory_region: an argument is NULL; nothing is told");
-        return;
+    if (gm_page_of(addr) != addr) {
+        gm_fail(memory, GUESTMEM_MISALIGNED, "0x%" PRIxPTR " is no multiple of 4 KiB", addr);
+        return NULL;
     }
-    *addr = reservation->base;
-    *size = reservation->last - reservation->base + 1;
+    vm_memory_reservation_t *reservation =
+        gm_reservation_make(memory, addr, ARCH_PAGE_SIZE, request);
+    if (reservation == NULL) {
+        return NULL;
+    }
+    if (gm_reservation_map(memory, reservation, source, GUESTMEM_MAP_NOW) != 0 ||
+        gm_window_open(memory, &reservation->mapping->window, reservation->base,
+                       reservation->last) != 0) {
+        gm_reservation_free(memory, reservation);
+        return NULL;
+    }
+    return reservation->mapping->window.base;
 }
 
-/* The access crosses the end of its reservation. */
-static __attribute__((noinline)) memory_fault_result_t
-fault_crosses(vm_memory_t *memory, const reservation_item_t *item, uintptr_t addr, size_t size)
+static void *create_frame(vm_t *vm, uintptr_t addr, guestmem_backing_t backing,
+                          seL4_CapRights_t rights, gm_request_t request, const char *function)
 {
-    const vm_memory_reservation_t *reservation = item->range.value;
-    memory_blame_other(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
-                       reservation->name, "the access crosses the end of the reservation", NULL);
-    memory_report(memory, "vm_memory_handle_fault", addr, reported_last(addr, size));
-    return FAULT_ERROR;
+    gm_memory_t *memory = gm_memory_of(vm, function);
+    if (memory == NULL) {
+        return NULL;
+    }
+    gm_frame_source_t source = gm_reservation_source(memory, backing);
+    source.rights = rights;
+    void *page = make_shared_page(memory, addr, &source, request);
+    if (page == NULL) {
+        gm_report(memory, function, addr, gm_page_last(addr));
+    }
+    return page;
 }
 
-/* A fault in a mapped reservation: map the frame, or call back if it is there. */
-static __attribute__((noinline)) memory_fault_result_t fault_mapped(vm_memory_t *memory,
-                                                                    const reservation_item_t *item,
-                                                                    vm_vcpu_t *vcpu, uintptr_t addr,
-                                                                    size_t size)
+void *create_allocated_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t rights,
+                                         memory_fault_callback_fn alloc_fault_callback,
+                                         void *alloc_fault_cookie)
 {
-    const vm_memory_reservation_t *reservation = item->range.value;
-    switch (guest_mapping_fault(memory, reservation->mapping, addr)) {
-    case GUEST_MAPPING_MAPPED:
-        return FAULT_RESTART;
-    case GUEST_MAPPING_FAILED:
-        memory_report(memory, "vm_memory_handle_fault", addr, reported_last(addr, size));
+    return create_frame(vm, addr, GUESTMEM_FREE_FRAMES, rights,
+                        (gm_request_t){alloc_fault_callback, alloc_fault_cookie}, __func__);
+}
+
+void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t rights,
+                                      memory_fault_callback_fn fault_callback, void *fault_cookie)
+{
+    return create_frame(vm, addr, GUESTMEM_UNTYPED, rights,
+                        (gm_request_t){fault_callback, fault_cookie}, __func__);
+}
+
+static int map_backing(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_backing_t backing,
+                       const char *function)
+{
+    gm_memory_t *memory = memory_for(vm, reservation, function);
+    if (memory == NULL) {
+        return -1;
+    }
+    gm_frame_source_t source = gm_reservation_source(memory, backing);
+    return map_source(memory, reservation, &source, memory->map_time, function);
+}
+
+int map_ut_alloc_reservation_with_base_paddr(vm_t *vm, uintptr_t paddr,
+                                             vm_memory_reservation_t *reservation)
+{
+    gm_memory_t *memory = memory_for(vm, reservation, __func__);
+    if (memory == NULL) {
+        return -1;
+    }
+    gm_frame_source_t source = gm_reservation_source(memory, GUESTMEM_UNTYPED);
+    source.paddr_offset = paddr - reservation->base;
+    if (gm_page_of(source.paddr_offset) != source.paddr_offset) {
+        gm_fail(memory, GUESTMEM_MISALIGNED,
+                "paddr 0x%" PRIxPTR " and the reservation differ modulo 4 KiB", paddr);
+        return gm_report(memory, __func__, reservation->base, reservation->last);
+    }
+    if (paddr > UINTPTR_MAX - (reservation->last - reservation->base)) {
+        gm_fail(memory, GUESTMEM_BAD_RANGE, "the physical range from 0x%" PRIxPTR " wraps", paddr);
+        return gm_report(memory, __func__, reservation->base, reservation->last);
+    }
+    return map_source(memory, reservation, &source, memory->map_time, __func__);
+}
+
+int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
+{
+    return map_backing(vm, reservation, GUESTMEM_UNTYPED, __func__);
+}
+
+int map_frame_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
+{
+    return map_backing(vm, reservation, GUESTMEM_FREE_FRAMES, __func__);
+}
+
+int map_maybe_device_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
+{
+    return map_backing(vm, reservation, GUESTMEM_MAYBE_DEVICE, __func__);
+}
+
+/* Faults. What an emulated device's faults do not need is kept out of their way. */
+
+static __attribute__((noinline)) memory_fault_result_t fault_unhandled(vm_t *vm)
+{
+    gm_memory_t *memory = gm_memory_of(vm, "vm_memory_handle_fault");
+    if (memory == NULL) {
         return FAULT_ERROR;
-    default:
-        /* What got the frame may have changed the reservations, but for this one. */
-        item = reservations_item(memory, reservation);
-        return item->fault_callback(memory->vm, vcpu, addr, size, item->fault_cookie);
+    }
+    memory->counts.faults_unhandled++;
+    return FAULT_UNHANDLED;
+}
+
+/* A fault in a mapped reservation, or at the end of one. */
+static __attribute__((noinline)) memory_fault_result_t
+fault_in(vm_t *vm, vm_memory_reservation_t *reservation, vm_vcpu_t *vcpu, uintptr_t addr,
+         size_t size)
+{
+    gm_memory_t *memory = gm_memory_of(vm, "vm_memory_handle_fault");
+    if (memory == NULL) {
+        return FAULT_ERROR;
+    }
+    if (size > 0 && size - 1 > reservation->last - addr) {
+        gm_fail_range(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
+                      reservation->name, "the access crosses the end of the reservation", NULL);
+        gm_report(memory, "vm_memory_handle_fault", addr, gm_last_of(addr, size));
+        return FAULT_ERROR;
+    }
+    switch (gm_reservation_fault(memory, reservation, addr)) {
+    case GM_FAULT_MAPPED:
+        return FAULT_RESTART;
+    case GM_FAULT_FAILED:
+        gm_report(memory, "vm_memory_handle_fault", addr, gm_last_of(addr, size));
+        return FAULT_ERROR;
+    default: /* its rights forbid the access, or it is emulated */
+        return reservation->request.fault_callback(vm, vcpu, addr, size,
+                                                   reservation->request.fault_cookie);
     }
 }
 
 memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t size)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
-    if (memory == NULL) {
-        return FAULT_ERROR;
+    const gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
+    if (memory == NULL || memory->reservations.num_chunks == 0) {
+        return fault_unhandled(vm);
     }
-    memory->counts.faults++;
-    reservation_item_t *item = (reservation_item_t *)range_map_find_item(
-        &memory->reservations, addr, sizeof(reservation_item_t));
-    if (item == NULL || item->range.last < addr) {
-        memory->counts.faults_unhandled++;
-        return FAULT_UNHANDLED;
+    vm_memory_reservation_t *reservation = gm_range_map_nearest(&memory->reservations, addr);
+    if (addr - reservation->base > reservation->last - reservation->base) {
+        return fault_unhandled(vm);
     }
-    item->state += RESERVATION_FAULT;
-    if (size > 0 && size - 1 > item->range.last - addr) {
-        return fault_crosses(memory, item, addr, size);
-    }
-    if ((item->state & RESERVATION_MAPPED) != 0) {
-        return fault_mapped(memory, item, vcpu, addr, size);
+    reservation->faults++;
+    if (reservation->mapping != NULL || size > reservation->last - addr) {
+        return fault_in(vm, reservation, vcpu, addr, size);
     }
     /* The callback may free the reservation: it is not looked at afterwards. */
-    return item->fault_callback(vm, vcpu, addr, size, item->fault_cookie);
+    return reservation->request.fault_callback(vm, vcpu, addr, size,
+                                               reservation->request.fault_cookie);
+}
+
+memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
+                                                   size_t fault_length, void *cookie)
+{
+    (void)vcpu;
+    (void)cookie;
+    const gm_memory_t *memory = gm_memory_of(vm, __func__);
+    const vm_memory_reservation_t *reservation =
+        memory != NULL ? gm_reservation_find(memory, fault_addr) : NULL;
+    if (reservation != NULL) {
+        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR
+                " is not allowed in the reservation [0x%" PRIxPTR "..0x%" PRIxPTR "]%s%s",
+                fault_length, fault_addr, reservation->base, reservation->last,
+                reservation->name != NULL ? " " : "",
+                reservation->name != NULL ? reservation->name : "");
+    } else {
+        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR " is in no reservation",
+                fault_length, fault_addr);
+    }
+    return FAULT_ERROR;
 }

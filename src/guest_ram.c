@@ -4,59 +4,220 @@
  */
 
 /*
- * The public calls of <sel4vm/guest_ram.h> but for access: RAM is a mapped reservation that is also
- * in the RAM list.
+ * RAM: the public calls of <sel4vm/guest_ram.h> but for access. RAM is a mapped reservation that is
+ * also in the list of RAM, a sorted array.
+ *
+ * Removing RAM may split an entry, and it must not fail. So the array always has room for one more
+ * entry for each RAM reservation: each can be removed once, and splits at most one entry then.
+ * Between calls the array has exactly that room, so that its size depends on what it holds and not
+ * on what came before.
  */
 
 #include <sel4vm/guest_memory_helpers.h>
 #include <sel4vm/guest_ram.h>
-#include "ram_list.h"
-#include "reservations.h"
+#include "guest_ram.h"
+#include "reservation.h"
 
-static const reservation_request_t ram_request = {default_error_fault_callback, NULL};
+/* Whether RAM is in use; the values of vm_ram_region's `allocated`. */
+typedef enum ram_state { RAM_FREE, RAM_ALLOCATED, RAM_ANY } ram_state_t;
+
+#define MOST_ADDED 2 /* entries that a change of state adds at most: it splits one in three */
+
+static size_t list_bytes(size_t capacity)
+{
+    return capacity * sizeof(vm_ram_region_t);
+}
+
+static uintptr_t region_last(const vm_ram_region_t *region)
+{
+    return region->start + (region->size - 1);
+}
+
+/* Move the list to an array of that capacity. */
+static int resize(gm_memory_t *memory, size_t capacity)
+{
+    vm_mem_t *mem = &memory->vm->mem;
+    vm_ram_region_t *regions = NULL;
+    if (capacity > 0) {
+        regions = gm_heap_alloc(&memory->heap, list_bytes(capacity));
+        if (regions == NULL) {
+            return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for the list of RAM");
+        }
+        for (int i = 0; i < mem->num_ram_regions; i++) {
+            regions[i] = mem->ram_regions[i];
+        }
+    }
+    gm_heap_free(&memory->heap, mem->ram_regions, list_bytes(memory->ram_capacity));
+    mem->ram_regions = regions;
+    memory->ram_capacity = capacity;
+    return 0;
+}
+
+/* Get the room that the next change of the list needs, for one more reservation too. */
+static int prepare_change(gm_memory_t *memory)
+{
+    return resize(memory, (size_t)memory->vm->mem.num_ram_regions + MOST_ADDED +
+                              memory->ram_reservations + 1);
+}
+
+/* After a change: give back what is more than the invariant asks for. If there is no heap for the
+ * smaller array, the larger one serves as well. */
+static void finish_change(gm_memory_t *memory)
+{
+    size_t capacity = (size_t)memory->vm->mem.num_ram_regions + memory->ram_reservations;
+    if (capacity != memory->ram_capacity) {
+        (void)resize(memory, capacity);
+    }
+}
+
+/* The index of the first entry that ends at or above `address`. */
+static size_t find_region(const vm_mem_t *mem, uintptr_t address)
+{
+    size_t low = 0;
+    size_t high = (size_t)mem->num_ram_regions;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (region_last(&mem->ram_regions[middle]) < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Replace entries `[from, to)` by `count` others; there is room. */
+static void replace(vm_mem_t *mem, size_t from, size_t to, const vm_ram_region_t *regions,
+                    size_t count)
+{
+    size_t after = (size_t)mem->num_ram_regions - to;
+    if (after > 0) {
+        memmove(&mem->ram_regions[from + count], &mem->ram_regions[to], list_bytes(after));
+    }
+    for (size_t i = 0; i < count; i++) {
+        mem->ram_regions[from + i] = regions[i];
+    }
+    mem->num_ram_regions = (int)(from + count + after);
+}
+
+/* Merge the entries from `from` to `to` (inclusive) with neighbours of the same state. */
+static void merge(vm_mem_t *mem, size_t from, size_t to)
+{
+    for (size_t i = to; i > from; i--) {
+        if (i < (size_t)mem->num_ram_regions) {
+            vm_ram_region_t *left = &mem->ram_regions[i - 1];
+            const vm_ram_region_t *right = &mem->ram_regions[i];
+            if (left->allocated == right->allocated && region_last(left) + 1 == right->start) {
+                left->size += right->size;
+                replace(mem, i, i + 1, NULL, 0);
+            }
+        }
+    }
+}
+
+/* Take `[base, last]` out of the list, and put it there again in a state, unless that is RAM_ANY.
+ */
+static void set_state(gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_state_t state)
+{
+    vm_mem_t *mem = &memory->vm->mem;
+    vm_ram_region_t pieces[1 + MOST_ADDED] = {{0}};
+    size_t count = 0;
+    size_t from = find_region(mem, base);
+    size_t to = from;
+    while (to < (size_t)mem->num_ram_regions && mem->ram_regions[to].start <= last) {
+        to++;
+    }
+    if (from < to && mem->ram_regions[from].start < base) {
+        const vm_ram_region_t *cut = &mem->ram_regions[from];
+        pieces[count++] = (vm_ram_region_t){cut->start, base - cut->start, cut->allocated};
+    }
+    if (state != RAM_ANY) {
+        pieces[count++] = (vm_ram_region_t){base, last - base + 1, (int)state};
+    }
+    if (from < to && region_last(&mem->ram_regions[to - 1]) > last) {
+        const vm_ram_region_t *cut = &mem->ram_regions[to - 1];
+        pieces[count++] = (vm_ram_region_t){last + 1, region_last(cut) - last, cut->allocated};
+    }
+    replace(mem, from, to, pieces, count);
+    merge(mem, from > 0 ? from - 1 : 0, from + count);
+    finish_change(memory);
+}
+
+/* Whether all of `[base, last]` is RAM of that state. */
+static bool is_all(const gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_state_t state)
+{
+    const vm_mem_t *mem = &memory->vm->mem;
+    for (size_t i = find_region(mem, base); i < (size_t)mem->num_ram_regions; i++) {
+        const vm_ram_region_t *region = &mem->ram_regions[i];
+        if (region->start > base || (state != RAM_ANY && region->allocated != (int)state)) {
+            return false;
+        }
+        if (region_last(region) >= last) {
+            return true;
+        }
+        base = region_last(region) + 1;
+    }
+    return false;
+}
+
+bool gm_ram_covers(const gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    return is_all(memory, base, last, RAM_ANY);
+}
+
+void gm_ram_forget(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    memory->ram_reservations--;
+    set_state(memory, base, last, RAM_ANY);
+}
+
+void gm_ram_destroy(gm_memory_t *memory)
+{
+    memory->vm->mem.num_ram_regions = 0;
+    memory->ram_reservations = 0;
+    (void)resize(memory, 0); /* needs no heap */
+}
+
+/* Registration. */
+
+static const gm_request_t ram_request = {default_error_fault_callback, NULL};
 
 /* Map a reservation as RAM and record it; on failure it is freed. NULL is passed on. */
-static int make_ram(vm_memory_t *memory, vm_memory_reservation_t *reservation,
-                    const frame_source_t *source)
+static int make_ram(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                    const gm_frame_source_t *source)
 {
     if (reservation == NULL) {
         return -1;
     }
-    if (reservations_map(memory, reservation, source, GUESTMEM_MAP_NOW) != 0 ||
-        ram_list_prepare(memory) != 0) {
-        reservations_free(memory, reservation);
+    if (gm_reservation_map(memory, reservation, source, GUESTMEM_MAP_NOW) != 0 ||
+        prepare_change(memory) != 0) {
+        gm_reservation_free(memory, reservation);
         return -1;
     }
     reservation->mapping->ram = true;
-    ram_list_register(memory, reservation->base, reservation->last);
+    memory->ram_reservations++;
+    set_state(memory, reservation->base, reservation->last, RAM_FREE);
     return 0;
 }
 
-static frame_source_t ram_source(const vm_memory_t *memory, guestmem_backing_t backing)
+static gm_frame_source_t ram_source(const gm_memory_t *memory, guestmem_backing_t backing)
 {
-    frame_source_t source = reservations_source(memory, backing);
-    source.use = FRAME_USE_RAM;
+    gm_frame_source_t source = gm_reservation_source(memory, backing);
+    source.use = GM_USE_RAM;
     return source;
-}
-
-/* The last address of a range for a report. */
-static uintptr_t reported_last(uintptr_t start, size_t bytes)
-{
-    uintptr_t last;
-    return __builtin_add_overflow(start, bytes - 1, &last) ? UINTPTR_MAX : last;
 }
 
 uintptr_t vm_ram_register(vm_t *vm, size_t bytes)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return 0;
     }
-    frame_source_t source = ram_source(memory, GUESTMEM_MAYBE_DEVICE);
+    gm_frame_source_t source = ram_source(memory, GUESTMEM_MAYBE_DEVICE);
     vm_memory_reservation_t *reservation =
-        reservations_make_anonymous(memory, bytes, ARCH_PAGE_SIZE, &ram_request);
+        gm_reservation_make_anonymous(memory, bytes, ARCH_PAGE_SIZE, ram_request);
     if (make_ram(memory, reservation, &source) != 0) {
-        memory_report(memory, __func__, 0, reported_last(0, bytes));
+        gm_report(memory, __func__, 0, gm_last_of(0, bytes));
         return 0;
     }
     return reservation->base;
@@ -64,45 +225,47 @@ uintptr_t vm_ram_register(vm_t *vm, size_t bytes)
 
 int vm_ram_register_at(vm_t *vm, uintptr_t start, size_t bytes, bool untyped)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
-    frame_source_t source = ram_source(memory, untyped ? GUESTMEM_UNTYPED : GUESTMEM_MAYBE_DEVICE);
-    if (make_ram(memory, reservations_make(memory, start, bytes, &ram_request), &source) != 0) {
-        return memory_report(memory, __func__, start, reported_last(start, bytes));
-    }
-    return 0;
+    gm_frame_source_t source =
+        ram_source(memory, untyped ? GUESTMEM_UNTYPED : GUESTMEM_MAYBE_DEVICE);
+    return make_ram(memory, gm_reservation_make(memory, start, bytes, ram_request), &source) == 0
+               ? 0
+               : gm_report(memory, __func__, start, gm_last_of(start, bytes));
 }
 
 int vm_ram_register_at_custom_iterator(vm_t *vm, uintptr_t start, size_t bytes,
                                        memory_map_iterator_fn map_iterator, void *cookie)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
-    frame_source_t source = reservations_source(memory, GUESTMEM_CALLER);
+    gm_frame_source_t source = ram_source(memory, GUESTMEM_CALLER);
     source.iterator = map_iterator;
     source.cookie = cookie;
     if (map_iterator == NULL) {
-        memory_blame(memory, GUESTMEM_BAD_ARGUMENT, "the map iterator is NULL; give one");
-    } else if (make_ram(memory, reservations_make(memory, start, bytes, &ram_request), &source) ==
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the map iterator is NULL; give one");
+    } else if (make_ram(memory, gm_reservation_make(memory, start, bytes, ram_request), &source) ==
                0) {
         return 0;
     }
-    return memory_report(memory, __func__, start, reported_last(start, bytes));
+    return gm_report(memory, __func__, start, gm_last_of(start, bytes));
 }
+
+/* Allocation. */
 
 int vm_ram_find_largest_free_region(vm_t *vm, uintptr_t *addr, size_t *size)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
     if (addr == NULL || size == NULL) {
-        memory_blame(memory, GUESTMEM_BAD_ARGUMENT, "addr or size is NULL; they receive the range");
-        return memory_report(memory, __func__, 0, 0);
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "addr or size is NULL; they receive the range");
+        return gm_report(memory, __func__, 0, 0);
     }
     const vm_ram_region_t *largest = NULL;
     for (int i = 0; i < vm->mem.num_ram_regions; i++) {
@@ -112,8 +275,8 @@ int vm_ram_find_largest_free_region(vm_t *vm, uintptr_t *addr, size_t *size)
         }
     }
     if (largest == NULL) {
-        memory_blame(memory, GUESTMEM_NO_ADDRESS, "the VM has no RAM that is not allocated");
-        return memory_report(memory, __func__, 0, 0);
+        gm_fail(memory, GUESTMEM_NO_ADDRESS, "the VM has no RAM that is not allocated");
+        return gm_report(memory, __func__, 0, 0);
     }
     *addr = largest->start;
     *size = largest->size;
@@ -121,35 +284,34 @@ int vm_ram_find_largest_free_region(vm_t *vm, uintptr_t *addr, size_t *size)
 }
 
 /* Change the state of RAM that is all in the other state. */
-static int change_state(vm_memory_t *memory, uintptr_t start, size_t bytes, ram_state_t from,
-                        ram_state_t to)
+static int change_state(gm_memory_t *memory, uintptr_t start, size_t bytes, ram_state_t state)
 {
     uintptr_t last;
-    if (!memory_check_range(memory, start, bytes, &last)) {
+    if (gm_check_range(memory, start, bytes, &last) != 0) {
         return -1;
     }
-    if (!ram_list_is(memory, start, last, from)) {
-        return memory_blame(memory, GUESTMEM_NOT_RAM, "the range is not all %s RAM",
-                            from == RAM_FREE ? "unallocated" : "allocated");
+    if (!is_all(memory, start, last, state == RAM_FREE ? RAM_ALLOCATED : RAM_FREE)) {
+        return gm_fail(memory, GUESTMEM_NOT_RAM, "the range is not all %s RAM",
+                       state == RAM_FREE ? "allocated" : "unallocated");
     }
-    if (ram_list_prepare(memory) != 0) {
+    if (prepare_change(memory) != 0) {
         return -1;
     }
-    ram_list_set(memory, start, last, to);
+    set_state(memory, start, last, state);
     return 0;
 }
 
 void vm_ram_mark_allocated(vm_t *vm, uintptr_t start, size_t bytes)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
-    if (memory != NULL && change_state(memory, start, bytes, RAM_FREE, RAM_ALLOCATED) != 0) {
-        memory_report(memory, __func__, start, reported_last(start, bytes));
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory != NULL && change_state(memory, start, bytes, RAM_ALLOCATED) != 0) {
+        gm_report(memory, __func__, start, gm_last_of(start, bytes));
     }
 }
 
 uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return 0;
     }
@@ -157,23 +319,23 @@ uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes)
         const vm_ram_region_t *region = &vm->mem.ram_regions[i];
         if (!region->allocated && region->size >= bytes) {
             uintptr_t start = region->start;
-            if (change_state(memory, start, bytes, RAM_FREE, RAM_ALLOCATED) == 0) {
+            if (change_state(memory, start, bytes, RAM_ALLOCATED) == 0) {
                 return start;
             }
-            memory_report(memory, __func__, start, reported_last(start, bytes));
+            gm_report(memory, __func__, start, gm_last_of(start, bytes));
             return 0;
         }
     }
-    memory_blame(memory, bytes > 0 ? GUESTMEM_NO_ADDRESS : GUESTMEM_BAD_RANGE,
-                 "no unallocated range of RAM has 0x%zx bytes", bytes);
-    memory_report(memory, __func__, 0, reported_last(0, bytes));
+    gm_fail(memory, bytes > 0 ? GUESTMEM_NO_ADDRESS : GUESTMEM_BAD_RANGE,
+            "no unallocated range of RAM has 0x%zx bytes", bytes);
+    gm_report(memory, __func__, 0, gm_last_of(0, bytes));
     return 0;
 }
 
 void vm_ram_free(vm_t *vm, uintptr_t start, size_t bytes)
 {
-    vm_memory_t *memory = memory_of(vm, __func__);
-    if (memory != NULL && change_state(memory, start, bytes, RAM_ALLOCATED, RAM_FREE) != 0) {
-        memory_report(memory, __func__, start, reported_last(start, bytes));
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory != NULL && change_state(memory, start, bytes, RAM_FREE) != 0) {
+        gm_report(memory, __func__, start, gm_last_of(start, bytes));
     }
 }

@@ -5,131 +5,97 @@
 
 /*
  * Runs are kept by address. Unmapping is always followed by releasing: deleting a frame's only
- * capability unmaps it, so only frames of callers need an unmap of their own.
+ * capability unmaps it, so only frames of callers are unmapped one by one.
  */
 
 #include <inttypes.h>
-#include "arch_paging.h"
-#include "frame_source.h"
 #include "guest_space.h"
-#include "io_space.h"
-#include "memory.h"
+#include "iospace.h"
+#include "page_table.h"
 
-void guest_space_init(guest_space_t *space, heap_t *heap)
-{
-    *space = (guest_space_t){.root = seL4_CapNull};
-    range_map_init(&space->runs, heap);
-    page_tables_init(&space->tables, heap);
-}
-
-void guest_space_destroy(guest_space_t *space)
-{
-    range_map_destroy(&space->runs);
-    page_tables_destroy(&space->tables);
-}
-
-static void unmap_frames(vm_memory_t *memory, const frame_run_t *run, size_t count)
+/* Unmap the first `count` frames. A live frame capability can be unmapped; of one that its caller
+ * has deleted meanwhile, nothing is mapped any more. */
+static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         memory->counts.page_unmaps++;
-        (void)arch_frame_unmap(run->frames[i].cap); /* of a live frame capability: cannot fail */
+        if (gm_arch_frame_unmap(run->frames[i].cap) != seL4_NoError) {
+            memory->counts.lost_objects++; /* the guest may still reach it */
+        }
     }
 }
 
-static int map_frames(vm_memory_t *memory, const frame_run_t *run)
+static int map_frames(gm_memory_t *memory, const gm_run_t *run)
 {
     for (size_t i = 0; i < run->count; i++) {
-        uintptr_t gpa = frame_run_gpa(run, i);
+        uintptr_t gpa = gm_run_gpa(run, i);
         memory->counts.page_maps++;
-        seL4_Error error = arch_frame_map(run->frames[i].cap, memory->space.root, gpa, run->rights,
-                                          run->cacheable);
+        seL4_Error error = gm_arch_frame_map(run->frames[i].cap, memory->root, gpa,
+                                             gm_run_rights(run, i), run->cacheable);
         if (error != seL4_NoError) {
             unmap_frames(memory, run, i);
-            return memory_blame_kernel(memory, error, "could not map the frame for GPA 0x%" PRIxPTR,
-                                       gpa);
+            return gm_fail_kernel(memory, error, "could not map the frame for GPA 0x%" PRIxPTR,
+                                  gpa);
         }
     }
     return 0;
 }
 
 /* Map the frames of a run in the guest and its IO spaces. */
-static int map_run(vm_memory_t *memory, const frame_run_t *run)
+static int map_everywhere(gm_memory_t *memory, const gm_run_t *run)
 {
     if (map_frames(memory, run) != 0) {
         return -1;
     }
-    if (io_spaces_map(memory, run) != 0) {
+    if (gm_iospaces_map(memory, run) != 0) {
         unmap_frames(memory, run, run->count);
         return -1;
     }
     return 0;
 }
 
-int guest_space_map(vm_memory_t *memory, frame_run_t *run)
+int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
 {
-    guest_space_t *space = &memory->space;
-    if (range_map_prepare(&space->runs, run->base) != 0) {
-        return memory_blame(memory, GUESTMEM_NO_HEAP,
-                            "the heap has no room for a mapping's record");
+    if (gm_range_map_prepare(&memory->runs, run->base) != 0) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
     }
-    if (page_tables_acquire(memory, run->base, run->count, run->size_bits) != 0) {
-        range_map_cancel(&space->runs);
+    if (gm_page_tables_acquire(memory, run->base, run->count, run->size_bits) != 0) {
+        gm_range_map_cancel(&memory->runs);
         return -1;
     }
-    if (map_run(memory, run) != 0) {
-        page_tables_release(memory, run->base, run->count, run->size_bits);
-        range_map_cancel(&space->runs);
+    if (map_everywhere(memory, run) != 0) {
+        gm_page_tables_release(memory, run->base, run->count, run->size_bits);
+        gm_range_map_cancel(&memory->runs);
         return -1;
     }
-    range_map_insert(&space->runs, run->base, frame_run_last(run), run);
-    space->frames[arch_frame_counter(run->size_bits)] += run->count;
+    gm_range_map_insert(&memory->runs, run->base, gm_run_last(run), run);
+    memory->counts.frames[gm_arch_frame_counter(run->size_bits)] += run->count;
     return 0;
 }
 
-void guest_space_unmap(vm_memory_t *memory, frame_run_t *run)
+void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
 {
-    guest_space_t *space = &memory->space;
-    range_map_remove(&space->runs, run->base);
-    space->frames[arch_frame_counter(run->size_bits)] -= run->count;
-    io_spaces_unmap(memory, run);
-    if (run->origin == FRAME_ORIGIN_CALLER) {
-        unmap_frames(memory, run, run->count);
+    uintptr_t base = run->base;
+    size_t count = run->count;
+    size_t size_bits = run->size_bits;
+    gm_range_map_remove(&memory->runs, base);
+    memory->counts.frames[gm_arch_frame_counter(size_bits)] -= count;
+    gm_iospaces_unmap(memory, run);
+    if (run->caller) {
+        unmap_frames(memory, run, count);
     }
-    frame_source_release_run(memory, run);
-    page_tables_release(memory, run->base, run->count, run->size_bits);
+    gm_run_release(memory, run);
+    gm_page_tables_release(memory, base, count, size_bits);
 }
 
-frame_run_t *guest_space_find(const guest_space_t *space, uintptr_t gpa, size_t *index)
+void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,
+                         uintptr_t *last)
 {
-    range_map_entry_t entry;
-    if (!range_map_find(&space->runs, gpa, &entry)) {
-        return NULL;
+    gm_range_t run;
+    if (gm_range_map_previous(&memory->runs, gpa, &run) && run.last >= *first) {
+        *first = run.last + 1;
     }
-    frame_run_t *run = entry.value;
-    *index = (size_t)((gpa - run->base) >> run->size_bits);
-    return run;
-}
-
-frame_run_t *guest_space_next(const guest_space_t *space, uintptr_t gpa, uintptr_t last)
-{
-    range_map_entry_t entry;
-    return range_map_overlap(&space->runs, gpa, last, &entry) ? entry.value : NULL;
-}
-
-frame_run_t *guest_space_previous(const guest_space_t *space, uintptr_t first, uintptr_t gpa)
-{
-    range_map_entry_t entry;
-    return range_map_previous(&space->runs, gpa, &entry) && entry.last >= first ? entry.value
-                                                                                : NULL;
-}
-
-void guest_space_hole(const guest_space_t *space, uintptr_t gpa, uintptr_t *first, uintptr_t *last)
-{
-    range_map_entry_t entry;
-    if (range_map_previous(&space->runs, gpa, &entry) && entry.last >= *first) {
-        *first = entry.last + 1;
-    }
-    if (range_map_next(&space->runs, gpa, &entry) && entry.base <= *last) {
-        *last = entry.base - 1;
+    if (gm_range_map_next(&memory->runs, gpa, &run) && run.base <= *last) {
+        *last = run.base - 1;
     }
 }

@@ -4,18 +4,18 @@
  */
 
 /*
- * The vspace_t that shows a guest's address space to code that looks up its capabilities. It
- * answers from what the reservations have mapped; mapping through it is refused, since the library
- * would not know of it.
+ * The vspace_t of a guest, for code of the runtime that looks up its capabilities: it returns those
+ * that the reservations have mapped. Mapping through it is refused, since the library would not
+ * know of it.
  */
 
 #include <guestmem/vspace.h>
 #include <stddef.h>
 #include <utils/util.h>
-#include "memory.h"
+#include "guest_space.h"
 
 /* The memory of the VM whose `mem.vm_vspace` this is. */
-static vm_memory_t *memory_of_vspace(vspace_t *vspace)
+static gm_memory_t *memory_of_vspace(vspace_t *vspace)
 {
     vm_t *vm = (vm_t *)((char *)vspace - offsetof(vm_t, mem.vm_vspace));
     return vm->mem.reservation_cookie;
@@ -24,8 +24,8 @@ static vm_memory_t *memory_of_vspace(vspace_t *vspace)
 static seL4_CPtr get_cap(vspace_t *vspace, void *vaddr)
 {
     size_t index;
-    const vm_memory_t *memory = vspace->data;
-    const frame_run_t *run = guest_space_find(&memory->space, (uintptr_t)vaddr, &index);
+    const gm_memory_t *memory = vspace->data;
+    const gm_run_t *run = gm_guest_space_find(memory, (uintptr_t)vaddr, &index);
     return run != NULL ? run->frames[index].cap : seL4_CapNull;
 }
 
@@ -33,15 +33,15 @@ static seL4_CPtr get_cap(vspace_t *vspace, void *vaddr)
 static uintptr_t get_cookie(vspace_t *vspace, void *vaddr)
 {
     size_t index;
-    const vm_memory_t *memory = vspace->data;
-    const frame_run_t *run = guest_space_find(&memory->space, (uintptr_t)vaddr, &index);
+    const gm_memory_t *memory = vspace->data;
+    const gm_run_t *run = gm_guest_space_find(memory, (uintptr_t)vaddr, &index);
     return run != NULL ? run->size_bits : 0;
 }
 
 static seL4_CPtr get_root(vspace_t *vspace)
 {
-    const vm_memory_t *memory = vspace->data;
-    return memory->space.root;
+    const gm_memory_t *memory = vspace->data;
+    return memory->root;
 }
 
 static void refuse(const char *what)
@@ -156,14 +156,14 @@ int vm_init_guest_vspace(vspace_t *loader, vspace_t *vmm, vspace_t *new_vspace, 
     (void)loader;
     (void)vmm;
     (void)vka;
-    vm_memory_t *memory = new_vspace != NULL ? memory_of_vspace(new_vspace) : NULL;
+    gm_memory_t *memory = new_vspace != NULL ? memory_of_vspace(new_vspace) : NULL;
     if (memory == NULL || page_directory == seL4_CapNull) {
         ZF_LOGE(
             "vm_init_guest_vspace: the vspace is of no VM whose vm_memory_init() has succeeded, "
             "or the root is null");
         return -1;
     }
-    memory->space.root = page_directory;
+    memory->root = page_directory;
     *new_vspace = (vspace_t){
         .data = memory,
         .new_pages = refuse_new_pages,

@@ -7,15 +7,10 @@
 
 /**
  * @file
- * An ordered map of disjoint address ranges, each with a value. Pure C11: no seL4 types.
- *
- * Ranges are `(base, last)`, both inclusive, so one may end at the top of the address space.
- * Inserting is in two steps, so that a caller can do everything that may fail first:
- * range_map_prepare() gets the memory, range_map_insert() cannot fail. Removing a range right after
- * its insert gives back all memory that the insert took.
- *
- * The map keeps an item for each range, and can keep more of the owner's in it: what is read with
- * the range then costs no access to memory elsewhere.
+ * An ordered map of disjoint address ranges, each with a value. Pure C11: no seL4 types. Ranges are
+ * `(base, last)`, both inclusive, so one may end at the top of the address space. Insertion is in
+ * two steps: gm_range_map_prepare() gets the memory, gm_range_map_insert() cannot fail. Removing a
+ * range right after its insertion frees all memory that the insertion took.
  */
 
 #include <stdbool.h>
@@ -23,127 +18,111 @@
 #include <stdint.h>
 #include "heap.h"
 
-typedef struct range_map_leaf range_map_leaf_t;
-typedef struct range_map_branch range_map_branch_t;
-typedef struct range_map_slot range_map_slot_t;
+#define GM_RANGE_CHUNK 64 /* ranges in a chunk at most */
 
-/** What the map knows of its branches, by ascending address; one block of the heap. */
-typedef struct range_map_index {
-    uintptr_t *first;        /* address of each branch's first range */
-    range_map_slot_t *slots; /* the branches; also the address of the block */
-    uint32_t *guide;         /* for each part of the address space, a branch to begin at */
-    size_t capacity;         /* branches that there is room for */
-    uintptr_t origin;        /* where the guide's parts begin */
-    unsigned part_bits;      /* each has 2^part_bits bytes */
-} range_map_index_t;
-
-/** Where in a map an address belongs, until the next change; made by range_map_place(). */
-typedef struct range_map_place {
-    size_t branch;
-    size_t leaf;
-} range_map_place_t;
-
-typedef struct range_map {
-    heap_t *heap;
-    range_map_index_t index;
-    size_t num_branches; /* none is empty */
-    size_t num_ranges;
-    size_t item_bytes;
-    range_map_place_t prepared; /* these from range_map_prepare() until the insert */
-    range_map_leaf_t *spare_leaf;
-    range_map_branch_t *spare_branch;
-    range_map_index_t spare_index;
-} range_map_t;
-
-/** What is kept of a range; range_map_init_items() says how much of the owner's follows. */
-typedef struct range_map_item {
-    uintptr_t last; /* as it was inserted: not to be written */
+/** What a range has beside its key. */
+typedef struct gm_range_rest {
+    uintptr_t last;
     void *value;
-} range_map_item_t;
+} gm_range_rest_t;
 
-typedef struct range_map_entry {
+/** Ranges that follow one another. The keys lie side by side, for the search. */
+typedef struct gm_range_chunk {
+    uintptr_t base[GM_RANGE_CHUNK];
+    gm_range_rest_t rest[GM_RANGE_CHUNK];
+} gm_range_chunk_t;
+
+typedef struct gm_range_slot {
+    uintptr_t first; /* the chunk's first key */
+    gm_range_chunk_t *chunk;
+    size_t count; /* ranges in it */
+} gm_range_slot_t;
+
+typedef struct gm_range_map {
+    gm_heap_t *heap;
+    gm_range_slot_t *slots; /* the chunks in order */
+    size_t num_chunks;
+    size_t capacity; /* of `slots` */
+    size_t num_ranges;
+    gm_range_chunk_t *spare_chunk; /* these from gm_range_map_prepare() until the insertion */
+    gm_range_slot_t *spare_slots;
+} gm_range_map_t;
+
+typedef struct gm_range {
     uintptr_t base;
     uintptr_t last;
     void *value;
-} range_map_entry_t;
+} gm_range_t;
 
 /** Make an empty map; it holds no memory. `heap` must outlive it. */
-void range_map_init(range_map_t *map, heap_t *heap);
-
-/** The same, with items of `item_bytes`: a multiple of 8 that begins with a range_map_item_t. */
-void range_map_init_items(range_map_t *map, heap_t *heap, size_t item_bytes);
+void gm_range_map_init(gm_range_map_t *map, gm_heap_t *heap);
 
 /** Free all memory of the map and empty it. The values are the caller's. */
-void range_map_destroy(range_map_t *map);
+void gm_range_map_destroy(gm_range_map_t *map);
 
-/**
- * Get the memory that range_map_insert() of a range that starts at `base` will need.
- *
- * @return 0; -1 if the heap is exhausted, and nothing has changed
- * @see range_map_cancel
- */
-int range_map_prepare(range_map_t *map, uintptr_t base);
+/** Get the memory that gm_range_map_insert() of a range that starts at `base` will need.
+ *  @return 0; -1 if the heap is exhausted, and nothing has changed */
+int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base);
 
-/** Look an address up once, for the functions that take its place; asks for the memory that they
- *  will read, so the sooner the better. */
-range_map_place_t range_map_place(const range_map_t *map, uintptr_t address);
+/** Free what gm_range_map_prepare() got, if the insertion will not be done. */
+void gm_range_map_cancel(gm_range_map_t *map);
 
-/** range_map_prepare() for a base whose place is known. */
-int range_map_prepare_at(range_map_t *map, range_map_place_t place);
-
-/** range_map_next() from an address whose place is known. */
-bool range_map_next_from(const range_map_t *map, range_map_place_t place, uintptr_t address,
-                         range_map_entry_t *entry);
-
-/** range_map_remove() of a base whose place is known. */
-bool range_map_remove_at(range_map_t *map, range_map_place_t place, uintptr_t base);
-
-/** Give back what range_map_prepare() got, if the insert is not to be. */
-void range_map_cancel(range_map_t *map);
-
-/**
- * Insert a range that overlaps none; range_map_prepare() for the same base came before, with no
- * other change of the map between.
- *
- * @return its item, whose owner's part is to be filled; it stays there until the next change
- */
-range_map_item_t *range_map_insert(range_map_t *map, uintptr_t base, uintptr_t last, void *value);
+/** Insert a range that overlaps none. gm_range_map_prepare() for the same base came before, with no
+ *  other change of the map between. Cannot fail. */
+void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
 /** Remove the range that starts at `base`; needs no memory. @return whether there was one */
-bool range_map_remove(range_map_t *map, uintptr_t base);
-
-/**
- * The item of the highest range that starts at or below `address`, or NULL; it stays there until
- * the next change of the map. The cheapest look-up.
- */
-range_map_item_t *range_map_item(const range_map_t *map, uintptr_t address);
-
-/** Find the lowest range that ends at or above `address`. @return whether there is one */
-bool range_map_next(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base);
 
 /** Find the highest range that starts at or below `address`. @return whether there is one */
-bool range_map_previous(const range_map_t *map, uintptr_t address, range_map_entry_t *entry);
+bool gm_range_map_previous(const gm_range_map_t *map, uintptr_t address, gm_range_t *range);
 
-/** Find the range that holds `address`. @return whether there is one */
-static inline bool range_map_find(const range_map_t *map, uintptr_t address,
-                                  range_map_entry_t *entry)
+/* The last of `n` sorted keys that is at or below `address`, or 0: one before is at or below it if
+ * low > 0, and none from low + n on. No branch depends on the keys. */
+static inline size_t gm_range_floor(const uintptr_t *keys, size_t n, uintptr_t address)
 {
-    return range_map_previous(map, address, entry) && entry->last >= address;
+    size_t low = 0;
+    for (size_t half = n / 2; half > 0; half = n / 2) {
+        low += keys[low + half] <= address ? half : 0;
+        n -= half;
+    }
+    return low;
 }
+
+/* The same for the chunks' first keys. */
+static inline size_t gm_range_chunk_at(const gm_range_map_t *map, uintptr_t address)
+{
+    size_t low = 0;
+    size_t n = map->num_chunks;
+    for (size_t half = n / 2; half > 0; half = n / 2) {
+        low += map->slots[low + half].first <= address ? half : 0;
+        n -= half;
+    }
+    return low;
+}
+
+/** The value of the highest range that starts at or below `address`, else of the lowest one. The
+ *  map must not be empty. */
+static inline void *gm_range_map_nearest(const gm_range_map_t *map, uintptr_t address)
+{
+    const gm_range_slot_t *slot = &map->slots[gm_range_chunk_at(map, address)];
+    return slot->chunk->rest[gm_range_floor(slot->chunk->base, slot->count, address)].value;
+}
+
+/** The value of the range that holds `address`, or NULL. */
+static inline void *gm_range_map_get(const gm_range_map_t *map, uintptr_t address)
+{
+    gm_range_t range;
+    return gm_range_map_previous(map, address, &range) && range.last >= address ? range.value
+                                                                                : NULL;
+}
+
+/** Find the lowest range that ends at or above `address`. @return whether there is one */
+bool gm_range_map_next(const gm_range_map_t *map, uintptr_t address, gm_range_t *range);
 
 /** Find the lowest range that overlaps `[base, last]`. @return whether there is one */
-static inline bool range_map_overlap(const range_map_t *map, uintptr_t base, uintptr_t last,
-                                     range_map_entry_t *entry)
+static inline bool gm_range_map_overlap(const gm_range_map_t *map, uintptr_t base, uintptr_t last,
+                                        gm_range_t *range)
 {
-    return range_map_next(map, base, entry) && entry->base <= last;
+    return gm_range_map_next(map, base, range) && range->base <= last;
 }
-
-/**
- * Find the lowest `size` bytes or more at or above `from` that are in no range. Branches that were
- * searched in vain are remembered, which is all that the call changes.
- *
- * @param size  at least 1
- * @param gap   receives the first and last address of all that is free there; no value
- * @return whether there are so many
- */
-bool range_map_gap(const range_map_t *map, uintptr_t from, uintptr_t size, range_map_entry_t *gap);

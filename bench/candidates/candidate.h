@@ -21,10 +21,7 @@ typedef struct candidate {
     void *(*find)(const void *map, uintptr_t address); /* the value, or NULL */
 } candidate_t;
 
-extern const candidate_t candidate_chunks;    /* a sorted array of sorted arrays */
-extern const candidate_t candidate_btree;     /* a B+-tree with nodes of whole cache lines */
 extern const candidate_t candidate_red_black; /* <bsd/sys/tree.h> */
-extern const candidate_t candidate_flat_list; /* a linked list */
 
 /** malloc() that ends the program where there is none. */
 void *candidate_alloc(size_t size);

@@ -35,6 +35,7 @@ typedef enum guestmem_error_code {
     GUESTMEM_NO_ADDRESS,      /**< no room in anonymous regions, RAM, or the VMM's address space */
     GUESTMEM_KERNEL,          /**< the kernel refused; see `kernel_error` */
     GUESTMEM_NOT_INITIALISED, /**< vm_memory_init() has not succeeded for this VM */
+    GUESTMEM_IN_ITERATOR,     /**< a map iterator called the library for the VM it is asked for */
 } guestmem_error_code_t;
 
 /** Longest reservation name that is kept, and a byte for its end. */

@@ -103,6 +103,10 @@ typedef struct guestmem_statistics {
     uint64_t cap_copies;
     uint64_t cap_deletes;
     uint64_t object_allocations; /**< frames and tables asked of the vka */
+    uint64_t
+        lost_objects; /**< what the kernel refused to undo: objects whose
+                           slot and memory stay taken, rather than go to another while the
+                           guest may still reach them, and a caller's frames that stay mapped */
 } guestmem_statistics_t;
 
 /**

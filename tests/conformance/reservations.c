@@ -136,16 +136,6 @@ static void regions_and_reservations_keep_apart(suite_t *suite)
     EXPECT_REASON(GUESTMEM_OVERLAP);
 }
 
-static void freed_reservation_is_refused(suite_t *suite)
-{
-    vm_memory_reservation_t *r = reserve(suite, GPA, PAGE);
-    EXPECT(vm_free_reserved_memory(&suite->vm, r) == 0);
-    EXPECT(vm_free_reserved_memory(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_NO_RESERVATION);
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_NO_RESERVATION);
-}
-
 static void different_vms_share_no_state(suite_t *suite)
 {
     static vm_t other;
@@ -198,7 +188,6 @@ static const check_t checks[] = {
     CHECK(anonymous_alignment_is_honoured),
     CHECK(anonymous_reservations_are_mapped_and_dispatched_as_others),
     CHECK(regions_and_reservations_keep_apart),
-    CHECK(freed_reservation_is_refused),
     CHECK(different_vms_share_no_state),
     CHECK(many_reservations_are_found_listed_and_freed),
 };

@@ -43,7 +43,7 @@ static void check_size(const model_t *model, const model_reservation_t *reservat
          (unsigned long)mapping->gpa, predicted);
 }
 
-static void check_frame(const model_t *model, const model_reservation_t *reservation,
+static void check_frame(const model_reservation_t *reservation,
                         const hosted_stage2_mapping_t *mapping)
 {
     bool untyped = reservation->backing == GUESTMEM_UNTYPED;
@@ -54,8 +54,7 @@ static void check_frame(const model_t *model, const model_reservation_t *reserva
          (unsigned long)mapping->gpa);
     must(!untyped || mapping->paddr == mapping->gpa + reservation->paddr_offset,
          "0x%lx is mapped to 0x%lx", (unsigned long)mapping->gpa, (unsigned long)mapping->paddr);
-    /* Memory of the allocator never runs out here. */
-    must(untyped || !device || (reservation->backing == GUESTMEM_MAYBE_DEVICE && model->fired),
+    must(untyped || !device || reservation->backing == GUESTMEM_MAYBE_DEVICE,
          "0x%lx is mapped to a device", (unsigned long)mapping->gpa);
     must(mapping->cacheable == cacheable, "0x%lx is %scacheable", (unsigned long)mapping->gpa,
          mapping->cacheable ? "" : "not ");
@@ -91,7 +90,7 @@ static uintptr_t learn(model_t *model, model_vm_t *vm, model_reservation_t *rese
     if (reservation->backing != GUESTMEM_CALLER) {
         check_size(model, reservation, &mapping, predicted_bits(reservation, gpa, first, last));
     }
-    check_frame(model, reservation, &mapping);
+    check_frame(reservation, &mapping);
     insert(reservation, &mapping);
     return frame_last;
 }

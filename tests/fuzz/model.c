@@ -67,7 +67,6 @@ void model_remove(model_vm_t *vm, model_reservation_t *reservation)
     if (reservation->supply != NULL) {
         supply_free(reservation->supply);
     }
-    vm->stale[vm->num_stale++ % MODEL_STALE] = reservation->handle;
     for (size_t i = 0; i < vm->num_reservations; i++) {
         if (vm->reservations[i] == reservation) {
             vm->reservations[i] = vm->reservations[--vm->num_reservations];

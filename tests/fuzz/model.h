@@ -27,7 +27,6 @@ enum {
     MODEL_REGIONS = 6,
     MODEL_PIECES = 4 * MODEL_RESERVATIONS,
     MODEL_TAGS = 6,
-    MODEL_STALE = 8,
     POOL_SMALL = 80,
     POOL_LARGE = 3,
     POOL_SIZE = POOL_SMALL + POOL_LARGE
@@ -92,8 +91,6 @@ typedef struct model_vm {
     unsigned largest_bits;
     uint64_t faults;
     uint64_t faults_unhandled;
-    vm_memory_reservation_t *stale[MODEL_STALE]; /* handles that were freed */
-    unsigned num_stale;
 } model_vm_t;
 
 /** A fault that is being handled. */

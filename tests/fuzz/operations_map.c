@@ -22,10 +22,15 @@ void operation_mapped(model_t *model, model_vm_t *vm, model_reservation_t *reser
     }
     model_learn_all(model, vm, reservation);
     /* All but a device's own memory, and the caller's, is zero. */
-    bool zeroed = !model_is_device(reservation->frames[0].paddr) || reservation->ram;
-    if (zeroed && backing != GUESTMEM_CALLER && !model->fired) {
-        model_tag(vm, reservation->base, 0);
-        model_tag(vm, reservation->last, 0);
+    const model_frame_t *first = &reservation->frames[0];
+    const model_frame_t *last = &reservation->frames[reservation->num_frames - 1];
+    if (backing != GUESTMEM_CALLER && !model->fired) {
+        if (!model_is_device(first->paddr) || reservation->ram) {
+            model_tag(vm, reservation->base, 0);
+        }
+        if (!model_is_device(last->paddr) || reservation->ram) {
+            model_tag(vm, reservation->last, 0);
+        }
     }
 }
 

@@ -135,13 +135,6 @@ picked_t operation_pick(model_t *model, model_vm_t *vm, const operation_t *opera
             other->reservations[operation->pick % other->num_reservations];
         picked.handle = foreign->handle;
         snprintf(picked.text, sizeof(picked.text), "r%u", foreign->id);
-    } else if (operation->pick < 248 && vm->num_stale > 0) {
-        picked.handle = vm->stale[operation->pick %
-                                  (vm->num_stale < MODEL_STALE ? vm->num_stale : MODEL_STALE)];
-        snprintf(picked.text, sizeof(picked.text), "a freed handle");
-    } else if (operation->pick < 252 && vm->num_reservations > 0) {
-        picked.handle = (void *)((char *)vm->reservations[0]->handle + operation->pick % 4 + 1);
-        snprintf(picked.text, sizeof(picked.text), "a handle and some");
     }
     picked.reservation = model_live(vm, picked.handle);
     if (picked.reservation != NULL) {

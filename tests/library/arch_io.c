@@ -5,28 +5,28 @@
 
 /*
  * IO spaces for a kernel that has none: address spaces of the hosted kernel stand in for them, with
- * two levels of page tables. They answer as IO spaces do, but for an occupied address, where the
- * mapping is replaced.
+ * two levels of page tables. They behave as IO spaces do, except that a mapping at an occupied
+ * address is replaced.
  */
 
-#include "arch_io.h"
+#include "arch.h"
 
-const arch_table_t arch_io_table = {
+const gm_arch_table_t gm_arch_io_table = {
     .span_bits = seL4_LargePageBits,
     .bits = seL4_PageTableBits,
     .type = seL4_ARM_PageTableObject,
 };
 
-const uint8_t arch_io_index_bits = seL4_PageTableIndexBits;
+const uint8_t gm_arch_io_index_bits = seL4_PageTableIndexBits;
 
-seL4_Error arch_io_frame_map(seL4_CPtr frame, seL4_CPtr io_space, uintptr_t gpa,
-                             seL4_CapRights_t rights)
+seL4_Error gm_arch_io_frame_map(seL4_CPtr frame, seL4_CPtr io_space, uintptr_t gpa,
+                                seL4_CapRights_t rights)
 {
     return (seL4_Error)seL4_ARM_Page_Map(frame, io_space, gpa, rights,
                                          seL4_ARM_Default_VMAttributes);
 }
 
-seL4_Error arch_io_table_map(seL4_CPtr table, seL4_CPtr io_space, uintptr_t gpa)
+seL4_Error gm_arch_io_table_map(seL4_CPtr table, seL4_CPtr io_space, uintptr_t gpa)
 {
     return (seL4_Error)seL4_ARM_PageTable_Map(table, io_space, gpa, seL4_ARM_Default_VMAttributes);
 }

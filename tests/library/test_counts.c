@@ -168,7 +168,7 @@ static void expect_heap_a_reservation(world_t *world, const char *order, size_t 
     printf("%d reservations, %s: %.2f bytes of heap each\n", RESERVATIONS, order,
            (double)held / RESERVATIONS);
     assert_int_equal(statistics(world).reservations, RESERVATIONS);
-    assert_in_range(held, 1, 96 * (size_t)RESERVATIONS);
+    assert_in_range(held, 1, 128 * (size_t)RESERVATIONS);
 }
 
 static void heap_a_reservation_is_bounded_in_random_order(void **state)

@@ -22,7 +22,7 @@ static inline void *test_heap_allocate(void *cookie, size_t size)
     if (heap->always_fail || (heap->fail_at > 0 && --heap->fail_at == 0)) {
         return NULL;
     }
-    return calloc(1, size);
+    return malloc(size);
 }
 
 static inline void test_heap_release(void *cookie, void *block, size_t size)
@@ -32,7 +32,8 @@ static inline void test_heap_release(void *cookie, void *block, size_t size)
     free(block);
 }
 
-static inline heap_t test_heap_make(test_heap_t *heap)
+static inline gm_heap_t test_heap_make(test_heap_t *heap)
 {
-    return (heap_t){.allocate = test_heap_allocate, .release = test_heap_release, .cookie = heap};
+    return (gm_heap_t){
+        .allocate = test_heap_allocate, .release = test_heap_release, .cookie = heap};
 }

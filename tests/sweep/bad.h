@@ -17,10 +17,7 @@
 typedef enum handle {
     HANDLE_FREE, /* emulated, and it could be mapped */
     HANDLE_NULL,
-    HANDLE_FREED,
     HANDLE_FOREIGN, /* another VM's */
-    HANDLE_INSIDE,  /* a byte behind a good one */
-    HANDLE_GARBAGE,
     HANDLE_MAPPED,
     HANDLE_SHARED, /* it shares a page with another one */
     HANDLE_ABOVE,  /* above the guest's address space */
@@ -94,11 +91,8 @@ extern const bad_list_t bad_runtime;
 /** Rows for each handle that is no reservation of the VM. */
 #define BAD_HANDLES                                                                                \
     {.what = "NULL", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_NULL},                      \
-        {.what = "freed", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_FREED},                \
-        {.what = "another VM's", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_FOREIGN},       \
-        {.what = "inside one", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_INSIDE},          \
     {                                                                                              \
-        .what = "garbage", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_GARBAGE               \
+        .what = "another VM's", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_FOREIGN          \
     }
 
 /** Rows for each reservation that cannot be mapped. */

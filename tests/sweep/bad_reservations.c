@@ -84,10 +84,7 @@ static int call_guestmem_next_reservation(bad_scene_t *b, vm_t *vm, const bad_ro
 
 /* NULL is the first one's predecessor here. */
 static const bad_row_t rows_guestmem_next_reservation[] = {
-    {.what = "freed", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_FREED},
     {.what = "another VM's", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_FOREIGN},
-    {.what = "inside one", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_INSIDE},
-    {.what = "garbage", .code = GUESTMEM_NO_RESERVATION, .handle = HANDLE_GARBAGE},
 };
 
 static int call_guestmem_reservation_info(bad_scene_t *b, vm_t *vm, const bad_row_t *row)

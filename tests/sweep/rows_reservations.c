@@ -8,7 +8,6 @@
 #include "row.h"
 
 #define REGION (GPA + 0x10000000)
-#define LAST   ((uintptr_t)1 << 39)
 
 static void reserve_span(scene_t *s)
 {
@@ -31,14 +30,8 @@ static void map_span(scene_t *s)
     assert_int_equal(map_frame_alloc_reservation(&s->world.vm, row_reservation(s, GPA)), 0);
 }
 
-/* One more than there are, above all: where the records are full it is alone in new ones. */
-static void reserve_last(scene_t *s)
-{
-    scene_fill(s);
-    world_reserve(&s->world, LAST, PAGE);
-}
-
-/* Three RAM reservations that are one entry of the list; freeing the middle one splits it. */
+/* Three RAM reservations that are one entry of the list; freeing the middle one splits it, freeing
+ * the first makes the list smaller. */
 static void make_ram(scene_t *s)
 {
     for (uintptr_t i = 0; i < 3; i++) {
@@ -82,9 +75,10 @@ static int free_span(scene_t *s)
     return vm_free_reserved_memory(&s->world.vm, row_reservation(s, GPA));
 }
 
-static int free_last(scene_t *s)
+static int free_first_ram(scene_t *s)
 {
-    return vm_free_reserved_memory(&s->world.vm, guestmem_find_reservation(&s->world.vm, LAST));
+    return vm_free_reserved_memory(&s->world.vm,
+                                   guestmem_find_reservation(&s->world.vm, GPA + 24 * MEGABYTE));
 }
 
 static int free_ram(scene_t *s)
@@ -105,7 +99,7 @@ static const row_t rows[] = {
     {"vm_memory_make_anon", "first", scene_fill, make_anonymous, 0},
     {"vm_memory_make_anon", "beside another", make_region, make_anonymous, 0},
     {"vm_free_reserved_memory", "mapped", map_span, free_span, 0},
-    {"vm_free_reserved_memory", "the last of many", reserve_last, free_last, 0},
+    {"vm_free_reserved_memory", "the first of RAM", make_ram, free_first_ram, 0},
     {"vm_free_reserved_memory", "the middle of RAM", make_ram, free_ram, 0},
     {"guestmem_name_reservation", "", reserve_span, name, 0},
     {"guestmem_name_reservation", "mapped", map_span, name, 0},

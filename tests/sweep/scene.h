@@ -17,7 +17,7 @@
 
 #define GPA      ((uintptr_t)0x80000000)
 #define FLASH    ((uintptr_t)0)          /* a large device of the board */
-#define RESERVED ((uintptr_t)0x48000000) /* memory that the kernel does not clear */
+#define RESERVED ((uintptr_t)0x48800000) /* memory that the kernel does not clear */
 
 /** What surrounds a call. */
 typedef enum scene_kind {

@@ -9,23 +9,23 @@
  * x86_64.
  */
 
-#include "arch_io.h"
+#include "arch.h"
 
-const arch_table_t arch_io_table = {
+const gm_arch_table_t gm_arch_io_table = {
     .span_bits = seL4_PageBits + seL4_IOPageTableIndexBits,
     .bits = seL4_IOPageTableBits,
     .type = seL4_X86_IOPageTableObject,
 };
 
-const uint8_t arch_io_index_bits = seL4_IOPageTableIndexBits;
+const uint8_t gm_arch_io_index_bits = seL4_IOPageTableIndexBits;
 
-seL4_Error arch_io_frame_map(seL4_CPtr frame, seL4_CPtr io_space, uintptr_t gpa,
-                             seL4_CapRights_t rights)
+seL4_Error gm_arch_io_frame_map(seL4_CPtr frame, seL4_CPtr io_space, uintptr_t gpa,
+                                seL4_CapRights_t rights)
 {
     return (seL4_Error)seL4_X86_Page_MapIO(frame, io_space, rights, gpa);
 }
 
-seL4_Error arch_io_table_map(seL4_CPtr table, seL4_CPtr io_space, uintptr_t gpa)
+seL4_Error gm_arch_io_table_map(seL4_CPtr table, seL4_CPtr io_space, uintptr_t gpa)
 {
     return (seL4_Error)seL4_X86_IOPageTable_Map(table, io_space, gpa);
 }

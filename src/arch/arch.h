@@ -1,0 +1,97 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * One architecture: its frames and page tables, and the invocations on them. Each folder of arch/
+ * implements this and nothing else: arch_sizes.h says how many sizes and levels there are, arch.c
+ * the rest, and arch_io.c the last part, where a kernel of the architecture can have IO spaces.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <guestmem/inspect.h>
+#include <sel4/sel4.h>
+#include "arch_sizes.h"
+
+#define ARCH_PAGE_BITS 12
+#define ARCH_PAGE_SIZE ((uintptr_t)1 << ARCH_PAGE_BITS)
+
+/** A frame size. */
+typedef struct gm_arch_frame {
+    uint8_t bits;    /* 2^bits bytes */
+    uint8_t counter; /* its guestmem_frame_size_t */
+    seL4_Word type;  /* of the object */
+} gm_arch_frame_t;
+
+/** Frame sizes that a guest can have, ascending; the first is a page. */
+extern const gm_arch_frame_t gm_arch_frames[ARCH_NUM_FRAME_SIZES];
+
+/** The index of a frame size in gm_arch_frames, or -1 if the architecture has none of `bits`. */
+static inline int gm_arch_frame_index(size_t bits)
+{
+    int i = ARCH_NUM_FRAME_SIZES - 1;
+    while (i >= 0 && gm_arch_frames[i].bits != bits) {
+        i--;
+    }
+    return i;
+}
+
+/** The guestmem_frame_size_t of frames of a size that the architecture has. */
+static inline int gm_arch_frame_counter(size_t bits)
+{
+    return gm_arch_frames[gm_arch_frame_index(bits)].counter;
+}
+
+/** A level of page table objects. */
+typedef struct gm_arch_table {
+    uint8_t span_bits; /* of the address space that one table spans */
+    uint8_t bits;      /* of the object */
+    seL4_Word type;
+} gm_arch_table_t;
+
+/** Levels of page table objects below the root, outermost first. A frame needs the tables of all
+ *  levels that span more than the frame. */
+extern const gm_arch_table_t gm_arch_tables[ARCH_NUM_TABLE_LEVELS];
+
+/** The last GPA that can be mapped. */
+extern const uintptr_t gm_arch_guest_last;
+
+/**
+ * Map a frame in a guest. Uncached mappings are device memory, and are not executable from where
+ * the architecture can say so. Rights that do not include reading give no access.
+ */
+seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
+                             seL4_CapRights_t rights, bool cacheable);
+seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
+
+/** Make what the VMM wrote to a frame, through a mapping of this capability, visible to a guest
+ *  that runs with its caches off. */
+seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t size_bits);
+
+/** Map a table of a level at `gpa`; those above it are there. Deleting it unmaps it. */
+seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa);
+
+/** IO spaces: the innermost level of their page tables. Tables of all levels are of this type. */
+extern const gm_arch_table_t gm_arch_io_table;
+
+/** Each level of an IO space spans 2^index_bits times what the next one inside does. */
+extern const uint8_t gm_arch_io_index_bits;
+
+/**
+ * Map a frame of 4 KiB, the only size that the kernels take, in an IO space. The capability must
+ * not be mapped anywhere; deleting it unmaps it.
+ *
+ * @param rights  must include reading
+ * @return seL4_FailedLookup if a table is missing at `gpa`
+ */
+seL4_Error gm_arch_io_frame_map(seL4_CPtr frame, seL4_CPtr io_space, uintptr_t gpa,
+                                seL4_CapRights_t rights);
+
+/** Map a table at the outermost level that is missing at `gpa`. Deleting it unmaps it. */
+seL4_Error gm_arch_io_table_map(seL4_CPtr table, seL4_CPtr io_space, uintptr_t gpa);

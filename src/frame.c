@@ -1,0 +1,352 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Frames are tried from the largest size that alignment and room allow down to 4 KiB. The allocator
+ * is asked for memory at an address before simple: where both have it, a root task's simple takes
+ * it from the untyped without the allocator's knowledge, which then has nothing more of it.
+ */
+
+#include <inttypes.h>
+#include <vka/capops.h>
+#include <vka/object.h>
+#include "frame.h"
+
+/* A frame that was just acquired, before it is part of a run. */
+typedef struct new_frame {
+    uintptr_t base; /* GPA */
+    size_t size_bits;
+    bool caller;
+    bool device;
+    bool cacheable;
+    gm_frame_t frame;
+} new_frame_t;
+
+/* Whether a physical address is of a device untyped. One that is of no untyped, or that the
+ * allocator does not know, counts as a device's. */
+static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
+{
+    gm_recent_untyped_t *recent = &memory->untyped;
+    simple_t *simple = memory->vm->simple;
+    if (paddr >= recent->base && paddr <= recent->last) {
+        return recent->device;
+    }
+    int count = simple != NULL && paddr != VKA_NO_PADDR ? simple_get_untyped_count(simple) : 0;
+    for (int i = 0; i < count; i++) {
+        size_t size_bits = 0;
+        uintptr_t base = 0;
+        bool device = true;
+        simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
+        if (paddr >= base && paddr - base < ((uintptr_t)1 << size_bits)) {
+            *recent = (gm_recent_untyped_t){base, base + (((uintptr_t)1 << size_bits) - 1), device};
+            return device;
+        }
+    }
+    return true;
+}
+
+static int alloc_slot(gm_memory_t *memory, cspacepath_t *path)
+{
+    return vka_cspace_alloc_path(memory->vm->vka, path) == 0
+               ? 0
+               : gm_fail(memory, GUESTMEM_NO_SLOT,
+                         "the allocator has no capability slot for a frame; give it a larger "
+                         "CSpace");
+}
+
+/* Acquire a free frame. Where device memory will do, the allocator is asked once for either: which
+ * it prefers is its policy. */
+static int acquire_free(gm_memory_t *memory, const gm_frame_source_t *source,
+                        const gm_arch_frame_t *size, new_frame_t *new)
+{
+    vka_t *vka = memory->vm->vka;
+    bool device_too = source->backing == GUESTMEM_MAYBE_DEVICE;
+    cspacepath_t path;
+    if (alloc_slot(memory, &path) != 0) {
+        return -1;
+    }
+    new->frame = (gm_frame_t){.cap = path.capPtr};
+    memory->counts.object_allocations++;
+    if (vka_utspace_alloc_maybe_device(vka, &path, size->type, size->bits, device_too,
+                                       &new->frame.cookie) != 0) {
+        vka_cspace_free_path(vka, path);
+        return gm_fail(memory, GUESTMEM_NO_FRAME,
+                       "the allocator has no free frame; give it more untyped memory");
+    }
+    new->device = device_too &&is_device_memory(
+        memory, vka_utspace_paddr(vka, new->frame.cookie, size->type, size->bits));
+    return 0;
+}
+
+/* Acquire the frame at a physical address. */
+static int acquire_at(gm_memory_t *memory, uintptr_t paddr, const gm_arch_frame_t *size,
+                      new_frame_t *new)
+{
+    vka_t *vka = memory->vm->vka;
+    simple_t *simple = memory->vm->simple;
+    cspacepath_t path;
+    if (alloc_slot(memory, &path) != 0) {
+        return -1;
+    }
+    new->frame = (gm_frame_t){.cap = path.capPtr};
+    new->device = is_device_memory(memory, paddr);
+    memory->counts.object_allocations++;
+    if (vka_utspace_alloc_at(vka, &path, size->type, size->bits, paddr, &new->frame.cookie) == 0) {
+        return 0;
+    }
+    new->frame.cookie = 0;
+    if (simple != NULL && simple->frame_cap != NULL &&
+        simple_get_frame_cap(simple, (void *)paddr, size->bits, &path) == seL4_NoError) {
+        return 0;
+    }
+    vka_cspace_free_path(vka, path);
+    return gm_fail(memory, GUESTMEM_NO_FRAME,
+                   "no free untyped memory at paddr 0x%" PRIxPTR
+                   "; the board has none there, or it is in use",
+                   paddr);
+}
+
+/* Whether a frame of that size which holds `gpa` fits in `[first, last]`, as alignment and policy
+ * have it; `*base` receives its first GPA. */
+static bool fits(const gm_memory_t *memory, const gm_frame_source_t *source, size_t bits,
+                 uintptr_t gpa, uintptr_t first, uintptr_t last, uintptr_t *base)
+{
+    uintptr_t mask = ((uintptr_t)1 << bits) - 1;
+    *base = gpa & ~mask;
+    return bits <= source->largest_bits && *base >= first && (*base | mask) <= last &&
+           (memory->iospaces == NULL || bits == ARCH_PAGE_BITS) && /* they take no larger ones */
+           (source->backing != GUESTMEM_UNTYPED || (source->paddr_offset & mask) == 0);
+}
+
+static int acquire_largest(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                           uintptr_t first, uintptr_t last, new_frame_t *new)
+{
+    for (int i = ARCH_NUM_FRAME_SIZES - 1; i >= 0; i--) {
+        const gm_arch_frame_t *size = &gm_arch_frames[i];
+        if (!fits(memory, source, size->bits, gpa, first, last, &new->base)) {
+            continue;
+        }
+        new->size_bits = size->bits;
+        if ((source->backing == GUESTMEM_UNTYPED
+                 ? acquire_at(memory, new->base + source->paddr_offset, size, new)
+                 : acquire_free(memory, source, size, new)) == 0) {
+            new->cacheable = !new->device || source->use == GM_USE_RAM;
+            return 0;
+        }
+    }
+    return -1; /* a 4 KiB frame always fits, so the last attempt has noted why */
+}
+
+/* Ask the iterator, and check what it hands out. */
+static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                               uintptr_t first, uintptr_t last, new_frame_t *new)
+{
+    uintptr_t asked = gpa < source->iterator_from ? source->iterator_from : gpa;
+    memory->in_iterator = true;
+    vm_frame_t given = source->iterator(asked, source->cookie);
+    memory->in_iterator = false;
+    if (given.cptr == seL4_CapNull) {
+        return gm_fail(memory, GUESTMEM_NO_FRAME,
+                       "the map iterator gave no frame for GPA 0x%" PRIxPTR, asked);
+    }
+    if (gm_arch_frame_index(given.size_bits) < 0) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame for GPA 0x%" PRIxPTR
+                       " has 2^%zu bytes, which is no frame size",
+                       asked, given.size_bits);
+    }
+    uintptr_t mask = ((uintptr_t)1 << given.size_bits) - 1;
+    if ((given.vaddr & mask) != 0 || asked < given.vaddr || asked - given.vaddr > mask) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
+                       " is misaligned or does not hold GPA 0x%" PRIxPTR,
+                       given.size_bits, given.vaddr, asked);
+    }
+    if (given.vaddr < first || (given.vaddr | mask) > last) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
+                       " is not within the free pages of the reservation",
+                       given.size_bits, given.vaddr);
+    }
+    *new = (new_frame_t){
+        .base = given.vaddr,
+        .size_bits = given.size_bits,
+        .caller = true,
+        .cacheable = true,
+        .frame = {.cap = given.cptr, .rights = given.rights},
+    };
+    return 0;
+}
+
+static size_t run_bytes(size_t capacity)
+{
+    return sizeof(gm_run_t) + capacity * sizeof(gm_frame_t);
+}
+
+/* How many frames of one size from `base` on may follow up to `last`, before a larger one fits. */
+static size_t frames_expected(const gm_frame_source_t *source, const new_frame_t *new,
+                              uintptr_t last)
+{
+    size_t frames = last > new->base ? (size_t)((last - new->base) >> new->size_bits) + 1 : 1;
+    for (int i = 0; i < ARCH_NUM_FRAME_SIZES && !new->caller; i++) {
+        size_t bits = gm_arch_frames[i].bits;
+        uintptr_t larger = (uintptr_t)1 << bits;
+        size_t room = (size_t)((larger - (new->base &(larger - 1))) >> new->size_bits);
+        if (bits > new->size_bits && bits <= source->largest_bits &&frames > room) {
+            frames = room;
+        }
+    }
+    return frames;
+}
+
+static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source,
+                            const new_frame_t *new, size_t capacity)
+{
+    gm_run_t *run = gm_heap_alloc(&memory->heap, run_bytes(capacity));
+    if (run == NULL) {
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
+        return NULL;
+    }
+    *run = (gm_run_t){
+        .base = new->base,
+        .capacity = capacity,
+        .rights = source->rights,
+        .size_bits = (uint8_t) new->size_bits,
+        .caller = new->caller,
+        .device = new->device,
+        .cacheable = new->cacheable,
+    };
+    return run;
+}
+
+/* Whether a frame continues a run. */
+static bool continues(const gm_run_t *run, const new_frame_t *new)
+{
+    return run->count < run->capacity && new->base == gm_run_last(run) + 1 &&
+           new->size_bits == run->size_bits &&new->caller == run->caller &&new->device ==
+               run->device &&new->cacheable == run->cacheable;
+}
+
+static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
+                       uintptr_t expected, gm_run_t **newest)
+{
+    if (*newest == NULL || !continues(*newest, new)) {
+        if (*newest != NULL && gm_run_fit(memory, newest) != 0) {
+            return -1;
+        }
+        gm_run_t *run = run_create(memory, source, new, frames_expected(source, new, expected));
+        if (run == NULL) {
+            return -1;
+        }
+        run->older = *newest;
+        *newest = run;
+    }
+    (*newest)->frames[(*newest)->count++] = new->frame;
+    return 0;
+}
+
+static void release(gm_memory_t *memory, bool caller, const gm_frame_t *frame, size_t size_bits)
+{
+    if (!caller) {
+        gm_object_delete(memory, frame->cap, gm_arch_frames[gm_arch_frame_index(size_bits)].type,
+                         size_bits, frame->cookie);
+    }
+}
+
+int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
+{
+    new_frame_t new = {0};
+    int error = source->backing == GUESTMEM_CALLER
+                    ? acquire_from_caller(memory, source, gpa, first, last, &new)
+                    : acquire_largest(memory, source, gpa, first, last, &new);
+    if (error == 0 && add_to_runs(memory, source, &new, expected, newest) != 0) {
+        release(memory, new.caller, &new.frame, new.size_bits);
+        error = -1;
+    }
+    return error;
+}
+
+int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
+{
+    const gm_run_t *old = *run;
+    if (old->count == old->capacity) {
+        return 0;
+    }
+    gm_run_t *fitting = gm_heap_alloc(&memory->heap, run_bytes(old->count));
+    if (fitting == NULL) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
+    }
+    memcpy(fitting, old, run_bytes(old->count));
+    fitting->capacity = old->count;
+    gm_heap_free(&memory->heap, *run, run_bytes(old->capacity));
+    *run = fitting;
+    return 0;
+}
+
+void gm_run_release(gm_memory_t *memory, gm_run_t *run)
+{
+    for (size_t i = run->count; i > 0; i--) {
+        release(memory, run->caller, &run->frames[i - 1], run->size_bits);
+    }
+    gm_heap_free(&memory->heap, run, run_bytes(run->capacity));
+}
+
+/* An allocator that gets memory back in reverse has its smallest pieces first, and need not break
+ * large ones. */
+void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
+{
+    while (newest != NULL) {
+        gm_run_t *older = newest->older;
+        gm_run_release(memory, newest);
+        newest = older;
+    }
+}
+
+int gm_frame_copy(gm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy)
+{
+    vka_t *vka = memory->vm->vka;
+    cspacepath_t from;
+    cspacepath_t to;
+    vka_cspace_make_path(vka, frame, &from);
+    if (alloc_slot(memory, &to) != 0) {
+        return -1;
+    }
+    memory->counts.cap_copies++;
+    seL4_Error error = (seL4_Error)vka_cnode_copy(&to, &from, seL4_AllRights);
+    if (error != seL4_NoError) {
+        vka_cspace_free_path(vka, to);
+        return gm_fail_kernel(memory, error, "could not copy a frame's capability");
+    }
+    *copy = to.capPtr;
+    return 0;
+}
+
+/* Delete a capability and free its slot. @return whether the kernel did */
+static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
+{
+    cspacepath_t path;
+    vka_cspace_make_path(memory->vm->vka, cap, &path);
+    memory->counts.cap_deletes++;
+    if (vka_cnode_delete(&path) != seL4_NoError) {
+        memory->counts.lost_objects++;
+        return false;
+    }
+    vka_cspace_free_path(memory->vm->vka, path);
+    return true;
+}
+
+void gm_frame_delete_copy(gm_memory_t *memory, seL4_CPtr copy)
+{
+    (void)delete_cap(memory, copy);
+}
+
+void gm_object_delete(gm_memory_t *memory, seL4_CPtr cap, seL4_Word type, size_t size_bits,
+                      seL4_Word cookie)
+{
+    if (delete_cap(memory, cap) && cookie != 0) {
+        vka_utspace_free(memory->vm->vka, type, size_bits, cookie);
+    }
+}

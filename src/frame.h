@@ -1,0 +1,110 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * Frames: where they come from, how they are released, and runs of them. A run is frames of one
+ * size at successive GPAs, in one heap block: what they have in common is kept once.
+ */
+
+#include <sel4vm/guest_memory.h>
+#include "vm_memory.h"
+
+/** What memory is used for. */
+typedef enum gm_frame_use {
+    GM_USE_ANY,
+    GM_USE_RAM, /* cached, also where it comes from a device untyped */
+} gm_frame_use_t;
+
+/** Where the frames of a reservation come from. */
+typedef struct gm_frame_source {
+    guestmem_backing_t backing;
+    gm_frame_use_t use;
+    seL4_CapRights_t rights;         /* of the guest; an iterator's frames have their own */
+    size_t largest_bits;             /* largest frame to acquire */
+    uintptr_t paddr_offset;          /* GUESTMEM_UNTYPED: physical address minus GPA */
+    memory_map_iterator_fn iterator; /* GUESTMEM_CALLER */
+    void *cookie;
+    uintptr_t iterator_from; /* lowest GPA to ask the iterator for */
+} gm_frame_source_t;
+
+/** A frame's capability. */
+typedef struct gm_frame {
+    seL4_CPtr cap;
+    union {
+        seL4_Word cookie; /* the library's frame: the vka's; 0 if its memory is not returned */
+        seL4_CapRights_t rights; /* a caller's frame */
+    };
+} gm_frame_t;
+
+typedef struct gm_run {
+    struct gm_run *older; /* made before it, while a mapping is being made */
+    uintptr_t base;       /* GPA of the first frame */
+    size_t count;
+    size_t capacity;
+    seL4_CapRights_t rights; /* of the library's frames */
+    uint8_t size_bits;
+    bool caller; /* handed in by an iterator; they stay the caller's */
+    bool device; /* of a device untyped, so the kernel did not clear them */
+    bool cacheable;
+    gm_frame_t frames[];
+} gm_run_t;
+
+static inline uintptr_t gm_run_last(const gm_run_t *run)
+{
+    return run->base + ((run->count << run->size_bits) - 1);
+}
+
+static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
+{
+    return run->base + ((uintptr_t)index << run->size_bits);
+}
+
+/** The guest's rights to a frame. */
+static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
+{
+    return run->caller ? run->frames[index].rights : run->rights;
+}
+
+/**
+ * Acquire the largest frame that there is, holds `gpa` and lies within `[first, last]`, and add it
+ * to the runs: to the newest, or as a new one.
+ *
+ * @param gpa       a multiple of 4 KiB, like `first` and `last + 1`
+ * @param expected  the last GPA that frames are expected for, which sizes a new run
+ * @param newest    the newest run, or NULL
+ * @return 0; -1 after gm_fail(), and the runs are as before
+ * @see gm_frames_discard
+ */
+int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest);
+
+/** Free the unused capacity of a run, which may move. @return 0; -1 after gm_fail() */
+int gm_run_fit(gm_memory_t *memory, gm_run_t **run);
+
+/** Release a run's frames, the newest first, and free it. Deleting the library's frames unmaps
+ *  them; a caller's frames must be unmapped before. */
+void gm_run_release(gm_memory_t *memory, gm_run_t *run);
+
+/** gm_run_release() of a list of runs, none of which is mapped. */
+void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest);
+
+/**
+ * Copy a frame's capability; the copy is not mapped, whatever the original is.
+ *
+ * @return 0; -1 after gm_fail()
+ * @see gm_frame_delete_copy
+ */
+int gm_frame_copy(gm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy);
+
+/** Delete a copy, which unmaps it, and free its slot. */
+void gm_frame_delete_copy(gm_memory_t *memory, seL4_CPtr copy);
+
+/** Delete the capability of an object of the library's, free its slot, and return its memory, if
+ *  the vka has a cookie for it. If the kernel refuses, all of it is kept and counted as lost. */
+void gm_object_delete(gm_memory_t *memory, seL4_CPtr cap, seL4_Word type, size_t size_bits,
+                      seL4_Word cookie);

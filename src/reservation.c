@@ -1,0 +1,392 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Reservations of all kinds are in one map, so that one look-up serves every fault. Anonymous
+ * regions are in a second one, which only reserving looks at. Each step checks everything, gets its
+ * memory, and then cannot fail.
+ *
+ * Mapping is in three passes: acquire all frames, as a list of runs; clear what the kernel did not;
+ * map the runs. Whatever fails is undone in reverse, by steps that cannot fail.
+ */
+
+#include <inttypes.h>
+#include "reservation.h"
+
+int gm_reservation_check(gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+{
+    return reservation != NULL && reservation->memory == memory
+               ? 0
+               : gm_fail(memory, GUESTMEM_NO_RESERVATION,
+                         "%p is no reservation of this VM (NULL, or another VM's)",
+                         (const void *)reservation);
+}
+
+static int fail_reservation(gm_memory_t *memory, guestmem_error_code_t code,
+                            const vm_memory_reservation_t *other, const char *text,
+                            const char *advice)
+{
+    return gm_fail_range(memory, code, other->base, other->last, other->name, text, advice);
+}
+
+/* Check that nothing has bytes of the range, and no mapped reservation pages of it. */
+static int check_free(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    gm_range_t range;
+    uintptr_t from = gm_page_of(base);
+    uintptr_t to = gm_page_last(last);
+    if (!gm_range_map_overlap(&memory->reservations, from, to, &range)) {
+        return 0;
+    }
+    if (gm_range_map_overlap(&memory->reservations, base, last, &range)) {
+        return fail_reservation(memory, GUESTMEM_OVERLAP, range.value, "overlaps the reservation",
+                                "free it or choose another range");
+    }
+    while (gm_range_map_overlap(&memory->reservations, from, to, &range)) {
+        const vm_memory_reservation_t *other = range.value;
+        if (other->mapping != NULL) {
+            return fail_reservation(memory, GUESTMEM_PAGE_SHARED, other,
+                                    "touches a page of the mapped reservation",
+                                    "free it or choose another page");
+        }
+        if (range.last >= to) {
+            break;
+        }
+        from = range.last + 1;
+    }
+    return 0;
+}
+
+static int check_no_region(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    gm_range_t range;
+    return gm_range_map_overlap(&memory->regions, base, last, &range)
+               ? gm_fail_range(memory, GUESTMEM_OVERLAP, range.base, range.last, NULL,
+                               "overlaps the anonymous region",
+                               "use vm_reserve_anon_memory() there")
+               : 0;
+}
+
+static int check_callback(gm_memory_t *memory, gm_request_t request)
+{
+    return request.fault_callback != NULL ? 0
+                                          : gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                                                    "the fault callback is NULL; give one, e.g. "
+                                                    "default_error_fault_callback()");
+}
+
+/* Record a reservation of a range that is free. */
+static vm_memory_reservation_t *record(gm_memory_t *memory, uintptr_t base, uintptr_t last,
+                                       gm_request_t request)
+{
+    vm_memory_reservation_t *reservation = gm_heap_alloc(&memory->heap, sizeof(*reservation));
+    if (reservation == NULL || gm_range_map_prepare(&memory->reservations, base) != 0) {
+        gm_heap_free(&memory->heap, reservation, sizeof(*reservation));
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a reservation's record");
+        return NULL;
+    }
+    *reservation = (vm_memory_reservation_t){
+        .base = base,
+        .last = last,
+        .memory = memory,
+        .request = request,
+    };
+    gm_range_map_insert(&memory->reservations, base, last, reservation);
+    return reservation;
+}
+
+vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr, size_t size,
+                                             gm_request_t request)
+{
+    uintptr_t last;
+    if (gm_check_range(memory, addr, size, &last) != 0 || check_callback(memory, request) != 0 ||
+        check_free(memory, addr, last) != 0 || check_no_region(memory, addr, last) != 0) {
+        return NULL;
+    }
+    return record(memory, addr, last, request);
+}
+
+/* Anonymous regions. Reservations in them take whole pages. */
+
+/* Find the lowest gap of `size` bytes or more between the reservations, at or above `from`. */
+static bool find_gap(const gm_memory_t *memory, uintptr_t from, uintptr_t size, gm_range_t *gap)
+{
+    gm_range_t range;
+    *gap = (gm_range_t){from, UINTPTR_MAX, NULL};
+    while (gm_range_map_next(&memory->reservations, gap->base, &range)) {
+        if (range.base > gap->base && range.base - gap->base >= size) {
+            gap->last = range.base - 1;
+            return true;
+        }
+        if (gm_page_last(range.last) == UINTPTR_MAX) {
+            return false;
+        }
+        gap->base = gm_page_last(range.last) + 1;
+    }
+    return gap->last - gap->base >= size - 1;
+}
+
+/* Find the lowest free address of a region for `size` bytes, a multiple of 4 KiB like `align`. */
+static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t size,
+                           uintptr_t align, uintptr_t *addr)
+{
+    uintptr_t from = region->no_room_below;
+    gm_range_t gap;
+    while (from <= region->last && find_gap(memory, from, size, &gap)) {
+        uintptr_t aligned = (gap.base + (align - 1)) & ~(align - 1);
+        if (aligned < gap.base || aligned > region->last || region->last - aligned < size - 1) {
+            return false;
+        }
+        if (aligned <= gap.last && gap.last - aligned >= size - 1) {
+            *addr = aligned;
+            return true;
+        }
+        from = gap.last + 1; /* a reservation follows, so this does not wrap */
+    }
+    return false;
+}
+
+vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
+                                                       size_t align, gm_request_t request)
+{
+    uintptr_t last;
+    uintptr_t addr;
+    if (gm_check_range(memory, 0, size, &last) != 0 || check_callback(memory, request) != 0) {
+        return NULL;
+    }
+    if (align == 0 || (align & (align - 1)) != 0) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the alignment 0x%zx is no power of two", align);
+        return NULL;
+    }
+    uintptr_t pages = gm_page_last(last) + 1; /* 0 if that is the whole address space */
+    align = align < ARCH_PAGE_SIZE ? ARCH_PAGE_SIZE : align;
+    gm_region_t *region = memory->oldest_region;
+    while (region != NULL && (pages == 0 || !find_in_region(memory, region, pages, align, &addr))) {
+        region = region->next;
+    }
+    if (region == NULL) {
+        gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                "no anonymous region has room for 0x%zx bytes aligned to 0x%zx; make one with "
+                "vm_memory_make_anon()",
+                size, align);
+        return NULL;
+    }
+    vm_memory_reservation_t *reservation = record(memory, addr, addr + (size - 1), request);
+    /* One reservation after another is found at once; at the top of the address space it takes a
+     * walk. */
+    if (reservation != NULL && addr == region->no_room_below && addr + pages > addr) {
+        region->no_room_below = addr + pages;
+    }
+    return reservation;
+}
+
+int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size)
+{
+    uintptr_t last;
+    gm_range_t range;
+    if (gm_check_range(memory, addr, size, &last) != 0 ||
+        check_no_region(memory, addr, last) != 0) {
+        return -1;
+    }
+    if (gm_range_map_overlap(&memory->reservations, addr, last, &range)) {
+        return fail_reservation(memory, GUESTMEM_OVERLAP, range.value, "overlaps the reservation",
+                                "free it or choose another range");
+    }
+    gm_region_t *region = gm_heap_alloc(&memory->heap, sizeof(*region));
+    if (region == NULL || gm_range_map_prepare(&memory->regions, addr) != 0) {
+        gm_heap_free(&memory->heap, region, sizeof(*region));
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a region's record");
+    }
+    uintptr_t first_page = gm_page_of(addr + (ARCH_PAGE_SIZE - 1));
+    *region = (gm_region_t){
+        .last = last,
+        .no_room_below = first_page >= addr ? first_page : UINTPTR_MAX,
+    };
+    gm_range_map_insert(&memory->regions, addr, last, region);
+    gm_region_t **link = &memory->oldest_region;
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = region;
+    return 0;
+}
+
+/* Mapping. */
+
+gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_backing_t backing)
+{
+    return (gm_frame_source_t){
+        .backing = backing,
+        .rights = seL4_AllRights,
+        .largest_bits = memory->largest_frame_bits,
+    };
+}
+
+/* Check that a reservation can be mapped: not mapped yet, reachable, and alone on its pages. */
+static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+{
+    if (reservation->mapping != NULL) {
+        return gm_fail(memory, GUESTMEM_ALREADY_MAPPED,
+                       "the reservation is mapped already; free it first");
+    }
+    if (memory->root == seL4_CapNull) {
+        return gm_fail(memory, GUESTMEM_NOT_INITIALISED,
+                       "the VM has no address space yet; call vm_init_guest_vspace() first");
+    }
+    if (reservation->last > gm_arch_guest_last) {
+        return gm_fail(memory, GUESTMEM_BAD_RANGE, "the guest's address space ends at 0x%" PRIxPTR,
+                       gm_arch_guest_last);
+    }
+    gm_range_t range;
+    uintptr_t first = gm_page_of(reservation->base);
+    uintptr_t last = gm_page_last(reservation->last);
+    if ((reservation->base > first &&
+         gm_range_map_overlap(&memory->reservations, first, reservation->base - 1, &range)) ||
+        (reservation->last < last &&
+         gm_range_map_overlap(&memory->reservations, reservation->last + 1, last, &range))) {
+        return fail_reservation(memory, GUESTMEM_PAGE_SHARED, range.value,
+                                "cannot be mapped, as it shares a page with the reservation",
+                                "free that or move one of them");
+    }
+    return 0;
+}
+
+/* Acquire all frames of a mapping. @return -1 after gm_fail(), without runs */
+static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
+    uintptr_t gpa = mapping->first;
+    int error;
+    *newest = NULL;
+    while ((error = gm_frame_acquire(memory, &mapping->source, gpa, gpa, mapping->last,
+                                     mapping->last, newest)) == 0 &&
+           gm_run_last(*newest) < mapping->last) {
+        gpa = gm_run_last(*newest) + 1;
+    }
+    if (error == 0) {
+        error = gm_run_fit(memory, newest);
+    }
+    if (error != 0) {
+        gm_frames_discard(memory, *newest);
+    }
+    return error;
+}
+
+/* Clear the runs of RAM that the kernel did not, and map them all, the newest first. On failure
+ * none is mapped, and all are discarded. */
+static int map_runs(gm_memory_t *memory, gm_frame_use_t use, gm_run_t *newest)
+{
+    for (const gm_run_t *run = newest; run != NULL && use == GM_USE_RAM; run = run->older) {
+        if (run->device && gm_window_clear(memory, run) != 0) {
+            gm_frames_discard(memory, newest);
+            return -1;
+        }
+    }
+    for (gm_run_t *run = newest; run != NULL; run = run->older) {
+        if (gm_guest_space_map(memory, run) != 0) {
+            while (newest != run) {
+                gm_run_t *older = newest->older;
+                gm_guest_space_unmap(memory, newest);
+                newest = older;
+            }
+            gm_frames_discard(memory, run);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                       const gm_frame_source_t *source, guestmem_map_time_t map_time)
+{
+    if (check_mappable(memory, reservation) != 0) {
+        return -1;
+    }
+    gm_mapping_t *mapping = gm_heap_alloc(&memory->heap, sizeof(*mapping));
+    if (mapping == NULL) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
+    }
+    *mapping = (gm_mapping_t){
+        .source = *source,
+        .first = gm_page_of(reservation->base),
+        .last = gm_page_last(reservation->last),
+        .on_fault = map_time == GUESTMEM_MAP_ON_FAULT,
+    };
+    mapping->source.iterator_from = reservation->base;
+    if (reservation->largest_frame_bits != 0) {
+        mapping->source.largest_bits = reservation->largest_frame_bits;
+    }
+    gm_run_t *newest;
+    if (!mapping->on_fault && (acquire_runs(memory, mapping, &newest) != 0 ||
+                               map_runs(memory, source->use, newest) != 0)) {
+        gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+        return -1;
+    }
+    reservation->mapping = mapping;
+    return 0;
+}
+
+gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                                uintptr_t gpa)
+{
+    gm_mapping_t *mapping = reservation->mapping;
+    size_t index;
+    if (mapping == NULL || !mapping->on_fault || gm_guest_space_find(memory, gpa, &index) != NULL) {
+        return GM_FAULT_PRESENT;
+    }
+    uintptr_t first = mapping->first;
+    uintptr_t last = mapping->last;
+    gm_run_t *newest = NULL;
+    gpa = gm_page_of(gpa);
+    gm_guest_space_hole(memory, gpa, &first, &last);
+    if (gm_frame_acquire(memory, &mapping->source, gpa, first, last, gpa, &newest) != 0 ||
+        map_runs(memory, mapping->source.use, newest) != 0) {
+        mapping->on_fault = false;
+        return GM_FAULT_FAILED;
+    }
+    return GM_FAULT_MAPPED;
+}
+
+/* Unmap the window and the frames, the highest first, and free the mapping. */
+static void destroy_mapping(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_range_t run;
+    gm_window_close(memory, &mapping->window, mapping->first, mapping->last);
+    while (gm_range_map_previous(&memory->runs, mapping->last, &run) &&
+           run.last >= mapping->first) {
+        gm_guest_space_unmap(memory, run.value);
+    }
+    gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+}
+
+void gm_reservation_free(gm_memory_t *memory, vm_memory_reservation_t *reservation)
+{
+    if (reservation->mapping != NULL) {
+        destroy_mapping(memory, reservation->mapping);
+    }
+    gm_region_t *region = gm_region_of(reservation);
+    if (region != NULL && reservation->base < region->no_room_below) {
+        region->no_room_below = reservation->base;
+    }
+    memory->counts.faults += reservation->faults;
+    gm_range_map_remove(&memory->reservations, reservation->base);
+    gm_heap_free(&memory->heap, reservation->name, GUESTMEM_NAME_SIZE);
+    reservation->memory = NULL;
+    gm_heap_free(&memory->heap, reservation, sizeof(*reservation));
+}
+
+void gm_reservation_free_all(gm_memory_t *memory)
+{
+    gm_range_t range;
+    while (gm_range_map_previous(&memory->reservations, UINTPTR_MAX, &range)) {
+        gm_reservation_free(memory, range.value);
+    }
+    while (memory->oldest_region != NULL) {
+        gm_region_t *region = memory->oldest_region;
+        memory->oldest_region = region->next;
+        gm_heap_free(&memory->heap, region, sizeof(*region));
+    }
+    gm_range_map_destroy(&memory->regions);
+    gm_range_map_destroy(&memory->reservations);
+}

@@ -1,0 +1,102 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * Reservations, their mapping, and anonymous regions: the steps of the public calls, which note why
+ * they fail but do not report it.
+ */
+
+#include "window.h"
+
+/** The frames of a reservation: mapped all at once, or each at the first fault. */
+typedef struct gm_mapping {
+    gm_frame_source_t source;
+    uintptr_t first; /* the pages of the reservation */
+    uintptr_t last;
+    bool on_fault; /* frames that are missing are mapped at the guest's first access */
+    bool ram;      /* it is of RAM, and in the list of RAM */
+    gm_window_t window;
+    uint64_t access; /* the access that opened the window, see guest_access.c */
+} gm_mapping_t;
+
+/** What a reservation is made of; the address is separate, as an anonymous region may choose it. */
+typedef struct gm_request {
+    memory_fault_callback_fn fault_callback;
+    void *fault_cookie;
+} gm_request_t;
+
+/** The `vm_memory_reservation_t` of the public interface. */
+struct vm_memory_reservation {
+    uintptr_t base;
+    uintptr_t last;
+    gm_mapping_t *mapping; /* NULL while it is emulated */
+    uint64_t faults;
+    gm_request_t request;
+    gm_memory_t *memory;        /* of its VM */
+    char *name;                 /* GUESTMEM_NAME_SIZE bytes, or NULL */
+    uint8_t largest_frame_bits; /* 0: as the VM's policy has it */
+};
+
+/** A range from which reservations are taken at free addresses. */
+typedef struct gm_region {
+    struct gm_region *next; /* in order of age */
+    uintptr_t last;
+    uintptr_t no_room_below; /* each page of the region below this is taken */
+} gm_region_t;
+
+/** Reserve `[addr, addr + size)`. @return NULL after gm_fail(). @see gm_reservation_free */
+vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr, size_t size,
+                                             gm_request_t request);
+
+/** Reserve at a free address of an anonymous region. @return NULL after gm_fail() */
+vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
+                                                       size_t align, gm_request_t request);
+
+/** Make an anonymous region. @return 0; -1 after gm_fail() */
+int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size);
+
+/** The anonymous region that a reservation was taken from, or NULL: regions hold no others. */
+static inline gm_region_t *gm_region_of(const vm_memory_reservation_t *reservation)
+{
+    return gm_range_map_get(&reservation->memory->regions, reservation->base);
+}
+
+/** The source for frames of that backing with all rights, as the VM's policy has it. */
+gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_backing_t backing);
+
+/** Map a reservation from a source. @return 0; -1 after gm_fail(), and nothing has changed */
+int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                       const gm_frame_source_t *source, guestmem_map_time_t map_time);
+
+/** What gm_reservation_fault() found. */
+typedef enum gm_fault {
+    GM_FAULT_PRESENT, /* there is a frame, so its rights forbid the access; or it is emulated */
+    GM_FAULT_MAPPED,  /* the frame was mapped now */
+    GM_FAULT_FAILED,  /* it could not be mapped, see gm_fail(); it is not tried again */
+} gm_fault_t;
+
+/** Map the frame for an access to `gpa`, if the reservation is mapped on fault and it is missing.
+ */
+gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                                uintptr_t gpa);
+
+/** Free a reservation with its frames, window and name. Cannot fail. */
+void gm_reservation_free(gm_memory_t *memory, vm_memory_reservation_t *reservation);
+
+/** Free all reservations and regions. */
+void gm_reservation_free_all(gm_memory_t *memory);
+
+/** The reservation that holds `addr`, or NULL. */
+static inline vm_memory_reservation_t *gm_reservation_find(const gm_memory_t *memory,
+                                                           uintptr_t addr)
+{
+    return gm_range_map_get(&memory->reservations, addr);
+}
+
+/** Check a handle that is not freed. @return 0; -1 after gm_fail() if it is NULL or another VM's */
+int gm_reservation_check(gm_memory_t *memory, const vm_memory_reservation_t *reservation);

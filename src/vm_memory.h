@@ -1,0 +1,131 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * The state of one VM's memory (`vm->mem.reservation_cookie`), and how calls fail: where something
+ * goes wrong, gm_fail() notes why and returns -1; the public function that fails for it calls
+ * gm_report(), which makes the VM's last error and the log line of it.
+ */
+
+#include <guestmem/error.h>
+#include <guestmem/inspect.h>
+#include <guestmem/policy.h>
+#include <sel4vm/guest_vm.h>
+#include "arch.h"
+#include "heap.h"
+#include "range_map.h"
+
+/** Why the current call fails. */
+typedef struct gm_failure {
+    guestmem_error_code_t code;
+    seL4_Error kernel_error;
+    uintptr_t other_base; /* the range in the way, else both 0 */
+    uintptr_t other_last;
+    const char *other_name;
+    const char *advice; /* what to do about it, logged after the range in the way; may be NULL */
+    char text[160];
+} gm_failure_t;
+
+/** The window of RAM that was used last; of length 0 if there is none. */
+typedef struct gm_recent_window {
+    uintptr_t base; /* GPA */
+    size_t length;
+    char *pointer;
+} gm_recent_window_t;
+
+/** The untyped that was looked up last; base > last if there is none. */
+typedef struct gm_recent_untyped {
+    uintptr_t base;
+    uintptr_t last;
+    bool device;
+} gm_recent_untyped_t;
+
+typedef struct vm_memory_reservation_cookie {
+    vm_t *vm;
+    gm_heap_t heap;
+
+    /* reservation.c */
+    gm_range_map_t reservations; /* of all kinds */
+    gm_range_map_t regions;      /* anonymous ones; other reservations are disjoint from them */
+    struct gm_region *oldest_region;
+    bool in_iterator; /* a caller's map iterator is running: no call for this VM is allowed */
+
+    /* guest_space.c, page_table.c, iospace.c */
+    seL4_CPtr root;      /* of the guest's VSpace object; null until vm_init_guest_vspace() */
+    gm_range_map_t runs; /* the frames that are mapped in the guest: gm_run_t */
+    gm_range_map_t tables[ARCH_NUM_TABLE_LEVELS]; /* by what they span; outermost level first */
+    struct gm_iospace *iospaces;                  /* the youngest first */
+
+    /* guest_ram.c, guest_access.c */
+    size_t ram_capacity;     /* entries that vm->mem.ram_regions has room for */
+    size_t ram_reservations; /* reservations that are RAM */
+    uint64_t access;         /* number of the current access */
+    gm_recent_window_t recent;
+
+    gm_recent_untyped_t untyped; /* frame.c */
+
+    /* info.c */
+    guestmem_map_time_t map_time;
+    size_t largest_frame_bits;
+    guestmem_windows_t windows;
+    guestmem_statistics_t counts; /* faults: of freed reservations; what can be read elsewhere: 0 */
+
+    gm_failure_t failure;
+    guestmem_error_t error;
+} gm_memory_t;
+
+/** Log and record why a call of `function` is refused. @return NULL */
+gm_memory_t *gm_memory_refuse(const vm_t *vm, const char *function) __attribute__((cold));
+
+/**
+ * The memory of a VM: each public function begins with this.
+ *
+ * @return NULL, with a log line that names `function`, if the VM is NULL or not initialised, or the
+ * call comes from a map iterator of the same VM
+ */
+static inline gm_memory_t *gm_memory_of(const vm_t *vm, const char *function)
+{
+    gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
+    return memory != NULL && !memory->in_iterator ? memory : gm_memory_refuse(vm, function);
+}
+
+/** Note why the current call fails. @return -1 */
+int gm_fail(gm_memory_t *memory, guestmem_error_code_t code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** gm_fail() where the kernel returned `error`. */
+int gm_fail_kernel(gm_memory_t *memory, seL4_Error error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** gm_fail() where `[base, last]` is in the way. `name` may be NULL. The range is logged after
+ *  `text`; `advice` is constant and says what to do. */
+int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t base, uintptr_t last,
+                  const char *name, const char *text, const char *advice);
+
+/** Make the VM's last error and one log line of the failure. @return -1 */
+int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
+
+/** Check `[addr, addr + size)` and find its last address. @return 0; -1 after gm_fail() */
+int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last);
+
+/** The last address of a range for a report, even if it is empty or wraps. */
+static inline uintptr_t gm_last_of(uintptr_t addr, size_t size)
+{
+    uintptr_t last = addr + (size - 1);
+    return size == 0 ? addr : last < addr ? UINTPTR_MAX : last;
+}
+
+static inline uintptr_t gm_page_of(uintptr_t addr)
+{
+    return addr & ~(ARCH_PAGE_SIZE - 1);
+}
+
+static inline uintptr_t gm_page_last(uintptr_t addr)
+{
+    return addr | (ARCH_PAGE_SIZE - 1);
+}
