@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file The guest's address space, as the runtime sets it up. */
+/**
+ * @file
+ * The guest's address space, as the runtime sets it up.
+ */
 
 #include <vka/vka.h>
 #include <vspace/vspace.h>

@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file IO spaces: what a guest's devices see through the machine's IOMMU. */
+/**
+ * @file
+ * IO spaces: what a guest's devices see through the machine's IOMMU.
+ */
 
 #include <sel4/sel4.h>
 #include <sel4vm/guest_vm.h>
@@ -25,9 +28,10 @@ extern "C" {
  * larger ones are mapped. Memory mapped for an IO space takes a capability slot a frame, and page
  * tables.
  *
+ * @param vm       the VM
  * @param loader   not used; for compatibility
  * @param iospace  the capability of the IO space, which stays the caller's. vm_memory_destroy()
- * ends what was mapped in it
+ *                 ends what was mapped in it
  * @return 0; -1 with nothing changed: the kernel has no IO spaces (CONFIG_IOMMU or
  * CONFIG_TK1_SMMU), `iospace` is null or there already, a frame is too large, or slots, page tables
  * or heap are exhausted

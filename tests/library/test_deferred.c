@@ -9,10 +9,6 @@
 
 #define GPA ((uintptr_t)0x80000000)
 
-/* In no header: upstream's runtime declares and calls it by itself. */
-int map_vm_memory_reservation(vm_t *vm, vm_memory_reservation_t *vm_reservation,
-                              memory_map_iterator_fn map_iterator, void *map_cookie);
-
 /* A reservation that is mapped by 4 KiB frames, each at its first fault. */
 static vm_memory_reservation_t *map_on_fault(world_t *w, uintptr_t addr, size_t size)
 {
