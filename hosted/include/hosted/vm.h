@@ -94,9 +94,13 @@ const char *hosted_engine_name(size_t index);
 /**
  * Set where a VCPU starts: in EL1 with its own stack pointer, interrupts masked, MMU off.
  *
- * @param pc       guest-physical address of the first instruction
- * @param x0..x3   first registers; the others are zero. x0 is the device tree's address where an
- *                 operating system is booted
+ * @param vcpu  the VCPU
+ * @param pc    guest-physical address of the first instruction
+ * @param x0    first registers; the others are zero. Where an operating system is booted, x0 is the
+ *              address of the device tree
+ * @param x1    see x0
+ * @param x2    see x0
+ * @param x3    see x0
  * @return 0; -1 if the VCPU is NULL or the kernel refuses
  */
 int hosted_vm_set_entry(vm_vcpu_t *vcpu, seL4_Word pc, seL4_Word x0, seL4_Word x1, seL4_Word x2,
