@@ -66,7 +66,7 @@ vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr);
 /**
  * The reservation with the lowest address above `reservation`; the lowest of all for NULL.
  *
- * @return NULL behind the last, or if `reservation` is none of this VM's
+ * @return NULL after the last, or if `reservation` is none of this VM's
  */
 vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 
@@ -110,7 +110,7 @@ typedef struct guestmem_statistics {
 } guestmem_statistics_t;
 
 /**
- * Tell a VM's statistics.
+ * Get a VM's statistics.
  *
  * @return 0; -1 if an argument is NULL or the VM has no memory management
  */
