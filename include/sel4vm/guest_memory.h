@@ -125,7 +125,8 @@ int vm_memory_make_anon(vm_t *vm, uintptr_t addr, size_t size);
  *
  * Frames that the library acquired go back to where they came from; frames that a caller's iterator
  * handed in are unmapped and stay the caller's. Pointers that create_allocated_reservation_frame()
- * or create_device_reservation_frame() gave for it become invalid. RAM stops being RAM.
+ * or create_device_reservation_frame() gave for it become invalid, and so does the handle. RAM
+ * stops being RAM.
  *
  * @return 0; -1 if `reservation` is none of this VM's
  */
