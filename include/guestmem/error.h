@@ -28,7 +28,7 @@ typedef enum guestmem_error_code {
     GUESTMEM_OVERLAP,         /**< another reservation or region is in the way */
     GUESTMEM_PAGE_SHARED,     /**< a mapped reservation would share a page with another one */
     GUESTMEM_ALREADY_MAPPED,  /**< the reservation is mapped */
-    GUESTMEM_NO_RESERVATION,  /**< no such reservation: freed, or another VM's */
+    GUESTMEM_NO_RESERVATION,  /**< no such reservation: NULL, or another VM's */
     GUESTMEM_BAD_FRAME,       /**< an iterator's frame does not fit */
     GUESTMEM_NOT_MAPPED,      /**< the memory has no frame */
     GUESTMEM_NOT_RAM,         /**< the range is not all RAM, or not in the state that it must be */
@@ -42,7 +42,7 @@ typedef enum guestmem_error_code {
     GUESTMEM_IN_ITERATOR,     /**< a map iterator called the library for the VM it is asked for */
 } guestmem_error_code_t;
 
-/** Longest reservation name that is kept, and a byte for its end. */
+/** Longest reservation name that is kept, and a byte for its NUL. */
 #define GUESTMEM_NAME_SIZE 32
 
 /** The reason of a call that failed. */
@@ -54,7 +54,7 @@ typedef struct guestmem_error {
     uintptr_t other_base;                /**< the range in the way, if there is one: else both 0 */
     uintptr_t other_last;                /**< and its last address (inclusive) */
     char other_name[GUESTMEM_NAME_SIZE]; /**< its name, or "" */
-    seL4_Error kernel_error;             /**< what the kernel answered, else seL4_NoError */
+    seL4_Error kernel_error;             /**< what the kernel returned, else seL4_NoError */
     char message[512];                   /**< all of this in one line, as it was logged */
 } guestmem_error_t;
 

@@ -79,7 +79,7 @@ vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr);
  *
  * @param vm           the VM
  * @param reservation  one of its reservations, or NULL
- * @return NULL behind the last, or if `reservation` is none of this VM's
+ * @return NULL after the last, or if `reservation` is none of this VM's
  */
 vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 
@@ -128,7 +128,7 @@ typedef struct guestmem_statistics {
 } guestmem_statistics_t;
 
 /**
- * Tell a VM's statistics.
+ * Get a VM's statistics.
  *
  * @param vm          the VM
  * @param statistics  receives them; written only on success

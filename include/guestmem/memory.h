@@ -7,7 +7,7 @@
 
 /**
  * @file
- * What guestmem adds to a VM's memory: its end, and access to any mapped memory.
+ * What guestmem adds to a VM's memory: destroying it, and access to any mapped memory.
  */
 
 #include <sel4vm/guest_vm.h>
@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /**
- * End a VM's memory management: all reservations, regions, frames, page tables, VMM mappings, RAM
+ * Destroy a VM's memory management: reservations, regions, frames, page tables, VMM mappings, RAM
  * records, and the guest's address space object (`vm->mem.vm_vspace_root`).
  *
  * The guest must not run any more. Does nothing where vm_memory_init() has not succeeded.

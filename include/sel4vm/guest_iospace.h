@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /**
- * Show a VM's memory to a device: what the guest has mapped, now and later, is mapped in the IO
+ * Map a VM's memory for a device: what the guest has mapped, now and later, is mapped in the IO
  * space at the same addresses and with the same rights, and unmapped with it. So the device can
  * reach the memory of its guest, and no other.
  *
@@ -31,7 +31,7 @@ extern "C" {
  * @param vm       the VM
  * @param loader   not used; for compatibility
  * @param iospace  the capability of the IO space, which stays the caller's. vm_memory_destroy()
- *                 ends what was mapped in it
+ *                 unmaps what was mapped in it
  * @return 0; -1 with nothing changed: the kernel has no IO spaces (CONFIG_IOMMU or
  * CONFIG_TK1_SMMU), `iospace` is null or there already, a frame is too large, or slots, page tables
  * or heap are exhausted

@@ -15,7 +15,7 @@
  * forbid reach the callback. Reservations are byte-granular and never overlap; several emulated
  * ones may share a page, a mapped one shares none.
  *
- * Each call either does all that it says or changes nothing. A call that fails answers -1 or NULL,
+ * Each call either does all that it says or changes nothing. A call that fails returns -1 or NULL,
  * logs one line, and leaves the reason with guestmem_last_error() of <guestmem/error.h>. One VM is
  * driven by one thread at a time; different VMs share nothing.
  */
@@ -74,7 +74,7 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
  * handed out before. Its capability stays the caller's: it is unmapped when the reservation is
  * freed, never deleted. The iterator must not call the library for the same VM.
  *
- * @param addr    GPA; the first is the reservation's address, then the first one behind each frame
+ * @param addr    GPA; the first is the reservation's address, then the first one after each frame
  * @param cookie  as given to vm_map_reservation()
  * @return a frame, or one with `cptr` seL4_CapNull to fail the map
  */
@@ -138,7 +138,8 @@ int vm_memory_make_anon(vm_t *vm, uintptr_t addr, size_t size);
  *
  * Frames that the library acquired go back to where they came from; frames that a caller's iterator
  * handed in are unmapped and stay the caller's. Pointers that create_allocated_reservation_frame()
- * or create_device_reservation_frame() gave for it become invalid. RAM stops being RAM.
+ * or create_device_reservation_frame() gave for it become invalid, and so does the handle. RAM
+ * stops being RAM.
  *
  * @param vm           the VM
  * @param reservation  one of its reservations; the handle is invalid after the call
@@ -190,7 +191,7 @@ int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, se
                               size_t num_frames, size_t frame_size_bits);
 
 /**
- * Tell a reservation's range.
+ * Get a reservation's range.
  *
  * @param reservation  a reservation of any VM
  * @param addr         receives its GPA
@@ -219,7 +220,7 @@ int vm_memory_init(vm_t *vm);
  * @param vcpu  the VCPU whose access it is; passed on to the callback
  * @param addr  GPA of the access
  * @param size  width of the access in bytes; 0 (an instruction fetch of unknown width) counts as 1
- * @return what the callback answered; FAULT_RESTART after a map; FAULT_UNHANDLED if no reservation
+ * @return what the callback returned; FAULT_RESTART after a map; FAULT_UNHANDLED if no reservation
  *         holds `addr`; FAULT_ERROR if the access crosses the reservation's end, or a map failed
  */
 memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,

@@ -30,7 +30,7 @@ extern "C" {
  * @param size        bytes of this page that are touched
  * @param offset      bytes of the range that came before
  * @param cookie      as given to vm_ram_touch()
- * @return 0 to go on; anything else ends the touch and is its result
+ * @return 0 to go on; anything else stops the touch and is its result
  */
 typedef int (*ram_touch_callback_fn)(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size,
                                      size_t offset, void *cookie);
@@ -73,7 +73,7 @@ int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, siz
  * @param size            bytes, at least 1
  * @param touch_callback  called for each page; not NULL. It must not free this RAM.
  * @param cookie          passed on to it
- * @return 0; what the callback answered if that was not 0; -1 before the first call back if an
+ * @return 0; what the callback returned if that was not 0; -1 before the first call back if an
  *         argument is bad or part of the range is no RAM, or if the RAM cannot be mapped in the VMM
  */
 int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
