@@ -163,7 +163,8 @@ void gm_range_map_destroy(gm_range_map_t *map)
 
 int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base)
 {
-    if (map->num_chunks > 0 && map->slots[gm_range_chunk_at(map, base)].count < GM_RANGE_CHUNK) {
+    map->at = gm_range_chunk_at(map, base);
+    if (map->num_chunks > 0 && map->slots[map->at].count < GM_RANGE_CHUNK) {
         return 0;
     }
     bool full = map->num_chunks == map->capacity;
@@ -189,7 +190,7 @@ void gm_range_map_cancel(gm_range_map_t *map)
  * chunks. @return the chunk that the range goes to */
 static size_t split_chunk(gm_range_map_t *map, uintptr_t base)
 {
-    size_t at = gm_range_chunk_at(map, base);
+    size_t at = map->at;
     if (at + 1 >= map->num_chunks &&
         (map->num_chunks == 0 || base > map->slots[at].chunk->base[GM_RANGE_CHUNK - 1])) {
         add_chunk(map, map->num_chunks);
@@ -205,7 +206,7 @@ static size_t split_chunk(gm_range_map_t *map, uintptr_t base)
 
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value)
 {
-    size_t at = map->spare_chunk != NULL ? split_chunk(map, base) : gm_range_chunk_at(map, base);
+    size_t at = map->spare_chunk != NULL ? split_chunk(map, base) : map->at;
     gm_range_slot_t *slot = &map->slots[at];
     size_t i = count_up_to(slot, base);
     shift_keys(slot->chunk->base, i, slot->count);

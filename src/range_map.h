@@ -43,7 +43,8 @@ typedef struct gm_range_map {
     size_t num_chunks;
     size_t capacity; /* of `slots` */
     size_t num_ranges;
-    gm_range_chunk_t *spare_chunk; /* these from gm_range_map_prepare() until the insertion */
+    size_t at; /* these from gm_range_map_prepare() until the insertion: the chunk that it is for */
+    gm_range_chunk_t *spare_chunk;
     gm_range_slot_t *spare_slots;
 } gm_range_map_t;
 
