@@ -53,6 +53,13 @@ int world_setup(void **state)
     return 0;
 }
 
+void world_renew(world_t *world)
+{
+    vm_memory_destroy(&world->vm);
+    expect_census(world, &world->before);
+    world_make_vm(world, &world->vm);
+}
+
 int world_teardown(void **state)
 {
     world_t *world = *state;
