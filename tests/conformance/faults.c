@@ -164,6 +164,25 @@ static void failed_map_at_once_is_not_retried_by_faults(suite_t *suite)
     EXPECT_EQUAL(asked, 1);
 }
 
+static void faults_of_freed_reservations_still_count(suite_t *suite)
+{
+    two_devices(suite);
+    for (int i = 0; i < 3; i++) {
+        fault(suite, 0x1000, 4);
+        fault(suite, 0x1010, 4);
+        fault(suite, 0x2000, 4);
+    }
+    EXPECT_EQUAL(info_of(suite, guestmem_find_reservation(&suite->vm, 0x1000)).faults, 3);
+    EXPECT_EQUAL(statistics_of(suite).faults, 9);
+    EXPECT(vm_free_reserved_memory(&suite->vm, guestmem_find_reservation(&suite->vm, 0x1000)) == 0);
+    EXPECT_EQUAL(statistics_of(suite).faults, 9);
+    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1000, 0x10, record_fault, &low) != NULL);
+    fault(suite, 0x1000, 4);
+    EXPECT_EQUAL(info_of(suite, guestmem_find_reservation(&suite->vm, 0x1000)).faults, 1);
+    EXPECT_EQUAL(statistics_of(suite).faults, 10);
+    EXPECT_EQUAL(statistics_of(suite).faults_unhandled, 3);
+}
+
 static const check_t checks[] = {
     CHECK(fault_goes_to_the_reservation_that_holds_the_whole_access),
     CHECK(access_across_a_reservations_end_is_FAULT_ERROR),
@@ -174,6 +193,7 @@ static const check_t checks[] = {
     CHECK(deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART),
     CHECK(deferred_map_is_refused_a_second_time),
     CHECK(failed_map_never_runs_again_by_itself),
+    CHECK(faults_of_freed_reservations_still_count),
     CHECK(failed_map_at_once_is_not_retried_by_faults),
 };
 

@@ -174,10 +174,108 @@ static void maybe_device_maps_any_memory(suite_t *suite)
     EXPECT(info_of(suite, r).backing == GUESTMEM_MAYBE_DEVICE);
 }
 
+/* An iterator that calls the library for the VM that it maps for, and then gives a frame. */
+typedef struct meddler {
+    suite_t *suite;
+    seL4_CPtr frame;
+    vm_memory_reservation_t *mapping; /* the reservation that is being mapped */
+    vm_memory_reservation_t *mapped;  /* and two others */
+    vm_memory_reservation_t *emulated;
+    vm_t *other;
+} meddler_t;
+
+/* Each of these calls is refused, for its own reason. */
+static void meddle(meddler_t *m)
+{
+    suite_t *suite = m->suite;
+    vm_t *vm = &suite->vm;
+    uintptr_t addr = 1;
+    size_t size;
+    guestmem_statistics_t statistics;
+    handout_t handout = {0};
+#define EXPECT_REFUSED(call)                                                                       \
+    do {                                                                                           \
+        EXPECT(call);                                                                              \
+        EXPECT_REASON(GUESTMEM_IN_ITERATOR);                                                       \
+    } while (0)
+    EXPECT_REFUSED(vm_free_reserved_memory(vm, m->mapping) == -1);
+    EXPECT_REFUSED(vm_free_reserved_memory(vm, m->emulated) == -1);
+    EXPECT_REFUSED(vm_map_reservation(vm, m->mapping, hand_out, &handout) == -1);
+    EXPECT_REFUSED(map_frame_alloc_reservation(vm, m->emulated) == -1);
+    EXPECT_REFUSED(vm_reserve_memory_at(vm, 4 * GPA, PAGE, record_fault, suite) == NULL);
+    EXPECT_REFUSED(vm_memory_make_anon(vm, 4 * GPA, PAGE) == -1);
+    EXPECT_REFUSED(vm_ram_register_at(vm, 4 * GPA, PAGE, false) == -1);
+    EXPECT_REFUSED(vm_ram_touch(vm, 2 * GPA, 1, vm_guest_ram_read_callback, &addr) == -1);
+    EXPECT_REFUSED(guestmem_fill(vm, 2 * GPA, 7, PAGE) == -1);
+    EXPECT_REFUSED(guestmem_pointer(vm, 2 * GPA, &size) == NULL);
+    EXPECT_REFUSED(vm_ram_allocate(vm, PAGE) == 0);
+    EXPECT_REFUSED(create_allocated_reservation_frame(vm, 4 * GPA, seL4_AllRights, record_fault,
+                                                      suite) == NULL);
+    EXPECT_REFUSED(guestmem_name_reservation(vm, m->mapped, "meddled") == -1);
+    EXPECT_REFUSED(guestmem_set_largest_frame(vm, 12) == -1);
+    EXPECT_REFUSED(guestmem_get_statistics(vm, &statistics) == -1);
+    EXPECT_REFUSED(guestmem_find_reservation(vm, GPA) == NULL);
+    EXPECT_REFUSED(vm_memory_handle_fault(vm, NULL, 2 * GPA, 4) == FAULT_ERROR);
+    EXPECT_REFUSED(vm_memory_handle_fault(vm, NULL, 5 * GPA, 4) == FAULT_ERROR);
+#undef EXPECT_REFUSED
+    vm_memory_destroy(vm);
+    EXPECT_EQUAL(addr, 1);
+}
+
+static vm_frame_t frame_of_meddler(uintptr_t addr, void *cookie)
+{
+    meddler_t *m = cookie;
+    suite_t *suite = m->suite;
+    meddle(m);
+    vm_memory_reservation_t *r =
+        vm_reserve_memory_at(m->other, addr, PAGE, record_fault, m); /* this it may do */
+    EXPECT(r != NULL);
+    EXPECT(map_frame_alloc_reservation(m->other, r) == 0);
+    EXPECT(vm_free_reserved_memory(m->other, r) == 0);
+    return frame_at(m->frame, addr, 12);
+}
+
+static void iterator_may_call_the_library_for_other_vms_only(suite_t *suite)
+{
+    static vm_t other;
+    REQUIRE(memory_make(suite, &other));
+    for (int on_fault = 0; on_fault < 2; on_fault++) {
+        meddler_t m = {.suite = suite, .frame = new_frame(suite, 12), .other = &other};
+        EXPECT(vm_ram_register_at(&suite->vm, 2 * GPA, PAGE, false) == 0);
+        m.mapped = guestmem_find_reservation(&suite->vm, 2 * GPA);
+        m.emulated = reserve(suite, 3 * GPA, PAGE);
+        m.mapping = reserve(suite, GPA, PAGE);
+        guestmem_statistics_t before = statistics_of(suite);
+        holdings_t held = suite->counting.held;
+        EXPECT(guestmem_set_map_time(&suite->vm,
+                                     on_fault ? GUESTMEM_MAP_ON_FAULT : GUESTMEM_MAP_NOW) == 0);
+        EXPECT(vm_map_reservation(&suite->vm, m.mapping, frame_of_meddler, &m) == 0);
+        EXPECT(!on_fault || vm_memory_handle_fault(&suite->vm, NULL, GPA, 4) == FAULT_RESTART);
+        EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_NOW) == 0);
+        EXPECT_EQUAL(vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA), m.frame);
+        EXPECT_EQUAL(statistics_of(suite).reservations, before.reservations);
+        EXPECT_EQUAL(statistics_of(suite).anonymous_regions, 0);
+        EXPECT_EQUAL(statistics_of(suite).frames[GUESTMEM_FRAME_4K],
+                     before.frames[GUESTMEM_FRAME_4K] + 1);
+        EXPECT_EQUAL(statistics_of(suite).window_frames, 0);
+        EXPECT(!info_of(suite, m.emulated).mapped);
+        EXPECT_EQUAL(info_of(suite, m.mapped).name[0], '\0');
+        EXPECT_EQUAL(suite->vm.mem.ram_regions[0].allocated, 0);
+        EXPECT(vm_free_reserved_memory(&suite->vm, m.mapping) == 0);
+        m.mapping = reserve(suite, GPA, PAGE);
+        EXPECT_HELD(&held);
+        EXPECT(vm_free_reserved_memory(&suite->vm, m.mapping) == 0);
+        EXPECT(vm_free_reserved_memory(&suite->vm, m.emulated) == 0);
+        EXPECT(vm_free_reserved_memory(&suite->vm, m.mapped) == 0);
+    }
+    vm_memory_destroy(&other);
+}
+
 static const check_t checks[] = {
     CHECK(mapping_twice_fails_and_changes_nothing),
     CHECK(iterator_is_asked_for_the_first_address_and_behind_each_frame),
     CHECK(iterators_frame_that_does_not_fit_undoes_the_whole_map),
+    CHECK(iterator_may_call_the_library_for_other_vms_only),
     CHECK(kernel_is_not_asked_to_replace_a_mapping),
     CHECK(array_maps_frames_in_order),
     CHECK(beyond_the_guests_address_space_nothing_is_mapped),
