@@ -183,6 +183,44 @@ static void faults_of_freed_reservations_still_count(suite_t *suite)
     EXPECT_EQUAL(statistics_of(suite).faults_unhandled, 3);
 }
 
+static void deferred_frames_are_the_largest_that_fit_their_hole(suite_t *suite)
+{
+    vspace_t *vspace = &suite->vm.mem.vm_vspace;
+    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
+    vm_memory_reservation_t *r = reserve(suite, GPA + PAGE, 6 * MEGABYTE);
+    vm_memory_reservation_t *after = reserve(suite, GPA + 6 * MEGABYTE + 2 * PAGE, PAGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, after) == 0);
+    EXPECT(fault(suite, GPA + 6 * MEGABYTE + 2 * PAGE, 4) == FAULT_RESTART);
+    EXPECT(info_of(suite, r).mapped && info_of(suite, r).cacheable);
+    EXPECT(seL4_CapRights_get_capAllowWrite(info_of(suite, r).rights)); /* with no frame yet */
+    EXPECT(fault(suite, GPA + 3 * PAGE, 4) == FAULT_RESTART);
+    EXPECT_EQUAL(vspace_get_cookie(vspace, (void *)(GPA + 3 * PAGE)), 12);
+    EXPECT(fault(suite, GPA + 3 * MEGABYTE, 4) == FAULT_RESTART);
+    EXPECT_EQUAL(vspace_get_cookie(vspace, (void *)(GPA + 2 * MEGABYTE)), 21);
+    EXPECT(fault(suite, GPA + 6 * MEGABYTE + PAGE - 1, 1) == FAULT_RESTART);
+    EXPECT(!has_frame(suite, GPA + 6 * MEGABYTE + PAGE));
+    EXPECT_EQUAL(info_of(suite, r).frames[GUESTMEM_FRAME_4K], 2);
+}
+
+static void page_without_a_frame_yet_cannot_be_accessed(suite_t *suite)
+{
+    char bytes[16];
+    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    vm_memory_reservation_t *r = reserve(suite, GPA, 2 * PAGE);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
+    for (uintptr_t page = 0; page < 2; page++) {
+        holdings_t before = suite->counting.held;
+        EXPECT_REFUSED(guestmem_access(&suite->vm, GPA + PAGE - 8, 16, vm_guest_ram_read_callback,
+                                       bytes) == -1,
+                       GUESTMEM_NOT_MAPPED);
+        EXPECT_HELD(&before);
+        EXPECT(fault(suite, GPA + page * PAGE, 4) == FAULT_RESTART);
+    }
+    EXPECT(guestmem_access(&suite->vm, GPA + PAGE - 8, 16, vm_guest_ram_read_callback, bytes) == 0);
+}
+
 static const check_t checks[] = {
     CHECK(fault_goes_to_the_reservation_that_holds_the_whole_access),
     CHECK(access_across_a_reservations_end_is_FAULT_ERROR),
@@ -192,6 +230,8 @@ static const check_t checks[] = {
     CHECK(callback_may_free_its_own_reservation),
     CHECK(deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART),
     CHECK(deferred_map_is_refused_a_second_time),
+    CHECK(deferred_frames_are_the_largest_that_fit_their_hole),
+    CHECK(page_without_a_frame_yet_cannot_be_accessed),
     CHECK(failed_map_never_runs_again_by_itself),
     CHECK(faults_of_freed_reservations_still_count),
     CHECK(failed_map_at_once_is_not_retried_by_faults),

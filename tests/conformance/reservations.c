@@ -6,6 +6,7 @@
 /* The contract: reservations, of chosen and of anonymous addresses, and VMs side by side. */
 
 #include "vm_memory.h"
+#include <string.h>
 
 static faults_t faults;
 
@@ -169,6 +170,9 @@ static void many_reservations_are_found_listed_and_freed(suite_t *suite)
         expected += 0x1000;
     }
     EXPECT_EQUAL(expected, 0x1000 * (COUNT + 1));
+    vm_memory_reservation_t *top = reserve(suite, UINTPTR_MAX - 0xf, 0x10);
+    EXPECT(guestmem_next_reservation(&suite->vm, top) == NULL);
+    EXPECT(vm_free_reserved_memory(&suite->vm, top) == 0);
     for (uintptr_t i = 0; i < COUNT; i++) {
         uintptr_t addr = 0x1000 * (1 + (i * 13) % COUNT);
         r = guestmem_find_reservation(&suite->vm, addr + 0x7ff);
@@ -176,6 +180,33 @@ static void many_reservations_are_found_listed_and_freed(suite_t *suite)
     }
     EXPECT_EQUAL(statistics_of(suite).reservations, 0);
     EXPECT_EQUAL(suite->counting.held.slots, before.slots);
+}
+
+static void anonymous_region_without_a_whole_page_has_no_room(suite_t *suite)
+{
+    uintptr_t addr = 0;
+    EXPECT(vm_memory_make_anon(&suite->vm, 0x1001, 0x1fff) == 0);
+    EXPECT(reserve_anon(suite, 1, 1, &addr) != NULL);
+    EXPECT_EQUAL(addr, 0x2000);
+    EXPECT(vm_memory_make_anon(&suite->vm, UINTPTR_MAX - 10, 11) == 0);
+    EXPECT_REFUSED(reserve_anon(suite, 1, 1, &addr) == NULL, GUESTMEM_NO_ADDRESS);
+}
+
+static void names_are_copied_cut_and_removed(suite_t *suite)
+{
+    char name[] = "pl011@9000000";
+    vm_memory_reservation_t *r = reserve(suite, 0x1000, 0x1000);
+    holdings_t before = suite->counting.held;
+    EXPECT(guestmem_name_reservation(&suite->vm, r, name) == 0);
+    name[0] = 'x';
+    EXPECT(strcmp(info_of(suite, r).name, "pl011@9000000") == 0);
+    EXPECT(guestmem_name_reservation(&suite->vm, r, "0123456789012345678901234567890123456") == 0);
+    EXPECT_EQUAL(strlen(info_of(suite, r).name), GUESTMEM_NAME_SIZE - 1);
+    EXPECT(guestmem_name_reservation(&suite->vm, r, NULL) == 0);
+    EXPECT_EQUAL(info_of(suite, r).name[0], '\0');
+    EXPECT(guestmem_name_reservation(&suite->vm, r, "rtc") == 0);
+    EXPECT(guestmem_name_reservation(&suite->vm, r, "") == 0);
+    EXPECT_HELD(&before);
 }
 
 static const check_t checks[] = {
@@ -188,6 +219,8 @@ static const check_t checks[] = {
     CHECK(anonymous_alignment_is_honoured),
     CHECK(anonymous_reservations_are_mapped_and_dispatched_as_others),
     CHECK(regions_and_reservations_keep_apart),
+    CHECK(anonymous_region_without_a_whole_page_has_no_room),
+    CHECK(names_are_copied_cut_and_removed),
     CHECK(different_vms_share_no_state),
     CHECK(many_reservations_are_found_listed_and_freed),
 };
