@@ -12,18 +12,17 @@
 static faults_t faults;
 
 /* A VM with something of each kind, in which bad calls are made. */
-#define FREE_AT   GPA                       /* emulated, 6 pages */
-#define MAPPED_AT (GPA + 0x10000)           /* mapped: 3 pages less 8 bytes */
-#define SHARED_AT (GPA + 0x18010)           /* 16 bytes that share their page with 16 others */
-#define EMPTY     (GPA + 0x20000)           /* nothing */
-#define RAM_AT    (GPA + 64 * MEGABYTE)     /* 4 pages, the second allocated */
-#define REGION_AT (GPA + 128 * MEGABYTE)    /* anonymous, 4 pages, full */
-#define HIGH      ((uintptr_t)0x7000000000) /* no physical memory */
-#define ABOVE     ((uintptr_t)1 << 40)      /* above what a guest can address */
+#define FREE_AT   GPA                    /* emulated, 6 pages */
+#define MAPPED_AT (GPA + 0x10000)        /* mapped: 3 pages less 8 bytes */
+#define SHARED_AT (GPA + 0x18010)        /* 16 bytes that share their page with 16 others */
+#define EMPTY     (GPA + 0x20000)        /* nothing */
+#define RAM_AT    (GPA + 64 * MEGABYTE)  /* 4 pages, the second allocated */
+#define REGION_AT (GPA + 128 * MEGABYTE) /* anonymous, 4 pages, full */
+#define ABOVE     ((uintptr_t)1 << 40)   /* above what a guest can address */
 #define TOP       UINTPTR_MAX
 
 typedef struct scene {
-    vm_memory_reservation_t *free, *mapped, *shared, *above, *high;
+    vm_memory_reservation_t *free, *mapped, *shared, *above;
     holdings_t held;
     guestmem_statistics_t statistics;
 } scene_t;
@@ -39,7 +38,6 @@ static scene_t make_scene(suite_t *suite)
     reserve(suite, SHARED_AT - 16, 16);
     scene.shared = reserve(suite, SHARED_AT, 16);
     scene.above = reserve(suite, ABOVE, PAGE);
-    scene.high = reserve(suite, HIGH, PAGE);
     EXPECT(vm_ram_register_at(vm, RAM_AT, 4 * PAGE, false) == 0);
     vm_ram_mark_allocated(vm, RAM_AT + PAGE, PAGE);
     EXPECT(vm_memory_make_anon(vm, REGION_AT, 4 * PAGE) == 0);
@@ -134,27 +132,34 @@ static void reservations_that_cannot_be_mapped_are_refused_by_each_map(suite_t *
     expect_unchanged(suite, &scene);
 }
 
-static void physical_memory_that_is_not_there_is_refused(suite_t *suite)
+static void physical_memory_that_is_not_there_or_in_use_is_refused(suite_t *suite)
 {
+    static vm_t other;
     vm_t *vm = &suite->vm;
-    scene_t scene = make_scene(suite);
     uintptr_t device = suite->env->device_paddr;
+    REQUIRE(memory_make(suite, &other));
+    EXPECT(create_device_reservation_frame(&other, device, seL4_CanRead, record_fault, &faults) !=
+           NULL);
+    scene_t scene = make_scene(suite);
     const row_t paddrs[] = {{device + 1, 0, GUESTMEM_MISALIGNED},
                             {device + PAGE / 2, 0, GUESTMEM_MISALIGNED},
                             {TOP - PAGE + 1, 0, GUESTMEM_BAD_RANGE}, /* wraps */
-                            {HIGH, 0, GUESTMEM_NO_FRAME},
+                            {device, 0, GUESTMEM_NO_FRAME},
                             {((uintptr_t)1 << 44) - PAGE, 0, GUESTMEM_NO_FRAME}};
     FOR_EACH(row, paddrs)
     {
         EXPECT_REFUSED(map_ut_alloc_reservation_with_base_paddr(vm, row->addr, scene.free) == -1,
                        row->code);
     }
-    EXPECT_REFUSED(map_ut_alloc_reservation(vm, scene.high) == -1, GUESTMEM_NO_FRAME);
-    EXPECT_REFUSED(vm_ram_register_at(vm, HIGH + 64 * PAGE, PAGE, true) == -1, GUESTMEM_NO_FRAME);
-    EXPECT_REFUSED(create_device_reservation_frame(vm, HIGH + 64 * PAGE, seL4_AllRights,
-                                                   record_fault, &faults) == NULL,
-                   GUESTMEM_NO_FRAME);
+    EXPECT_REFUSED(vm_ram_register_at(vm, device, PAGE, true) == -1, GUESTMEM_NO_FRAME);
+    EXPECT_REFUSED(
+        create_device_reservation_frame(vm, device, seL4_AllRights, record_fault, &faults) == NULL,
+        GUESTMEM_NO_FRAME);
     expect_unchanged(suite, &scene);
+    EXPECT_REFUSED(map_ut_alloc_reservation(vm, reserve(suite, device, PAGE)) == -1,
+                   GUESTMEM_NO_FRAME);
+    EXPECT(!has_frame(suite, device));
+    vm_memory_destroy(&other);
 }
 
 static void ranges_that_cannot_be_reserved_are_refused(suite_t *suite)
@@ -575,7 +580,7 @@ static void success_leaves_the_reason_alone(suite_t *suite)
 static const check_t checks[] = {
     CHECK(handles_of_no_reservation_are_refused),
     CHECK(reservations_that_cannot_be_mapped_are_refused_by_each_map),
-    CHECK(physical_memory_that_is_not_there_is_refused),
+    CHECK(physical_memory_that_is_not_there_or_in_use_is_refused),
     CHECK(ranges_that_cannot_be_reserved_are_refused),
     CHECK(pages_that_cannot_be_shared_are_refused),
     CHECK(anonymous_memory_that_no_region_has_is_refused),
