@@ -83,9 +83,7 @@ static unsigned long crc_by_u_boot(machine_t *machine, uintptr_t addr)
 static int add_to_crc(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                       void *cookie)
 {
-    (void)vm;
-    (void)guest_addr;
-    (void)offset;
+    (void)vm, (void)guest_addr, (void)offset;
     unsigned long *crc = cookie;
     *crc = crc32(*crc, vmm_vaddr, (unsigned)size);
     return 0;

@@ -79,8 +79,7 @@ static void default_callback_is_FAULT_ERROR(suite_t *suite)
 static memory_fault_result_t free_own_reservation(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
                                                   size_t length, void *cookie)
 {
-    (void)vcpu;
-    (void)length;
+    (void)vcpu, (void)length;
     vm_memory_reservation_t *own = guestmem_find_reservation(vm, addr);
     return vm_free_reserved_memory(vm, own) == 0 &&
                    vm_reserve_memory_at(vm, addr, PAGE, record_fault, cookie) != NULL

@@ -119,8 +119,7 @@ static void FAULT_IGNORE_skips_the_access(suite_t *suite)
 static memory_fault_result_t map_and_restart(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
                                              size_t length, void *cookie)
 {
-    (void)vcpu;
-    (void)length;
+    (void)vcpu, (void)length;
     ++*(int *)cookie;
     return map_frame_alloc_reservation(vm, guestmem_find_reservation(vm, addr)) == 0 ? FAULT_RESTART
                                                                                      : FAULT_IGNORE;
@@ -145,8 +144,7 @@ static void FAULT_RESTART_runs_the_access_again(suite_t *suite)
 static memory_fault_result_t back_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                        void *cookie)
 {
-    (void)vcpu;
-    (void)length;
+    (void)vcpu, (void)length;
     device_t *device = cookie;
     device->count++;
     device->seen[0].address = addr;

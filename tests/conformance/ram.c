@@ -103,11 +103,7 @@ static void touch_calls_back_once_a_4_KiB_page(suite_t *suite)
 static int stop_at_second(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
                           void *cookie)
 {
-    (void)vm;
-    (void)addr;
-    (void)vaddr;
-    (void)size;
-    (void)offset;
+    (void)vm, (void)addr, (void)vaddr, (void)size, (void)offset;
     return ++*(int *)cookie == 2 ? 77 : 0;
 }
 

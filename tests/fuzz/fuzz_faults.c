@@ -63,8 +63,7 @@ typedef struct guest {
 static memory_fault_result_t on_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                       size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
+    (void)vm, (void)vcpu;
     guest_t *guest = cookie;
     guest->calls++;
     guest->called_addr = fault_addr;

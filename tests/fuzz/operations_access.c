@@ -154,8 +154,7 @@ void operate_access(model_t *model, model_vm_t *vm, const operation_t *operation
 memory_fault_result_t operation_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                          size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
+    (void)vm, (void)vcpu;
     const model_reservation_t *reservation = cookie;
     model_t *model = reservation->model;
     model_fault_t *fault = &model->fault;

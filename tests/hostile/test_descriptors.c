@@ -42,8 +42,7 @@ static int on_piece(vm_t *vm, uintptr_t gpa, void *vmm_vaddr, size_t size, size_
     pieces_t *pieces = cookie;
     volatile uint8_t *bytes = vmm_vaddr;
 
-    (void)vm;
-    (void)offset;
+    (void)vm, (void)offset;
     assert_int_equal(gpa, pieces->next);
     assert_true(gpa >= HOSTILE_RAM && gpa + (size - 1) <= RAM_LAST);
     assert_int_equal(gpa / PAGE, (gpa + (size - 1)) / PAGE);
@@ -79,8 +78,7 @@ static void follow(vm_t *vm, uint64_t at, device_t *device)
 static memory_fault_result_t on_bell(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
                                      void *cookie)
 {
-    (void)address;
-    (void)length;
+    (void)address, (void)length;
     follow(vm, get_vcpu_fault_data(vcpu), cookie);
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;

@@ -179,9 +179,7 @@ static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address
 {
     uintptr_t *last = cookie;
 
-    (void)vm;
-    (void)vcpu;
-    (void)length;
+    (void)vm, (void)vcpu, (void)length;
     *last = address;
     return FAULT_IGNORE;
 }
@@ -316,8 +314,7 @@ static memory_fault_result_t free_own(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addre
 {
     suicide_t *suicide = cookie;
 
-    (void)address;
-    (void)length;
+    (void)address, (void)length;
     assert_int_equal(vm_free_reserved_memory(vm, suicide->reservation), 0);
     if (suicide->advance) {
         advance_vcpu_fault(vcpu);

@@ -22,8 +22,7 @@ typedef struct touched {
 static int record_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                         void *cookie)
 {
-    (void)vm;
-    (void)vmm_vaddr;
+    (void)vm, (void)vmm_vaddr;
     touched_t *touched = cookie;
     touched->addr[touched->calls] = guest_addr;
     touched->size[touched->calls] = size;
@@ -165,10 +164,7 @@ static void a_copy_that_fails_has_moved_nothing(void **state)
 static int free_what_is_touched(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size,
                                 size_t offset, void *cookie)
 {
-    (void)vmm_vaddr;
-    (void)size;
-    (void)offset;
-    (void)cookie;
+    (void)vmm_vaddr, (void)size, (void)offset, (void)cookie;
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, guest_addr));
 }
 

@@ -106,8 +106,8 @@ static void a_callers_frame_that_a_failed_map_cannot_unmap_is_counted(void **sta
 static int map_nothing_large(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
                              size_t num_pages, size_t size_bits, reservation_t reservation)
 {
-    (void)vspace, (void)caps, (void)cookies, (void)vaddr, (void)num_pages, (void)size_bits;
-    (void)reservation;
+    (void)vspace, (void)caps, (void)cookies, (void)vaddr, (void)num_pages, (void)size_bits,
+        (void)reservation;
     return -1;
 }
 

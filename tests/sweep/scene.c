@@ -112,8 +112,7 @@ static void make_neighbours(scene_t *scene, uintptr_t origin)
 static int keep_pointer(vm_t *vm, uintptr_t gpa, void *page, size_t size, size_t offset,
                         void *cookie)
 {
-    (void)size;
-    (void)offset;
+    (void)size, (void)offset;
     scene_watch(cookie, vm, gpa, page);
     return 0;
 }

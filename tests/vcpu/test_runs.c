@@ -57,8 +57,7 @@ static int handle_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 
 static int refuse_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 {
-    (void)vcpu;
-    (void)regs;
+    (void)vcpu, (void)regs;
     return -1;
 }
 
@@ -241,9 +240,7 @@ static memory_fault_result_t change_registers(vm_t *vm, vm_vcpu_t *vcpu, uintptr
     seL4_UserContext context;
     uintptr_t value;
 
-    (void)vm;
-    (void)address;
-    (void)length;
+    (void)vm, (void)address, (void)length;
     assert_int_equal(vm_get_thread_context(vcpu, &context), 0);
     assert_int_equal(vm_get_thread_context_reg(vcpu, 0, &value), 0);
     assert_int_equal(value, context.pc);
