@@ -88,7 +88,7 @@ static bool compare_mapping(void *cookie, const hosted_stage2_mapping_t *mapping
                                              sizeof(*frame), frame_order);
         must(frame != NULL && frame->bits == mapping->size_bits && frame->paddr == mapping->paddr,
              "another frame at 0x%lx", (unsigned long)gpa);
-        must(mapping->read == reservation->read && mapping->write == reservation->write,
+        must(mapping->read == frame->read && mapping->write == frame->write,
              "other rights at 0x%lx", (unsigned long)gpa);
         walk->mappings++;
         return true;

@@ -67,6 +67,23 @@ static bool accessible(model_vm_t *vm, uintptr_t addr, uintptr_t last)
     }
 }
 
+/* Whether a range has memory of reservations to whose frames the VMM has not all rights. */
+static bool is_limited(const model_t *model, const model_vm_t *vm, uintptr_t addr, uintptr_t last)
+{
+    for (size_t i = 0; i < vm->num_reservations; i++) {
+        const model_reservation_t *reservation = vm->reservations[i];
+        if (reservation->base > last || reservation->last < addr || reservation->supply == NULL) {
+            continue;
+        }
+        for (unsigned j = 0; j < POOL_SIZE; j++) {
+            if (reservation->supply->owned[j] && pool_is_limited(model, j)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void note_windows(model_vm_t *vm, uintptr_t addr, uintptr_t last)
 {
     for (size_t i = 0; i < vm->num_reservations; i++) {
@@ -102,6 +119,9 @@ static void run_touch(model_t *model, model_vm_t *vm, const operation_t *operati
 {
     uintptr_t last = addr + (size - 1);
     bool callback = operation->arg % 16 != 15;
+    if (last >= addr && is_limited(model, vm, addr, last)) {
+        return;
+    }
     touch_t state = {
         .next = addr,
         .stop = operation->arg % 4 == 2 ? 2 : MOST_PAGES,

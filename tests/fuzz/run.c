@@ -252,12 +252,14 @@ static void make_pool(model_t *model)
         must(vka_alloc_frame(hosted_vka(model->machine->system), i < POOL_SMALL ? 12 : 21,
                              &model->pool[i]) == 0,
              "no frame for the pool");
+        pool_limit(model, i);
     }
 }
 
 static void free_pool(model_t *model)
 {
     for (unsigned i = 0; i < POOL_SIZE; i++) {
+        pool_unlimit(model, i);
         vka_free_object(hosted_vka(model->machine->system), &model->pool[i]);
     }
 }
