@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "description.h"
+#include "dtb_strip.h"
 #include "tree.h"
 
 #include <stdio.h>
@@ -36,19 +37,6 @@ static vm_description_t *parse_good(size_t size)
     assert_string_equal(error.line, "");
     assert_non_null(description);
     return description;
-}
-
-/** Parse what is wrong: the line begins with the place and contains the reason. */
-static void parse_bad(size_t size, const char *place, const char *reason)
-{
-    cli_error_t error;
-    vm_description_t *description = parse(size, &error);
-
-    assert_null(description);
-    if (strncmp(error.line, place, strlen(place)) != 0 || strstr(error.line, reason) == NULL) {
-        fail_msg("\"%s\" does not say \"%s\" ... \"%s\"", error.line, place, reason);
-    }
-    assert_null(strchr(error.line, '\n'));
 }
 
 static void an_empty_tree_is_a_vm_without_memory(void **state)
@@ -186,172 +174,6 @@ static void the_last_byte_of_the_address_space_can_be_described(void **state)
     vm_description_free(description);
 }
 
-/** A node "n" with a reg, a backing and one more property. */
-static size_t one_node(const char *backing, const char *property, const void *value, int size)
-{
-    tree_begin(&tree);
-    tree_open(&tree, "n");
-    tree_reg(&tree, 0x1000, 0x1000);
-    tree_string(&tree, "guestmem,backing", backing);
-    if (property != NULL) {
-        tree_must(fdt_property(tree.bytes, property, value, size));
-    }
-    tree_close(&tree);
-    return tree_end(&tree);
-}
-
-static void wrong_properties_are_named(void **state)
-{
-    static const struct {
-        const char *backing;
-        const char *property;
-        const char *value;
-        int size;
-        const char *reason;
-    } cases[] = {
-        {"wool", NULL, NULL, 0, "/n: guestmem,backing: unknown backing \"wool\""},
-        {"ram", "guestmem,colour", "red", 4, "/n: guestmem,colour: no such property"},
-        {"ram", "guestmem,rights", "ro", 3, "/n: guestmem,rights: has no effect"},
-        {"ram", "guestmem,paddr", "\0\0\0\0", 4, "/n: guestmem,paddr: has no effect"},
-        {"ram", "guestmem,load-offset", "\0\0\0\0", 4, "has no effect without guestmem,load"},
-        {"ram", "guestmem,load", "a\0b", 4, "/n: guestmem,load: must be one string"},
-        {"ram", "guestmem,load", "a\nb", 4, "printable"},
-        {"ram", "guestmem,load", "ab", 2, "/n: guestmem,load: must be one string"},
-        {"ram", "guestmem,load", "", 1, "/n: guestmem,load: must be one string"},
-        {"ram", "guestmem,load", "", 0, "/n: guestmem,load: must be one string"},
-        {"allocated-frame", "guestmem,rights", "rwx", 4, "\"rwx\" is none of"},
-        {"untyped-at", NULL, NULL, 0, "/n: guestmem,paddr: missing"},
-        {"untyped-at", "guestmem,paddr", "abc", 3, "one number of 32 or 64 bits"},
-        {"untyped-at", "guestmem,paddr", "\xff\xff\xff\xff\xff\xff\xff\xff", 8, "wraps around"},
-        {"emulated", NULL, NULL, 0, "/n: guestmem,device: missing"},
-        {"ram", "guestmem,size", "\0\0\x10\0", 4, "not allowed together with reg"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        parse_bad(one_node(cases[i].backing, cases[i].property, cases[i].value, cases[i].size),
-                  "vm.dtb: /n: ", cases[i].reason);
-    }
-}
-
-static void a_property_without_backing_is_refused(void **state)
-{
-    (void)state;
-    tree_begin(&tree);
-    tree_open(&tree, "n");
-    tree_reg(&tree, 0, 0x1000);
-    tree_string(&tree, "guestmem,load", "file");
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /n: guestmem,load: ", "without guestmem,backing");
-}
-
-static void unknown_root_properties_are_refused(void **state)
-{
-    static const char *const names[] = {"guestmem,x4",      "guestmem,x",      "guestmem,x10",
-                                        "guestmem,backing", "guestmem,hidden", "guestmem,boards"};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        tree_begin(&tree);
-        tree_u32(&tree, names[i], 0);
-        parse_bad(tree_end(&tree), "vm.dtb: /: guestmem,", "no such property of the root node");
-    }
-}
-
-static void an_entry_between_instructions_is_refused(void **state)
-{
-    (void)state;
-    tree_begin(&tree);
-    tree_u32(&tree, "guestmem,entry", 2);
-    parse_bad(tree_end(&tree), "vm.dtb: /: guestmem,entry: ", "0x2 is not a multiple of 4");
-}
-
-static void ranges_that_are_none_are_refused(void **state)
-{
-    (void)state;
-    tree_begin(&tree);
-    tree_range(&tree, "n", 0x1000, 0, "ram");
-    parse_bad(tree_end(&tree), "vm.dtb: /n: reg: ", "at 0x1000 has size 0");
-
-    tree_begin(&tree);
-    tree_range(&tree, "n", UINT64_MAX - 0xfff, 0x1001, "ram");
-    parse_bad(tree_end(&tree), "vm.dtb: /n: reg: ", "wraps around");
-
-    tree_begin(&tree);
-    tree_range(&tree, "n", 0x1000, 0x2000, "allocated-frame");
-    parse_bad(tree_end(&tree), "vm.dtb: /n: reg [0x1000, 0x2fff]: ", "must be 0x1000");
-
-    tree_begin(&tree);
-    tree_open(&tree, "n");
-    tree_string(&tree, "guestmem,backing", "ram");
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /n: reg: ", "missing");
-
-    tree_begin(&tree);
-    tree_open(&tree, "n");
-    tree_string(&tree, "guestmem,backing", "ram");
-    tree_u32(&tree, "guestmem,size", 0);
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /n: guestmem,size: ", "must not be 0");
-}
-
-static void cells_that_make_no_range_are_refused(void **state)
-{
-    (void)state;
-    tree_begin(&tree);
-    tree_open(&tree, "n");
-    tree_u32(&tree, "reg", 0);
-    tree_string(&tree, "guestmem,backing", "ram");
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /n: reg: ", "has 4 bytes, not a multiple of the 16");
-
-    for (unsigned cells = 0; cells < 6; cells += 3) {
-        tree_begin(&tree);
-        tree_open(&tree, "bus");
-        tree_u32(&tree, "#address-cells", cells);
-        tree_must(fdt_property(tree.bytes, "ranges", "", 0));
-        tree_range(&tree, "n", 0, 0x1000, "ram");
-        tree_close(&tree);
-        parse_bad(tree_end(&tree), "vm.dtb: /bus: #address-cells: ", "must be 1 or 2");
-    }
-}
-
-static void a_bus_that_passes_nothing_on_is_named(void **state)
-{
-    fdt64_t ranges[3] = {0, cpu_to_fdt64(0x10000000), cpu_to_fdt64(0x1000)};
-
-    (void)state;
-    tree_begin(&tree);
-    tree_open(&tree, "bus");
-    tree_u32(&tree, "#address-cells", 2);
-    tree_u32(&tree, "#size-cells", 2);
-    tree_range(&tree, "n", 0x3000, 0x1000, "ram");
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /bus: ranges: ", "no guest-physical address");
-
-    tree_begin(&tree);
-    tree_open(&tree, "bus");
-    tree_u32(&tree, "#address-cells", 2);
-    tree_u32(&tree, "#size-cells", 2);
-    tree_must(fdt_property(tree.bytes, "ranges", ranges, sizeof(ranges)));
-    tree_range(&tree, "n", 0x3000, 0x1000, "ram");
-    tree_close(&tree);
-    parse_bad(tree_end(&tree), "vm.dtb: /bus/n: reg: ", "outside the ranges of its bus");
-}
-
-static void nesting_has_a_limit(void **state)
-{
-    (void)state;
-    tree_begin(&tree);
-    for (unsigned i = 0; i < 40; i++) {
-        tree_open(&tree, "n");
-    }
-    for (unsigned i = 0; i < 40; i++) {
-        tree_close(&tree);
-    }
-    parse_bad(tree_end(&tree), "vm.dtb: /n/n/", "nested deeper");
-}
-
 static size_t sample_tree(void)
 {
     tree_begin(&tree);
@@ -383,10 +205,11 @@ static void every_truncation_is_refused(void **state)
     }
 }
 
-static void no_damaged_byte_breaks_the_parser(void **state)
+static void no_damaged_byte_breaks_the_parser_or_the_copy(void **state)
 {
     size_t size = sample_tree();
     unsigned refused = 0;
+    size_t stripped_size;
 
     (void)state;
     for (size_t i = 0; i < size; i++) {
@@ -397,6 +220,9 @@ static void no_damaged_byte_breaks_the_parser(void **state)
             description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
             refused += description == NULL;
             assert_true((description == NULL) == (error.line[0] != '\0'));
+            if (description != NULL) {
+                free(dtb_strip(description, &stripped_size, &error));
+            }
             vm_description_free(description);
             tree.bytes[i] = (char)(tree.bytes[i] ^ flip);
         }
@@ -436,16 +262,8 @@ int main(void)
         cmocka_unit_test(each_entry_of_reg_is_a_range),
         cmocka_unit_test(addresses_pass_through_the_ranges_of_buses),
         cmocka_unit_test(the_last_byte_of_the_address_space_can_be_described),
-        cmocka_unit_test(wrong_properties_are_named),
-        cmocka_unit_test(a_property_without_backing_is_refused),
-        cmocka_unit_test(unknown_root_properties_are_refused),
-        cmocka_unit_test(an_entry_between_instructions_is_refused),
-        cmocka_unit_test(ranges_that_are_none_are_refused),
-        cmocka_unit_test(cells_that_make_no_range_are_refused),
-        cmocka_unit_test(a_bus_that_passes_nothing_on_is_named),
-        cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(no_damaged_byte_breaks_the_parser),
+        cmocka_unit_test(no_damaged_byte_breaks_the_parser_or_the_copy),
         cmocka_unit_test(trees_of_old_versions_are_refused),
         cmocka_unit_test(names_cannot_drive_the_terminal),
     };

@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "command.h"
 #include "device/log.h"
 #include "file.h"
 #include "machine.h"
@@ -38,22 +37,6 @@ static char *read_expected(const char *name)
     assert_non_null(text);
     text[size] = '\0';
     return text;
-}
-
-static void the_report_is_exactly_the_expected_one(void **state)
-{
-    const char *arguments[] = {"run", "--quiet", "--max-seconds", "60", GUESTMEM_EXAMPLE, NULL};
-    command_result_t result = command_run(arguments, NULL);
-    char *output = read_expected("expected-output.txt");
-    char *messages = read_expected("expected-messages.txt");
-
-    (void)state;
-    assert_string_equal(result.output, output);
-    assert_string_equal(result.messages, messages);
-    assert_int_equal(result.status, 0);
-    command_release(&result);
-    free(output);
-    free(messages);
 }
 
 static machine_t *run_guest(void)
@@ -137,53 +120,13 @@ static void budgets_end_a_run(void **state)
     assert_int_equal(machine_destroy(machine), 0);
 }
 
-/** Run a description of a broken guest, which must end with status 1 and one line. */
-static void fails_with(const char *nodes, const char *says)
-{
-    char *folder = command_make_folder();
-    char *source;
-    char *path;
-    int length = asprintf(&source,
-                          "/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>;\n"
-                          "guestmem,entry = <0x1000>;\n%s };\n",
-                          nodes);
-    const char *arguments[] = {"run", "--quiet", "--max-seconds", "60", NULL, NULL};
-    command_result_t result;
-
-    assert_true(length > 0);
-    path = command_write_file(folder, "vm.dts", source, (size_t)length);
-    arguments[4] = path;
-    result = command_run(arguments, NULL);
-    if (result.status != 1 || strstr(result.messages, says) == NULL ||
-        strchr(result.messages, '\n') != result.messages + strlen(result.messages) - 1) {
-        fail_msg("status %d, no \"%s\" in: %s", result.status, says, result.messages);
-    }
-    assert_string_equal(result.output, "");
-    command_release(&result);
-    free(source);
-    free(path);
-    command_remove_folder(folder);
-}
-
-static void a_guest_that_fails_is_status_1_and_one_line(void **state)
-{
-    (void)state;
-    fails_with("", "0x1000");
-    fails_with("n { reg = <0 0 0 0x2000>; guestmem,backing = \"frames\"; };", "undefined");
-    fails_with("dev@1000 { reg = <0 0x1000 0 0x1000>; guestmem,backing = \"emulated\"; "
-               "guestmem,device = \"ones\"; };",
-               "dev@1000");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_report_is_exactly_the_expected_one),
         cmocka_unit_test(the_vmm_sees_what_the_guest_wrote),
         cmocka_unit_test(writes_to_a_read_only_page_reach_the_callback),
         cmocka_unit_test(a_run_can_be_interrupted_at_any_output),
         cmocka_unit_test(budgets_end_a_run),
-        cmocka_unit_test(a_guest_that_fails_is_status_1_and_one_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
