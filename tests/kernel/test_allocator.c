@@ -16,34 +16,6 @@ static seL4_Word paddr_of(vka_object_t *object)
     return vka_object_paddr(vka, object);
 }
 
-static void successive_frames_are_neighbours(void **state)
-{
-    (void)state;
-    vka_object_t frames[600];
-    hosted_census_t before = census();
-    for (int i = 0; i < 600; i++) {
-        assert_int_equal(vka_alloc_frame(vka, 12, &frames[i]), 0);
-        assert_int_equal(frame_address(frames[i].cptr), paddr_of(&frames[i]));
-        assert_int_equal(paddr_of(&frames[i]), paddr_of(&frames[0]) + 0x1000ul * i);
-    }
-    for (int i = 0; i < 600; i++) {
-        vka_free_object(vka, &frames[i]);
-    }
-    assert_census(&before);
-}
-
-static void few_retypes_split_for_many_frames(void **state)
-{
-    (void)state;
-    vka_object_t frame;
-    uint64_t before = hosted_invocation_count(world, HOSTED_UNTYPED_RETYPE);
-    for (int i = 0; i < 512; i++) {
-        assert_int_equal(vka_alloc_frame(vka, 12, &frame), 0);
-    }
-    /* Two to cut 2 MiB into frames, and no more than two on the way there. */
-    assert_in_range(hosted_invocation_count(world, HOSTED_UNTYPED_RETYPE) - before, 513, 516);
-}
-
 typedef struct random_object {
     vka_object_t object;
     bool alive;
@@ -235,9 +207,7 @@ static void slots_are_many_and_the_lowest_comes_first(void **state)
     assert_census(&before);
 }
 
-WORLD_MAIN(WORLD_TEST(successive_frames_are_neighbours),
-           WORLD_TEST(few_retypes_split_for_many_frames),
-           WORLD_TEST(random_use_returns_to_an_equal_census),
+WORLD_MAIN(WORLD_TEST(random_use_returns_to_an_equal_census),
            WORLD_TEST(exhaustion_fails_cleanly_and_coalesces),
            WORLD_TEST(allocation_at_an_address_is_exact),
            WORLD_TEST(devices_are_allocated_by_address_only),

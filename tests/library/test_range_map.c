@@ -18,8 +18,6 @@
 #define SLOTS 1000 /* each of SLOT bytes of address space, with at most one range */
 #define SLOT  16
 
-#define FULL ((uintptr_t)GM_RANGE_CHUNK)
-
 typedef struct model {
     bool present[SLOTS];
     uintptr_t base[SLOTS];
@@ -219,26 +217,6 @@ static void removal_works_where_the_heap_has_nothing(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
-static void chunks_between_full_ones_may_become_empty(void **state)
-{
-    (void)state;
-    test_heap_t test_heap = {0};
-    gm_heap_t heap = test_heap_make(&test_heap);
-    gm_range_map_t map;
-    gm_range_map_init(&map, &heap);
-    for (uintptr_t i = 0; i < 3 * FULL; i++) {
-        insert(&map, i, i, &map);
-    }
-    for (uintptr_t i = 0; i < 3 * FULL; i++) {
-        uintptr_t at = (i + FULL) % (3 * FULL);
-        assert_true(gm_range_map_remove(&map, at));
-        assert_false(gm_range_map_remove(&map, at));
-        assert_null(gm_range_map_get(&map, at));
-        assert_int_equal(map.num_ranges, 3 * FULL - i - 1);
-    }
-    assert_int_equal(heap.blocks, 0);
-}
-
 static void ascending_ranges_fill_the_memory_that_they_take(void **state)
 {
     (void)state;
@@ -296,7 +274,6 @@ int main(void)
         cmocka_unit_test(no_map_takes_more_than_52_bytes_a_range),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
-        cmocka_unit_test(chunks_between_full_ones_may_become_empty),
         cmocka_unit_test(ascending_ranges_fill_the_memory_that_they_take),
         cmocka_unit_test(ranges_at_both_ends_and_in_the_middle_are_found_alike),
     };

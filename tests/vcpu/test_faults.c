@@ -6,8 +6,7 @@
 /* What a VMM sees of a running guest: accesses in callbacks, their answers, and how it ends. */
 
 #include "machine.h"
-#include <vka/capops.h>
-#include <vka/object.h>
+#include <sel4vmmplatsupport/guest_memory_util.h>
 
 static void callbacks_see_address_width_direction_and_data(void **state)
 {
@@ -147,31 +146,6 @@ static void restart_after_a_map_runs_the_access_again(void **state)
     assert_int_equal(calls, 4);
 }
 
-static void an_ignored_access_is_skipped(void **state)
-{
-    machine_t *machine = *state;
-
-    machine_add_device(machine, GUEST_DEVICE, 0x1000, "device");
-    machine->result = FAULT_IGNORE;
-    assert_int_equal(machine_run(machine, GUEST_MIDDLE, GUEST_DEVICE, 1), 0);
-    assert_int_equal(machine_registers(machine).x10, 0x123);
-    assert_int_equal(machine_registers(machine).x11, 0);
-}
-
-static void freed_memory_faults_at_once(void **state)
-{
-    machine_t *machine = *state;
-
-    assert_int_equal(vm_ram_register_at(&machine->vm, 0x50000000, 0x1000, false), 0);
-    assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, 0x50000000, 1), 0);
-    assert_int_equal(
-        vm_free_reserved_memory(&machine->vm, guestmem_find_reservation(&machine->vm, 0x50000000)),
-        0);
-    assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, 0x50000000, 1), -1);
-    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_FAULT);
-    assert_int_equal(machine_report(machine)->address, 0x50000000);
-}
-
 static void check_report(machine_t *machine, const char *name, uintptr_t address, size_t width,
                          bool read, const char *words)
 {
@@ -244,43 +218,38 @@ static void a_callback_that_forgets_to_advance_is_told(void **state)
     assert_non_null(strstr(machine_report(machine)->text, "neither advanced nor restarted"));
 }
 
-static void a_read_only_frame_traps_writes_and_keeps_its_content(void **state)
+/* A page of RAM with two instructions, of a frame of its own. @return its reservation */
+static vm_memory_reservation_t *add_code(machine_t *machine, uint32_t move)
+{
+    const uint32_t code[] = {move, 0x52b08000, 0x72800100, 0xd4000002}; /* then SYSTEM_OFF */
+    assert_int_equal(
+        vm_ram_register_at(&machine->vm, GUEST_DATA + MACHINE_RAM_BYTES, 0x1000, false), 0);
+    assert_int_equal(vm_ram_touch(&machine->vm, GUEST_DATA + MACHINE_RAM_BYTES, sizeof(code),
+                                  vm_guest_ram_write_callback, (void *)code),
+                     0);
+    return guestmem_find_reservation(&machine->vm, GUEST_DATA + MACHINE_RAM_BYTES);
+}
+
+static void code_of_a_page_that_was_replaced_is_read_again(void **state)
+{
+    static const uint32_t moves[] = {0xd2800029, 0xd2800049}; /* mov x9, #1; mov x9, #2 */
+    machine_t *machine = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        vm_memory_reservation_t *page = add_code(machine, moves[i]);
+        assert_int_equal(machine_run(machine, GUEST_BRANCH, GUEST_DATA + MACHINE_RAM_BYTES, 0), 0);
+        assert_int_equal(machine_registers(machine).x9, i + 1);
+        assert_int_equal(vm_free_reserved_memory(&machine->vm, page), 0);
+    }
+}
+
+static void device_memory_is_not_executable(void **state)
 {
     machine_t *machine = *state;
-
-    /* The callback of machine_add_device(), on a frame instead of an emulated range. */
-    machine_add_device(machine, GUEST_DEVICE, 4096, "frame");
-    vm_memory_reservation_t *reservation = guestmem_find_reservation(&machine->vm, GUEST_DEVICE);
-    vka_object_t frame;
-    assert_int_equal(vka_alloc_frame(machine->vm.vka, seL4_PageBits, &frame), 0);
-    seL4_Word paddr = seL4_ARM_Page_GetAddress(frame.cptr).paddr;
-    seL4_Word *content = hosted_physical_memory(machine->system, paddr, 4096);
-    assert_non_null(content);
-    content[0] = 0xfeed;
-    cspacepath_t original = {0};
-    cspacepath_t readable = {0};
-    vka_cspace_make_path(machine->vm.vka, frame.cptr, &original);
-    assert_int_equal(vka_cspace_alloc_path(machine->vm.vka, &readable), 0);
-    assert_int_equal(vka_cnode_copy(&readable, &original, seL4_CanRead), 0);
-    assert_int_equal(
-        vm_map_reservation_frames(&machine->vm, reservation, &readable.capPtr, 1, seL4_PageBits),
-        0);
-
-    assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, GUEST_DEVICE, 0xbad), 0);
-    assert_int_equal(machine->count, 1);
-    assert_int_equal(machine->seen[0].address, GUEST_DEVICE);
-    assert_int_equal(machine->seen[0].length, 8);
-    assert_int_equal(machine->seen[0].data, 0xbad);
-    assert_false(machine->seen[0].read);
-    assert_int_equal(content[0], 0xfeed);
-    assert_int_equal(machine_registers(machine).x10, 0xfeed);
-    assert_int_equal(vm_arm_ipa_to_pa(&machine->vm, GUEST_DEVICE + 8, 8), paddr + 8);
-    assert_int_equal(vm_arm_ipa_to_pa(&machine->vm, GUEST_DEVICE + 8, 4096), 0);
-
-    assert_int_equal(vm_free_reserved_memory(&machine->vm, reservation), 0);
-    vka_cnode_delete(&readable);
-    vka_cspace_free_path(machine->vm.vka, readable);
-    vka_free_object(machine->vm.vka, &frame);
+    vm_memory_reservation_t *r = machine_add_device(machine, GUEST_DEVICE, 0x1000, "frame");
+    assert_int_equal(map_ut_alloc_reservation(&machine->vm, r), 0);
+    assert_int_equal(machine_run(machine, GUEST_BRANCH, GUEST_DEVICE, 0), -1);
+    assert_true(machine_report(machine)->is_fetch);
+    assert_int_equal(machine_report(machine)->address, GUEST_DEVICE);
 }
 
 int main(void)
@@ -292,12 +261,11 @@ int main(void)
         TEST(loads_and_stores_that_write_their_base_back_are_completed),
         TEST(emulation_merges_bytes_into_their_lanes),
         TEST(restart_after_a_map_runs_the_access_again),
-        TEST(an_ignored_access_is_skipped),
-        TEST(freed_memory_faults_at_once),
         TEST(what_cannot_be_emulated_ends_in_a_report),
         TEST(what_nobody_handles_ends_in_a_report),
         TEST(a_callback_that_forgets_to_advance_is_told),
-        TEST(a_read_only_frame_traps_writes_and_keeps_its_content),
+        TEST(code_of_a_page_that_was_replaced_is_read_again),
+        TEST(device_memory_is_not_executable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
