@@ -56,7 +56,6 @@ static void the_vmm_sees_what_the_guest_wrote(void **state)
     machine_t *machine = run_guest();
     char *page = machine_find_frame(machine, "allocated-frame@b000000");
 
-    (void)state;
     assert_non_null(page);
     assert_string_equal(page + 2048, "the guest was here");
     assert_int_equal(strncmp(page, "hello from the VMM", 18), 0);
@@ -75,7 +74,6 @@ static void writes_to_a_read_only_page_reach_the_callback(void **state)
     device_t *log = machine_find_device(machine, "read-only-frame@b001000");
     char *page = machine_find_frame(machine, "read-only-frame@b001000");
 
-    (void)state;
     assert_int_equal(device_log_count(log), 4);
     for (unsigned i = 0; i < 4; i++) {
         const device_access_t *access = device_log_access(log, i);
@@ -96,7 +94,6 @@ static void a_run_can_be_interrupted_at_any_output(void **state)
     machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
     char *expected = read_expected("expected-output.txt");
 
-    (void)state;
     assert_non_null(machine);
     assert_int_equal(machine_run(machine, &first), MACHINE_SAW_OUTPUT);
     assert_null(strstr(machine_output(machine), "zeros "));
@@ -114,7 +111,6 @@ static void budgets_end_a_run(void **state)
     cli_error_t error = {0};
     machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
 
-    (void)state;
     assert_non_null(machine);
     assert_int_equal(machine_run(machine, &few), MACHINE_OUT_OF_TIME);
     assert_int_equal(machine_destroy(machine), 0);

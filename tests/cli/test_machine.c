@@ -101,7 +101,6 @@ static void content_is_loaded_into_every_kind_of_memory(void **state)
                                  "guestmem,device-tree-offset = <0x800>; }; };\n";
     char *folder = make_folder();
 
-    (void)state;
     free(write_file(folder, "text", "some text", 9));
     for (size_t i = 0; i < sizeof(backings) / sizeof(backings[0]); i++) {
         char page[4096];
@@ -131,7 +130,6 @@ static void another_tree_can_be_given_to_the_guest(void **state)
     char page[4096];
     machine_t *machine;
 
-    (void)state;
     free(write_file(folder, "other.dts", other, strlen(other)));
     machine = make(path);
     read_guest(machine, 0x50000000, page, sizeof(page));
@@ -153,7 +151,6 @@ static void machines_do_not_meet(void **state)
     machine_t *second = make(path);
     memory_map_t map;
 
-    (void)state;
     memset(machine_find_frame(first, "page"), 1, 4096);
     memset(machine_find_frame(second, "page"), 2, 4096);
     assert_int_equal(*(char *)machine_find_frame(first, "page"), 1);
@@ -177,7 +174,6 @@ static void what_is_not_there_is_not_found(void **state)
     char *path = write_file(folder, "vm.dts", source, strlen(source));
     machine_t *machine = make(path);
 
-    (void)state;
     assert_null(machine_find_frame(machine, "ram"));
     assert_null(machine_find_frame(machine, "rom"));
     assert_null(machine_find_device(machine, "ram"));

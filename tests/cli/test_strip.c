@@ -51,7 +51,6 @@ static void no_guestmem_property_is_left(void **state)
     void *stripped;
     size_t size;
 
-    (void)state;
     tree_begin(&tree);
     tree_string(&tree, "compatible", "kept");
     tree_string(&tree, "guestmem,board", "some-board");
@@ -71,7 +70,6 @@ static void hidden_nodes_are_left_out_with_all_below(void **state)
 {
     void *stripped;
 
-    (void)state;
     tree_begin(&tree);
     tree_open(&tree, "before");
     tree_close(&tree);
@@ -101,7 +99,6 @@ static void memory_reservations_are_kept(void **state)
     uint64_t address;
     uint64_t size;
 
-    (void)state;
     tree_must(fdt_create(tree.bytes, TREE_SIZE));
     tree_must(fdt_add_reservemap_entry(tree.bytes, 0x1000, 0x2000));
     tree_must(fdt_finish_reservemap(tree.bytes));
@@ -136,7 +133,6 @@ static void placed_nodes_tell_their_address(void **state)
     const fdt32_t *reg;
     int length;
 
-    (void)state;
     assert_non_null(stripped);
     reg = fdt_getprop(stripped, fdt_path_offset(stripped, "/placed"), "reg", &length);
     assert_non_null(reg);
@@ -149,7 +145,6 @@ static void placed_nodes_tell_their_address(void **state)
 
 static void an_address_that_does_not_fit_its_cells_is_an_error(void **state)
 {
-    (void)state;
     assert_null(strip(placed_tree(1), UINT64_C(0x8012345000)));
 }
 
@@ -177,7 +172,6 @@ static void a_negative_length_is_refused(void **state)
     int length;
     void *property;
 
-    (void)state;
     tree_begin(&tree);
     tree_must(fdt_property(tree.bytes, "empty", "", 0));
     size = tree_end(&tree);

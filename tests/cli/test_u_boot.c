@@ -75,7 +75,6 @@ static void it_boots_takes_commands_and_powers_off(void **state)
 {
     machine_t *machine = boot();
 
-    (void)state;
     command_says(machine, "version", "U-Boot 20");
     command_says(machine, "bdinfo", "0x0000000008000000");
     command_says(machine, "mw.l 41000000 12345678 4", "mw.l");
@@ -89,7 +88,6 @@ static void it_boots_takes_commands_and_powers_off(void **state)
 
 static void reset_ends_the_run_too(void **state)
 {
-    (void)state;
     ends_with(boot(), "reset\n", MACHINE_RESET);
 }
 
@@ -98,7 +96,6 @@ static void the_shared_page_is_seen_from_both_sides(void **state)
     machine_t *machine = boot();
     volatile uint32_t *page = machine_find_frame(machine, "shared-page@b000000");
 
-    (void)state;
     assert_non_null((void *)page);
     page[0] = 0xcafef00d;
     command_says(machine, "md.l b000000 1", "cafef00d");

@@ -118,15 +118,6 @@ static void deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART(suite_t 
     EXPECT_EQUAL(low.count, 1);
 }
 
-static void deferred_map_is_refused_a_second_time(suite_t *suite)
-{
-    EXPECT(guestmem_set_map_time(&suite->vm, GUESTMEM_MAP_ON_FAULT) == 0);
-    vm_memory_reservation_t *r = reserve(suite, GPA, PAGE);
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
-}
-
 static vm_frame_t no_frame(uintptr_t addr, void *cookie)
 {
     (void)addr;
@@ -157,8 +148,7 @@ static void failed_map_at_once_is_not_retried_by_faults(suite_t *suite)
     low = (faults_t){.answer = FAULT_IGNORE};
     vm_memory_reservation_t *r = vm_reserve_memory_at(&suite->vm, GPA, PAGE, record_fault, &low);
     REQUIRE(r != NULL);
-    EXPECT(vm_map_reservation(&suite->vm, r, no_frame, &asked) == -1);
-    EXPECT_REASON(GUESTMEM_NO_FRAME);
+    EXPECT_REFUSED(vm_map_reservation(&suite->vm, r, no_frame, &asked) == -1, GUESTMEM_NO_FRAME);
     EXPECT(fault(suite, GPA, 4) == FAULT_IGNORE);
     EXPECT_EQUAL(asked, 1);
 }
@@ -228,7 +218,6 @@ static const check_t checks[] = {
     CHECK(default_callback_is_FAULT_ERROR),
     CHECK(callback_may_free_its_own_reservation),
     CHECK(deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART),
-    CHECK(deferred_map_is_refused_a_second_time),
     CHECK(deferred_frames_are_the_largest_that_fit_their_hole),
     CHECK(page_without_a_frame_yet_cannot_be_accessed),
     CHECK(failed_map_never_runs_again_by_itself),

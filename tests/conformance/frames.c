@@ -163,18 +163,6 @@ static void allocated_frames_are_cached_in_guest_and_vmm(suite_t *suite)
     EXPECT(suite->counting.cached_windows >= 2);
 }
 
-static void device_page_that_is_taken_is_refused(suite_t *suite)
-{
-    uintptr_t paddr = suite->env->device_paddr;
-    EXPECT(create_device_reservation_frame(&suite->vm, paddr, seL4_CanRead, record_fault,
-                                           &faults) != NULL);
-    holdings_t before = suite->counting.held;
-    EXPECT(create_device_reservation_frame(&suite->vm, paddr, seL4_CanRead, record_fault,
-                                           &faults) == NULL);
-    EXPECT_REASON(GUESTMEM_OVERLAP);
-    EXPECT_HELD(&before);
-}
-
 static void vmms_pointer_always_reads_and_writes(suite_t *suite)
 {
     static const seL4_Word rights[][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}}; /* read, write */
@@ -272,7 +260,6 @@ static const check_t checks[] = {
     CHECK(ram_of_a_device_untyped_is_zeroed_too),
     CHECK(device_frames_are_uncached_in_guest_and_vmm),
     CHECK(allocated_frames_are_cached_in_guest_and_vmm),
-    CHECK(device_page_that_is_taken_is_refused),
     CHECK(vmms_pointer_always_reads_and_writes),
 };
 

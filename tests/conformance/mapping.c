@@ -29,14 +29,11 @@ static void mapping_twice_fails_and_changes_nothing(suite_t *suite)
     EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
     seL4_CPtr cap = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA);
     holdings_t before = suite->counting.held;
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
-    EXPECT(map_ut_alloc_reservation(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
-    EXPECT(map_maybe_device_reservation(&suite->vm, r) == -1);
-    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
-    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1);
-    EXPECT_REASON(GUESTMEM_ALREADY_MAPPED);
+    EXPECT_REFUSED(map_frame_alloc_reservation(&suite->vm, r) == -1, GUESTMEM_ALREADY_MAPPED);
+    EXPECT_REFUSED(map_ut_alloc_reservation(&suite->vm, r) == -1, GUESTMEM_ALREADY_MAPPED);
+    EXPECT_REFUSED(map_maybe_device_reservation(&suite->vm, r) == -1, GUESTMEM_ALREADY_MAPPED);
+    EXPECT_REFUSED(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1,
+                   GUESTMEM_ALREADY_MAPPED);
     EXPECT_EQUAL(handout.next, 0);
     EXPECT_HELD(&before);
     EXPECT_EQUAL(vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA), cap);
@@ -115,8 +112,7 @@ static void kernel_is_not_asked_to_replace_a_mapping(suite_t *suite)
     vm_memory_reservation_t *r = reserve(suite, GPA, 2 * MEGABYTE);
     handout_t handout = {.frames = {frame_at(first, GPA, 12), frame_at(second, GPA, 21)}};
     uint64_t maps = statistics_of(suite).page_maps;
-    EXPECT(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1);
-    EXPECT_REASON(GUESTMEM_BAD_FRAME);
+    EXPECT_REFUSED(vm_map_reservation(&suite->vm, r, hand_out, &handout) == -1, GUESTMEM_BAD_FRAME);
     EXPECT(statistics_of(suite).page_maps <= maps + 1);
     EXPECT(!has_frame(suite, GPA));
     expect_unmapped(suite, first);
@@ -159,8 +155,8 @@ static void base_paddr_must_agree_modulo_4_KiB(suite_t *suite)
     uintptr_t paddr = free_paddr(suite, 4 * PAGE);
     vm_memory_reservation_t *r = reserve(suite, GPA + 0x123, 2 * PAGE);
     holdings_t before = suite->counting.held;
-    EXPECT(map_ut_alloc_reservation_with_base_paddr(&suite->vm, paddr + 0x124, r) == -1);
-    EXPECT_REASON(GUESTMEM_MISALIGNED);
+    EXPECT_REFUSED(map_ut_alloc_reservation_with_base_paddr(&suite->vm, paddr + 0x124, r) == -1,
+                   GUESTMEM_MISALIGNED);
     EXPECT_HELD(&before);
     EXPECT(map_ut_alloc_reservation_with_base_paddr(&suite->vm, paddr + 0x123, r) == 0);
     for (uintptr_t i = 0; i < 3; i++) {

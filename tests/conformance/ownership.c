@@ -176,17 +176,6 @@ static void page_tables_go_with_their_last_page(suite_t *suite)
     EXPECT_EQUAL(statistics_of(suite).page_tables, tables);
 }
 
-static void sixteen_MiB_again_and_again_never_run_out(suite_t *suite)
-{
-    holdings_t before = suite->counting.held;
-    for (int round = 0; round < 100 && !suite->broken; round++) {
-        vm_memory_reservation_t *r = reserve(suite, GPA, 16 * MEGABYTE);
-        EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-        EXPECT(vm_free_reserved_memory(&suite->vm, r) == 0);
-        EXPECT_HELD(&before);
-    }
-}
-
 static const check_t checks[] = {
     CHECK(frames_that_the_caller_handed_in_are_unmapped_and_stay_the_callers),
     CHECK(callers_frames_survive_the_end_of_the_vms_memory),
@@ -195,7 +184,6 @@ static const check_t checks[] = {
     CHECK(memory_destroy_returns_every_count_to_its_start),
     CHECK(memory_destroy_of_nothing_does_nothing),
     CHECK(page_tables_go_with_their_last_page),
-    CHECK(sixteen_MiB_again_and_again_never_run_out),
 };
 
 const area_t area_ownership = AREA("ownership", FIXTURE_MEMORY, checks);

@@ -192,8 +192,7 @@ static void freed_ram_is_no_ram(suite_t *suite)
     EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * PAGE, false) == 0);
     EXPECT(guestmem_fill(&suite->vm, GPA, 1, PAGE) == 0);
     EXPECT(vm_free_reserved_memory(&suite->vm, guestmem_find_reservation(&suite->vm, GPA)) == 0);
-    EXPECT(guestmem_read(&suite->vm, GPA, buffer, 1) == -1);
-    EXPECT_REASON(GUESTMEM_NOT_RAM);
+    EXPECT_REFUSED(guestmem_read(&suite->vm, GPA, buffer, 1) == -1, GUESTMEM_NOT_RAM);
     EXPECT_EQUAL(suite->vm.mem.num_ram_regions, 0);
 }
 

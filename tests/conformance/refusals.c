@@ -538,8 +538,8 @@ static void failure_tells_code_range_and_what_is_in_the_way(suite_t *suite)
 {
     vm_memory_reservation_t *first = reserve(suite, 0x2000, 0x1000);
     EXPECT(guestmem_name_reservation(&suite->vm, first, "uart@2000") == 0);
-    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1800, 0x1000, record_fault, &faults) == NULL);
-    EXPECT_REASON(GUESTMEM_OVERLAP);
+    EXPECT_REFUSED(vm_reserve_memory_at(&suite->vm, 0x1800, 0x1000, record_fault, &faults) == NULL,
+                   GUESTMEM_OVERLAP);
     const guestmem_error_t *error = guestmem_last_error(&suite->vm);
     EXPECT_EQUAL(error->base, 0x1800);
     EXPECT_EQUAL(error->last, 0x27ff);
@@ -561,8 +561,8 @@ static void failure_tells_the_kernels_error(suite_t *suite)
     EXPECT(map_frame_alloc_reservation(&suite->vm, first) == 0);
     seL4_CPtr mapped = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA);
     holdings_t before = suite->counting.held;
-    EXPECT(vm_map_reservation_frames(&suite->vm, second, &mapped, 1, seL4_PageBits) == -1);
-    EXPECT_REASON(GUESTMEM_KERNEL);
+    EXPECT_REFUSED(vm_map_reservation_frames(&suite->vm, second, &mapped, 1, seL4_PageBits) == -1,
+                   GUESTMEM_KERNEL);
     EXPECT_ERROR(guestmem_last_error(&suite->vm)->kernel_error, seL4_InvalidArgument);
     EXPECT_HELD(&before);
     EXPECT(has_frame(suite, GPA));

@@ -63,7 +63,6 @@ typedef struct guest {
 static memory_fault_result_t on_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                       size_t fault_length, void *cookie)
 {
-    (void)vm, (void)vcpu;
     guest_t *guest = cookie;
     guest->calls++;
     guest->called_addr = fault_addr;
@@ -155,7 +154,6 @@ typedef struct touch {
 static int follow(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                   void *cookie)
 {
-    (void)vm;
     touch_t *touch = cookie;
     unsigned char *bytes = vmm_vaddr;
     must(guest_addr == touch->next && offset == touch->done, "pages out of order");

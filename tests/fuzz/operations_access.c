@@ -23,7 +23,6 @@ typedef struct touch {
 static int touch_page(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                       void *cookie)
 {
-    (void)vm;
     touch_t *touch = cookie;
     volatile uint8_t *bytes = vmm_vaddr;
     must(guest_addr == touch->next && offset == touch->offset, "pages out of order");
@@ -174,7 +173,6 @@ void operate_access(model_t *model, model_vm_t *vm, const operation_t *operation
 memory_fault_result_t operation_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                          size_t fault_length, void *cookie)
 {
-    (void)vm, (void)vcpu;
     const model_reservation_t *reservation = cookie;
     model_t *model = reservation->model;
     model_fault_t *fault = &model->fault;

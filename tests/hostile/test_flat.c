@@ -116,7 +116,6 @@ static const uint32_t stroll[] = {
 static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
                                     void *cookie)
 {
-    (void)vm, (void)vcpu, (void)address, (void)length, (void)cookie;
     return FAULT_IGNORE;
 }
 
@@ -179,7 +178,6 @@ static memory_fault_result_t give_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
     churn_t *churn = cookie;
     uintptr_t page = address & ~(PAGE - 1);
 
-    (void)vcpu, (void)length;
     drop_last(vm, churn);
     if (vm_ram_register_at(vm, page, PAGE, false) != 0) {
         return FAULT_ERROR;

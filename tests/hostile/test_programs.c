@@ -179,7 +179,6 @@ static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address
 {
     uintptr_t *last = cookie;
 
-    (void)vm, (void)vcpu, (void)length;
     *last = address;
     return FAULT_IGNORE;
 }
@@ -303,42 +302,6 @@ static void endless_faults_are_stopped_by_budget_deadline_and_request(void **sta
     }
 }
 
-typedef struct suicide {
-    vm_memory_reservation_t *reservation;
-    memory_fault_result_t result;
-    bool advance;
-} suicide_t;
-
-static memory_fault_result_t free_own(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
-                                      void *cookie)
-{
-    suicide_t *suicide = cookie;
-
-    (void)address, (void)length;
-    assert_int_equal(vm_free_reserved_memory(vm, suicide->reservation), 0);
-    if (suicide->advance) {
-        advance_vcpu_fault(vcpu);
-    }
-    return suicide->result;
-}
-
-/* A device that is unplugged by the guest's access to it. */
-static void a_device_may_go_in_its_own_callback(void **state)
-{
-    static const uint32_t store = 0xf9000001; /* str x1, [x0] */
-    static const uintptr_t place = 0x0b000000;
-    hostile_t *hostile = *state;
-
-    for (int i = 0; i < 2 * (FAULT_ERROR + 1); i++) {
-        suicide_t suicide = {.result = (memory_fault_result_t)(i / 2), .advance = i % 2};
-        const seL4_Word x[4] = {place, 0, 0, 0};
-        suicide.reservation = vm_reserve_memory_at(&hostile->vm, place, PAGE, free_own, &suicide);
-        assert_non_null(suicide.reservation);
-        hostile_try(hostile, store, x);
-        assert_null(guestmem_find_reservation(&hostile->vm, place));
-    }
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, hostile_make, hostile_end)
@@ -352,7 +315,6 @@ int main(void)
         TEST(any_processor_state_ends_in_a_report),
         TEST(vectors_at_any_address_end_in_a_report),
         TEST(endless_faults_are_stopped_by_budget_deadline_and_request),
-        TEST(a_device_may_go_in_its_own_callback),
         TEST(pages_all_over_the_virtual_address_space_are_reached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,6 @@ static seL4_Word random_pointer(uint64_t *random)
 static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
                                     void *cookie)
 {
-    (void)vm, (void)vcpu, (void)address, (void)length, (void)cookie;
     return FAULT_IGNORE;
 }
 

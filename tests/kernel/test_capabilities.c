@@ -11,7 +11,6 @@ enum { BASE = 0x40000000 };
 
 static void copies_have_no_children(void **state)
 {
-    (void)state;
     seL4_CPtr frame = new_frame(12), first = new_slot(), second = new_slot();
     assert_error(copy(first, frame, seL4_AllRights), seL4_NoError);
     assert_error(copy(second, first, seL4_AllRights), seL4_NoError);
@@ -21,7 +20,6 @@ static void copies_have_no_children(void **state)
 
 static void badge_is_given_once(void **state)
 {
-    (void)state;
     seL4_CPtr notification = new_object(seL4_NotificationObject, 0).cptr;
     seL4_CPtr badged = new_slot();
     assert_error(mint(badged, notification, seL4_AllRights, 5), seL4_NoError);
@@ -41,7 +39,6 @@ static void badge_is_given_once(void **state)
 /* The capability space of a VM: a CNode that holds a capability to itself, with a guard. */
 static void cnode_with_a_guard_resolves_whole_words(void **state)
 {
-    (void)state;
     enum { BITS = 4 };
     vka_object_t cnode = new_object(seL4_CapTableObject, BITS);
     hosted_census_t before = census();
@@ -76,7 +73,6 @@ static void cnode_with_a_guard_resolves_whole_words(void **state)
 
 static void last_cnode_capability_takes_its_contents_along(void **state)
 {
-    (void)state;
     vka_object_t cnode = new_object(seL4_CapTableObject, 4);
     seL4_CPtr space = new_space(), frame = new_frame(12);
     make_tables(space, BASE, 12);
@@ -90,7 +86,6 @@ static void last_cnode_capability_takes_its_contents_along(void **state)
 
 static void thread_holds_its_address_space(void **state)
 {
-    (void)state;
     seL4_CPtr tcb = new_object(seL4_TCBObject, 0).cptr, space = new_space();
     size_t objects = census().objects;
     seL4_CPtr unassigned = new_object(seL4_ARM_VSpaceObject, 0).cptr;
@@ -108,7 +103,6 @@ static void thread_holds_its_address_space(void **state)
 
 static void registers_are_what_was_written(void **state)
 {
-    (void)state;
     seL4_CPtr tcb = new_object(seL4_TCBObject, 0).cptr;
     seL4_CPtr vcpu = new_object(seL4_ARM_VCPUObject, 0).cptr;
     seL4_UserContext in = {.pc = 1, .sp = 2, .x30 = 3, .x28 = 4}, out = {0};
@@ -136,7 +130,6 @@ static void registers_are_what_was_written(void **state)
 
 static void root_task_survives_the_loss_of_its_own_capabilities(void **state)
 {
-    (void)state;
     char *page = vspace_new_pages(vmm, seL4_AllRights, 1, 12);
     assert_non_null(page);
     assert_error(delete_cap(seL4_CapInitThreadVSpace), seL4_NoError);

@@ -17,7 +17,6 @@ typedef struct rights_case {
 
 static void rights_are_read_or_read_and_write_or_none(void **state)
 {
-    (void)state;
     const rights_case_t cases[] = {
         {seL4_ReadWrite, seL4_ReadWrite, true, true},
         {seL4_ReadWrite, seL4_CanRead, true, false},
@@ -46,7 +45,6 @@ static void rights_are_read_or_read_and_write_or_none(void **state)
 
 static void attributes_reach_the_mapping(void **state)
 {
-    (void)state;
     hosted_stage2_mapping_t mapping;
     seL4_CPtr space = new_space(), frame = new_frame(12);
     make_tables(space, BASE, 12);
@@ -60,7 +58,6 @@ static void attributes_reach_the_mapping(void **state)
 
 static void cache_operations_check_their_range(void **state)
 {
-    (void)state;
     seL4_CPtr space = new_space(), frame = new_frame(12);
     make_tables(space, BASE, 12);
     assert_error(seL4_ARM_Page_Clean_Data(frame, 0, 0x1000), seL4_IllegalOperation);
@@ -73,7 +70,6 @@ static void cache_operations_check_their_range(void **state)
 
 static void cut_off_table_leaves_those_below_unreachable(void **state)
 {
-    (void)state;
     seL4_CPtr space = new_space(), upper = new_table(), lower = new_table(), frame = new_frame(12);
     assert_error(map_table(upper, space, BASE), seL4_NoError);
     assert_error(map_table(lower, space, BASE), seL4_NoError);
@@ -88,7 +84,6 @@ static void cut_off_table_leaves_those_below_unreachable(void **state)
 
 static void deleting_a_table_unmaps_it(void **state)
 {
-    (void)state;
     seL4_CPtr space = new_space(), table = new_table();
     make_tables(space, BASE, 21);
     assert_error(map_table(table, space, BASE), seL4_NoError);
@@ -119,7 +114,6 @@ static void on_unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
 
 static void listener_hears_of_every_change(void **state)
 {
-    (void)state;
     told_t told = {0};
     const hosted_stage2_listener_t listener = {on_mapped, on_unmapped, &told};
     seL4_CPtr space = new_space(), first = new_frame(12), second = new_frame(12);
@@ -150,7 +144,6 @@ static bool collect(void *cookie, const hosted_stage2_mapping_t *mapping)
 
 static void all_mappings_are_visited_in_order(void **state)
 {
-    (void)state;
     seL4_Word seen[8] = {0}, *next = seen;
     seL4_CPtr space = new_space();
     make_tables(space, BASE, 12);
@@ -170,7 +163,6 @@ static void all_mappings_are_visited_in_order(void **state)
 
 static void large_memory_is_cleared_without_being_touched(void **state)
 {
-    (void)state;
     vka_object_t frame = new_object(seL4_ARM_HugePageObject, 30);
     seL4_Word paddr = frame_address(frame.cptr);
     char *bytes = hosted_physical_memory(world, paddr, 1ul << 30);
@@ -183,7 +175,6 @@ static void large_memory_is_cleared_without_being_touched(void **state)
 
 static void without_a_system_invocations_are_refused(void **state)
 {
-    (void)state;
     hosted_system_enter(NULL);
     assert_null(hosted_system_current());
     assert_error_0(delete_cap(1), seL4_InvalidCapability, 0);
@@ -193,7 +184,6 @@ static void without_a_system_invocations_are_refused(void **state)
 
 static void objects_in_several_slots_are_made_together(void **state)
 {
-    (void)state;
     seL4_CPtr untyped = new_untyped(14), taken = new_frame(12);
     seL4_CPtr cnode = new_object(seL4_CapTableObject, 3).cptr;
     hosted_census_t before = census();

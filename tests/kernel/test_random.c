@@ -151,7 +151,6 @@ static void do_something(void)
 
 static void random_invocations_end_with_one_revoke(void **state)
 {
-    (void)state;
     untyped = new_untyped(29);
     for (int i = 0; i < SLOTS; i++) {
         slots[i] = new_slot();

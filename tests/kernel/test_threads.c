@@ -26,7 +26,6 @@ static int open_files(void)
 
 static void systems_leave_no_file_open(void **state)
 {
-    (void)state;
     int before = open_files();
     for (int i = 0; i < 20; i++) {
         char error[128];
@@ -89,7 +88,6 @@ static void run_threads(void *(*body)(void *))
 
 static void systems_side_by_side_do_not_meet(void **state)
 {
-    (void)state;
     hosted_census_t before = census();
     run_threads(own_system);
     assert_census(&before);
@@ -97,7 +95,6 @@ static void systems_side_by_side_do_not_meet(void **state)
 
 static void threads_share_one_system(void **state)
 {
-    (void)state;
     hosted_census_t before = census();
     run_threads(shared_system);
     assert_census(&before);
@@ -105,7 +102,6 @@ static void threads_share_one_system(void **state)
 
 static void message_registers_belong_to_the_thread(void **state)
 {
-    (void)state;
     seL4_IPCBuffer buffer = {0};
     seL4_SetMR(0, 5);
     seL4_SetIPCBuffer(&buffer);

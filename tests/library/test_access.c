@@ -22,7 +22,6 @@ typedef struct touched {
 static int record_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                         void *cookie)
 {
-    (void)vm, (void)vmm_vaddr;
     touched_t *touched = cookie;
     touched->addr[touched->calls] = guest_addr;
     touched->size[touched->calls] = size;
@@ -164,7 +163,6 @@ static void a_copy_that_fails_has_moved_nothing(void **state)
 static int free_what_is_touched(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size,
                                 size_t offset, void *cookie)
 {
-    (void)vmm_vaddr, (void)size, (void)offset, (void)cookie;
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, guest_addr));
 }
 
@@ -172,7 +170,6 @@ static int free_what_is_touched(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr,
 static int free_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                        void *cookie)
 {
-    (void)guest_addr, (void)vaddr, (void)size, (void)offset, (void)cookie;
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, GPA + PAGE));
 }
 

@@ -248,7 +248,6 @@ static struct {
 /* A simple_t's frame_cap: a copy of the frame for RAM_PADDR and on. */
 static seL4_Error frame_of_pool(void *data, void *paddr, int size_bits, cspacepath_t *path)
 {
-    (void)data;
     cspacepath_t from;
     pool.asked++;
     uintptr_t index = ((uintptr_t)paddr - RAM_PADDR) / PAGE;

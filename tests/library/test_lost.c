@@ -58,7 +58,6 @@ static size_t free_page(uint64_t k, bool *fired)
 
 static void what_cannot_be_deleted_is_counted_and_kept_from_others(void **state)
 {
-    (void)state;
     size_t counted = 0;
     bool fired = true;
     for (uint64_t k = 1; fired; k++) {
@@ -106,8 +105,6 @@ static void a_callers_frame_that_a_failed_map_cannot_unmap_is_counted(void **sta
 static int map_nothing_large(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
                              size_t num_pages, size_t size_bits, reservation_t reservation)
 {
-    (void)vspace, (void)caps, (void)cookies, (void)vaddr, (void)num_pages, (void)size_bits,
-        (void)reservation;
     return -1;
 }
 

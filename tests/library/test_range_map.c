@@ -69,7 +69,6 @@ static void check_against_model(const gm_range_map_t *map, const model_t *model,
 
 static void random_changes_agree_with_a_flat_list(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     model_t *model = calloc(1, sizeof(*model));
@@ -98,7 +97,6 @@ static void random_changes_agree_with_a_flat_list(void **state)
 
 static void the_top_of_the_address_space_is_an_address_like_others(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     gm_range_map_t map;
@@ -120,7 +118,6 @@ static void the_top_of_the_address_space_is_an_address_like_others(void **state)
 /* In each state of a random life: growing, shrinking, and with holes that leave chunks small. */
 static void insert_then_remove_frees_what_was_taken(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     bool *present = calloc(2 * SLOTS, sizeof(*present));
@@ -156,7 +153,6 @@ static void insert_then_remove_frees_what_was_taken(void **state)
 
 static void no_map_takes_more_than_52_bytes_a_range(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     gm_range_map_t map;
@@ -172,7 +168,6 @@ static void no_map_takes_more_than_52_bytes_a_range(void **state)
 
 static void a_prepare_that_fails_changes_nothing(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     gm_range_map_t map;
@@ -200,7 +195,6 @@ static void a_prepare_that_fails_changes_nothing(void **state)
 
 static void removal_works_where_the_heap_has_nothing(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     gm_range_map_t map;
@@ -219,7 +213,6 @@ static void removal_works_where_the_heap_has_nothing(void **state)
 
 static void ascending_ranges_fill_the_memory_that_they_take(void **state)
 {
-    (void)state;
     test_heap_t test_heap = {0};
     gm_heap_t heap = test_heap_make(&test_heap);
     gm_range_map_t map;
@@ -233,7 +226,6 @@ static void ascending_ranges_fill_the_memory_that_they_take(void **state)
 
 static void ranges_at_both_ends_and_in_the_middle_are_found_alike(void **state)
 {
-    (void)state;
     enum { CROWD = 3000 };
     static const uintptr_t crowds[] = {UINTPTR_MAX / 2, 3, UINTPTR_MAX - 8 * CROWD, 1u << 20};
     test_heap_t test_heap = {0};

@@ -32,7 +32,6 @@ static bool refuses(size_t size_bits)
 static int map_pages_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
                         size_t num_pages, size_t size_bits, reservation_t reservation)
 {
-    (void)vspace;
     if (refuses(size_bits)) {
         return -1;
     }
@@ -43,7 +42,6 @@ static int map_pages_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
 static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
                        seL4_CapRights_t rights, size_t num_pages, size_t size_bits, int cacheable)
 {
-    (void)vspace;
     return refuses(size_bits) ? NULL
                               : vspace_map_pages(vmm.inner, caps, cookies, rights, num_pages,
                                                  size_bits, cacheable);
@@ -52,14 +50,12 @@ static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
 static reservation_t reserve_range(vspace_t *vspace, size_t bytes, size_t size_bits,
                                    seL4_CapRights_t rights, int cacheable, void **vaddr)
 {
-    (void)vspace;
     vmm.held++;
     return vspace_reserve_range_aligned(vmm.inner, bytes, size_bits, rights, cacheable, vaddr);
 }
 
 static void free_range(vspace_t *vspace, reservation_t reservation)
 {
-    (void)vspace;
     vmm.held--;
     vspace_free_reservation(vmm.inner, reservation);
 }

@@ -74,7 +74,6 @@ int world_teardown(void **state)
 memory_fault_result_t record_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                    size_t fault_length, void *cookie)
 {
-    (void)vm, (void)vcpu;
     world_t *world = cookie;
     world->faults++;
     world->fault_addr = fault_addr;

@@ -152,7 +152,6 @@ static void a_failed_call_changes_nothing_and_can_be_repeated(void **state)
     static const row_list_t *const lists[] = {&rows_of_reservations, &rows_of_mapping, &rows_of_ram,
                                               &rows_of_runtime};
     tally_t total = {0};
-    (void)state;
     print_message("%-41s %4s %7s %8s %7s %7s %8s %7s\n", "entry point", "sit.", "one", "lasting",
                   "two", "undo", "absorbed", "unclean");
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {

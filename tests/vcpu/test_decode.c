@@ -52,7 +52,6 @@ static void every_form_is_decoded_as_the_assembler_encodes_it(void **state)
     size_t size;
     record_t *records = read_file(INSTRUCTIONS, &size);
 
-    (void)state;
     assert_int_equal(sizeof(record_t), 32);
     assert_int_equal(size % sizeof(record_t), 0);
     assert_true(size / sizeof(record_t) > 60);
@@ -67,7 +66,6 @@ static void no_encoding_makes_the_decoder_fail(void **state)
     const uint64_t x[31] = {0};
     uint32_t instruction = 12345;
 
-    (void)state;
     for (unsigned i = 0; i < 4000000; i++) {
         a64_access_t access;
         instruction = instruction * 1664525 + 1013904223;
@@ -90,7 +88,6 @@ static void addresses_follow_the_addressing_mode(void **state)
 {
     uint64_t x[31] = {0};
 
-    (void)state;
     x[1] = 0x10000;
     x[3] = 0xfffffffe;                                                 /* -2 as a word */
     assert_int_equal(address_of(0xb9400c22, x, 0, 0), 0x1000c);        /* ldr w2, [x1, #12] */
@@ -112,7 +109,6 @@ static uint64_t extended(unsigned width, bool sign, bool wide, uint64_t data)
 
 static void loads_extend_as_their_form_says(void **state)
 {
-    (void)state;
     assert_int_equal(extended(1, false, false, 0xffffff80), 0x80);
     assert_int_equal(extended(1, true, false, 0x180), 0xffffff80);
     assert_int_equal(extended(1, true, true, 0x80), 0xffffffffffffff80);

@@ -87,7 +87,6 @@ static memory_fault_result_t on_register(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t ad
     seL4_Word *words = cookie;
     seL4_Word *word = &words[(address - GUEST_DEVICE) / 4];
 
-    (void)vm, (void)length;
     if (is_vcpu_read_fault(vcpu)) {
         set_vcpu_fault_data(vcpu, *word);
     } else {
@@ -119,7 +118,6 @@ static memory_fault_result_t map_there(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 {
     unsigned *calls = cookie;
 
-    (void)vcpu, (void)length;
     (*calls)++;
     return vm_ram_register_at(vm, address & ~(uintptr_t)0xfff, 0x1000, false) == 0 ? FAULT_RESTART
                                                                                    : FAULT_ERROR;
@@ -205,7 +203,6 @@ static void what_nobody_handles_ends_in_a_report(void **state)
 static memory_fault_result_t forget(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
                                     void *cookie)
 {
-    (void)vm, (void)vcpu, (void)address, (void)length, (void)cookie;
     return FAULT_HANDLED;
 }
 

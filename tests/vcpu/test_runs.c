@@ -46,7 +46,6 @@ static void psci_answers_by_both_calls(void **state)
 
 static int handle_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 {
-    (void)vcpu;
     if ((uint32_t)regs->x0 == 0x84000008) {
         hosted_vm_request_stop(vcpu->vm);
         return 0;
@@ -57,7 +56,6 @@ static int handle_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 
 static int refuse_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 {
-    (void)vcpu, (void)regs;
     return -1;
 }
 
@@ -139,7 +137,6 @@ static int tell_running(vm_t *vm, void *cookie)
 {
     stopper_t *stopper = cookie;
 
-    (void)vm;
     if (++stopper->polls == 3) {
         sem_post(&stopper->running);
     }
@@ -185,7 +182,6 @@ static int poll_three_times(vm_t *vm, void *cookie)
 {
     unsigned *calls = cookie;
 
-    (void)vm;
     return ++*calls == 3;
 }
 
@@ -240,7 +236,6 @@ static memory_fault_result_t change_registers(vm_t *vm, vm_vcpu_t *vcpu, uintptr
     seL4_UserContext context;
     uintptr_t value;
 
-    (void)vm, (void)address, (void)length;
     assert_int_equal(vm_get_thread_context(vcpu, &context), 0);
     assert_int_equal(vm_get_thread_context_reg(vcpu, 0, &value), 0);
     assert_int_equal(value, context.pc);

@@ -149,7 +149,6 @@ static void without_mmu_addresses_are_physical(void **state)
     stage1_regime_t regime = {0};
     uint64_t gpa;
 
-    (void)state;
     assert_int_equal(walk(&regime, NULL, 0x123456789, &gpa), STAGE1_OK);
     assert_int_equal(gpa, 0x123456789);
 }
@@ -162,7 +161,6 @@ static void a_walk_of_4k_pages_follows_three_levels(void **state)
     memory_t *memory = calloc(1, sizeof(*memory));
     uint64_t gpa;
 
-    (void)state;
     assert_non_null(memory);
     memory->words[0x1000 / 8 + 2] = 0x3000 | 3;     /* 2 GiB.. : table */
     memory->words[0x3000 / 8 + 1] = 0x4000 | 3;     /* + 2 MiB : table */
@@ -191,7 +189,6 @@ static void a_walk_of_64k_pages_follows_its_granule(void **state)
     memory_t *memory = calloc(1, sizeof(*memory));
     uint64_t gpa;
 
-    (void)state;
     assert_non_null(memory);
     memory->words[1] = 0x60000000 | 1; /* 512 MiB block */
     assert_int_equal(walk(&regime, memory, 0x2000abcd, &gpa), STAGE1_OK);
