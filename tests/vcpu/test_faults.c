@@ -8,42 +8,6 @@
 #include "machine.h"
 #include <sel4vmmplatsupport/guest_memory_util.h>
 
-static void callbacks_see_address_width_direction_and_data(void **state)
-{
-    static const unsigned offsets[] = {0, 1, 2, 4, 8};
-    static const unsigned widths[] = {1, 1, 2, 4, 8};
-    static const seL4_Word masks[] = {0xff, 0xff00, 0xffff0000, 0xffffffff, ~0ull};
-    machine_t *machine = *state;
-
-    machine_add_device(machine, GUEST_DEVICE, 0x1000, "device");
-    machine->answer = 0x8877665544332211;
-    assert_int_equal(machine_run(machine, GUEST_WIDTHS, GUEST_DEVICE, 0x1122334455667788), 0);
-    assert_int_equal(machine->count, 12);
-    for (size_t i = 0; i < 10; i++) {
-        const seen_t *seen = &machine->seen[i];
-        assert_int_equal(seen->address, GUEST_DEVICE + offsets[i % 5]);
-        assert_int_equal(seen->length, widths[i % 5]);
-        assert_int_equal(seen->size, widths[i % 5]);
-        assert_int_equal(seen->mask, masks[i % 5]);
-        assert_int_equal(seen->read, i >= 5);
-        assert_int_equal(seen->data, i < 5 ? 0x1122334455667788 : 0); /* the whole register */
-        assert_int_equal(seen->ip, machine->seen[0].ip + i * 4);
-    }
-    seL4_UserContext regs = machine_registers(machine);
-    /* A read takes its bytes from its lanes. */
-    assert_int_equal(regs.x10, 0x11);
-    assert_int_equal(regs.x11, 0x22);
-    assert_int_equal(regs.x12, 0x4433);
-    assert_int_equal(regs.x13, 0x44332211);
-    assert_int_equal(regs.x14, 0x8877665544332211);
-    assert_int_equal(machine->seen[10].data, 0);
-    hosted_vm_counters_t counters;
-    assert_int_equal(hosted_vm_get_counters(&machine->vm, &counters), 0);
-    assert_int_equal(counters.write_faults, 6);
-    assert_int_equal(counters.read_faults, 6);
-    assert_int_equal(counters.hypercalls, 1);
-}
-
 static void loads_extend_into_the_whole_register(void **state)
 {
     machine_t *machine = *state;
@@ -253,7 +217,6 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_make, machine_end)
     const struct CMUnitTest tests[] = {
-        TEST(callbacks_see_address_width_direction_and_data),
         TEST(loads_extend_into_the_whole_register),
         TEST(loads_and_stores_that_write_their_base_back_are_completed),
         TEST(emulation_merges_bytes_into_their_lanes),
