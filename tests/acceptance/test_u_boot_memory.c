@@ -98,7 +98,6 @@ static void what_u_boot_fills_copies_and_sums_the_vmm_sees(void **state)
                            "Total of 16777216 byte(s) were the same"));
     unsigned long source = crc_by_u_boot(machine, SOURCE);
     assert_int_equal(crc_by_u_boot(machine, COPY), source);
-
     unsigned long crc = crc32(0, NULL, 0);
     assert_int_equal(vm_ram_touch(vm, SOURCE, SIZE, add_to_crc, &crc), 0);
     assert_int_equal(crc, source);

@@ -33,7 +33,6 @@ static vm_description_t *parse_good(size_t size)
 {
     cli_error_t error;
     vm_description_t *description = parse(size, &error);
-
     assert_string_equal(error.line, "");
     assert_non_null(description);
     return description;
@@ -42,7 +41,6 @@ static vm_description_t *parse_good(size_t size)
 static void an_empty_tree_is_a_vm_without_memory(void **state)
 {
     vm_description_t *description;
-
     tree_begin(&tree);
     description = parse_good(tree_end(&tree));
     assert_int_equal(description->num_ranges, 0);
@@ -54,7 +52,6 @@ static void an_empty_tree_is_a_vm_without_memory(void **state)
 static void root_properties_are_read(void **state)
 {
     vm_description_t *description;
-
     tree_begin(&tree);
     tree_string(&tree, "model", "a model");
     tree_string(&tree, "guestmem,board", "some-board");
@@ -76,7 +73,6 @@ static void root_properties_are_read(void **state)
 static void every_backing_is_known(void **state)
 {
     vm_description_t *description;
-
     tree_begin(&tree);
     for (unsigned i = 0; i < VM_NUM_BACKINGS; i++) {
         char name[32];
@@ -112,7 +108,6 @@ static void each_entry_of_reg_is_a_range(void **state)
     fdt64_t reg[4] = {cpu_to_fdt64(0x1000), cpu_to_fdt64(0x1000), cpu_to_fdt64(0x8000),
                       cpu_to_fdt64(0x2000)};
     vm_description_t *description;
-
     tree_begin(&tree);
     tree_open(&tree, "banks@1000");
     tree_must(fdt_property(tree.bytes, "reg", reg, sizeof(reg)));
@@ -139,7 +134,6 @@ static void addresses_pass_through_the_ranges_of_buses(void **state)
                          cpu_to_fdt32(0x1000)};
     fdt32_t reg[2] = {cpu_to_fdt32(0x180), cpu_to_fdt32(0x10)};
     vm_description_t *description;
-
     tree_begin(&tree);
     tree_open(&tree, "bus@4010000000");
     tree_u32(&tree, "#address-cells", 1);
@@ -160,7 +154,6 @@ static void addresses_pass_through_the_ranges_of_buses(void **state)
 static void the_last_byte_of_the_address_space_can_be_described(void **state)
 {
     vm_description_t *description;
-
     tree_begin(&tree);
     tree_range(&tree, "top", UINT64_MAX - 0xfff, 0x1000, "frames");
     description = parse_good(tree_end(&tree));
@@ -185,7 +178,6 @@ static size_t sample_tree(void)
 static void every_truncation_is_refused(void **state)
 {
     size_t size = sample_tree();
-
     for (size_t length = 0; length < size; length++) {
         /* In a buffer of its own, so that a sanitizer sees a read past its end. */
         char *part = malloc(length + 1);
@@ -203,7 +195,6 @@ static void no_damaged_byte_breaks_the_parser_or_the_copy(void **state)
     size_t size = sample_tree();
     unsigned refused = 0;
     size_t stripped_size;
-
     for (size_t i = 0; i < size; i++) {
         for (unsigned flip = 1; flip < 256; flip <<= 1) {
             cli_error_t error = {0};
@@ -227,7 +218,6 @@ static void trees_of_old_versions_are_refused(void **state)
 {
     size_t size = sample_tree();
     cli_error_t error = {0};
-
     fdt_set_version(tree.bytes, 3);
     assert_null(vm_description_parse(tree.bytes, size, "vm.dtb", &error));
     assert_non_null(strstr(error.line, "version 3"));
@@ -236,7 +226,6 @@ static void trees_of_old_versions_are_refused(void **state)
 static void names_cannot_drive_the_terminal(void **state)
 {
     cli_error_t error;
-
     tree_begin(&tree);
     tree_range(&tree, "n\x1b[2J", 0, 0, "ram");
     assert_null(parse(tree_end(&tree), &error));
@@ -257,6 +246,5 @@ int main(void)
         cmocka_unit_test(trees_of_old_versions_are_refused),
         cmocka_unit_test(names_cannot_drive_the_terminal),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

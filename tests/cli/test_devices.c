@@ -35,7 +35,6 @@ static void device_write(device_t *device, uint64_t offset, unsigned width, uint
 static void every_class_is_found_by_its_name(void **state)
 {
     size_t count = 0;
-
     for (; device_class_at(count) != NULL; count++) {
         assert_ptr_equal(device_class_find(device_class_at(count)->name), device_class_at(count));
     }
@@ -47,7 +46,6 @@ static void every_class_is_found_by_its_name(void **state)
 static void no_offset_or_width_breaks_a_device(void **state)
 {
     static const unsigned widths[] = {1, 2, 4, 8};
-
     for (size_t i = 0; device_class_at(i) != NULL; i++) {
         device_t *device = device_create(device_class_at(i));
         assert_non_null(device);
@@ -66,7 +64,6 @@ static void no_offset_or_width_breaks_a_device(void **state)
 static void the_port_gives_each_byte_once_and_in_order(void **state)
 {
     device_t *port = device_create(&device_pl011);
-
     assert_int_equal(device_read(port, FLAGS, 4) & EMPTY, EMPTY);
     assert_int_equal(pl011_send(port, "ab", 2), 2);
     assert_int_equal(device_read(port, FLAGS, 4) & EMPTY, 0);
@@ -83,7 +80,6 @@ static void the_port_loses_nothing_when_it_is_full(void **state)
     device_t *port = device_create(&device_pl011);
     size_t at = 0;
     size_t seen = 0;
-
     for (size_t i = 0; i < sizeof(sent); i++) {
         sent[i] = (char)(i * 7 % 251);
     }
@@ -107,7 +103,6 @@ static void the_port_sends_what_is_written(void **state)
 {
     device_t *port = device_create(&device_pl011);
     char text[8] = "";
-
     device_write(port, DATA, 4, 'x'); /* nobody listens */
     port->host.output = take_output;
     port->host.cookie = text;
@@ -121,7 +116,6 @@ static void the_port_sends_what_is_written(void **state)
 static void the_port_raises_what_is_not_masked(void **state)
 {
     device_t *port = device_create(&device_pl011);
-
     pl011_send(port, "a", 1);
     assert_int_equal(device_read(port, RAW, 4) & 0x10, 0x10);
     assert_int_equal(device_read(port, MASKED, 4), 0);
@@ -139,7 +133,6 @@ static void the_log_keeps_the_latest_accesses(void **state)
 {
     device_t *log = device_create(&device_log);
     uint64_t sum = 0;
-
     assert_null(device_log_access(log, 0));
     log->host.note = count_note;
     log->host.cookie = &sum;
@@ -169,6 +162,5 @@ int main(void)
         cmocka_unit_test(the_port_raises_what_is_not_masked),
         cmocka_unit_test(the_log_keeps_the_latest_accesses),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,6 @@ static char *read_expected(const char *name)
     size_t size;
     char *bytes;
     char *text;
-
     snprintf(path, sizeof(path), "%s/%s", GUESTMEM_EXPECTED, name);
     bytes = file_read(path, &size, &error);
     assert_non_null(bytes);
@@ -44,7 +43,6 @@ static machine_t *run_guest(void)
     machine_until_t until = {.max_seconds = 60};
     cli_error_t error = {0};
     machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
-
     assert_string_equal(error.line, "");
     assert_non_null(machine);
     assert_int_equal(machine_run(machine, &until), MACHINE_POWERED_OFF);
@@ -55,7 +53,6 @@ static void the_vmm_sees_what_the_guest_wrote(void **state)
 {
     machine_t *machine = run_guest();
     char *page = machine_find_frame(machine, "allocated-frame@b000000");
-
     assert_non_null(page);
     assert_string_equal(page + 2048, "the guest was here");
     assert_int_equal(strncmp(page, "hello from the VMM", 18), 0);
@@ -73,7 +70,6 @@ static void writes_to_a_read_only_page_reach_the_callback(void **state)
     machine_t *machine = run_guest();
     device_t *log = machine_find_device(machine, "read-only-frame@b001000");
     char *page = machine_find_frame(machine, "read-only-frame@b001000");
-
     assert_int_equal(device_log_count(log), 4);
     for (unsigned i = 0; i < 4; i++) {
         const device_access_t *access = device_log_access(log, i);
@@ -93,7 +89,6 @@ static void a_run_can_be_interrupted_at_any_output(void **state)
     cli_error_t error = {0};
     machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
     char *expected = read_expected("expected-output.txt");
-
     assert_non_null(machine);
     assert_int_equal(machine_run(machine, &first), MACHINE_SAW_OUTPUT);
     assert_null(strstr(machine_output(machine), "zeros "));
@@ -110,7 +105,6 @@ static void budgets_end_a_run(void **state)
     machine_until_t few = {.max_instructions = 1000};
     cli_error_t error = {0};
     machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
-
     assert_non_null(machine);
     assert_int_equal(machine_run(machine, &few), MACHINE_OUT_OF_TIME);
     assert_int_equal(machine_destroy(machine), 0);
@@ -124,6 +118,5 @@ int main(void)
         cmocka_unit_test(a_run_can_be_interrupted_at_any_output),
         cmocka_unit_test(budgets_end_a_run),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

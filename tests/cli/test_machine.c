@@ -29,7 +29,6 @@
 static char *make_folder(void)
 {
     char *folder = strdup("/tmp/guestmem-test-XXXXXX");
-
     if (folder == NULL || mkdtemp(folder) == NULL) {
         abort();
     }
@@ -41,7 +40,6 @@ static char *write_file(const char *folder, const char *name, const void *bytes,
 {
     char *path;
     FILE *file;
-
     if (asprintf(&path, "%s/%s", folder, name) < 0 || (file = fopen(path, "wb")) == NULL ||
         fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
         abort();
@@ -54,7 +52,6 @@ static void remove_folder(char *folder)
 {
     DIR *directory = opendir(folder);
     struct dirent *entry;
-
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         unlinkat(dirfd(directory), entry->d_name, 0);
     }
@@ -69,7 +66,6 @@ static machine_t *make(const char *path)
 {
     cli_error_t error = {0};
     machine_t *machine = machine_create(path, NULL, &error);
-
     assert_string_equal(error.line, "");
     assert_non_null(machine);
     return machine;
@@ -100,7 +96,6 @@ static void content_is_loaded_into_every_kind_of_memory(void **state)
                                  "guestmem,device-tree = \"self\";\n"
                                  "guestmem,device-tree-offset = <0x800>; }; };\n";
     char *folder = make_folder();
-
     free(write_file(folder, "text", "some text", 9));
     for (size_t i = 0; i < sizeof(backings) / sizeof(backings[0]); i++) {
         char page[4096];
@@ -129,7 +124,6 @@ static void another_tree_can_be_given_to_the_guest(void **state)
     char *path = write_file(folder, "vm.dts", source, strlen(source));
     char page[4096];
     machine_t *machine;
-
     free(write_file(folder, "other.dts", other, strlen(other)));
     machine = make(path);
     read_guest(machine, 0x50000000, page, sizeof(page));
@@ -150,7 +144,6 @@ static void machines_do_not_meet(void **state)
     machine_t *first = make(path);
     machine_t *second = make(path);
     memory_map_t map;
-
     memset(machine_find_frame(first, "page"), 1, 4096);
     memset(machine_find_frame(second, "page"), 2, 4096);
     assert_int_equal(*(char *)machine_find_frame(first, "page"), 1);
@@ -173,7 +166,6 @@ static void what_is_not_there_is_not_found(void **state)
     char *folder = make_folder();
     char *path = write_file(folder, "vm.dts", source, strlen(source));
     machine_t *machine = make(path);
-
     assert_null(machine_find_frame(machine, "ram"));
     assert_null(machine_find_frame(machine, "rom"));
     assert_null(machine_find_device(machine, "ram"));
@@ -194,6 +186,5 @@ int main(void)
         cmocka_unit_test(machines_do_not_meet),
         cmocka_unit_test(what_is_not_there_is_not_found),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,6 @@ static void *strip(size_t size, uint64_t placed_base)
     vm_description_t *description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
     size_t stripped_size;
     void *stripped;
-
     assert_non_null(description);
     for (size_t i = 0; i < description->num_ranges; i++) {
         if (description->ranges[i].placed_by_library) {
@@ -50,7 +49,6 @@ static void no_guestmem_property_is_left(void **state)
 {
     void *stripped;
     size_t size;
-
     tree_begin(&tree);
     tree_string(&tree, "compatible", "kept");
     tree_string(&tree, "guestmem,board", "some-board");
@@ -69,7 +67,6 @@ static void no_guestmem_property_is_left(void **state)
 static void hidden_nodes_are_left_out_with_all_below(void **state)
 {
     void *stripped;
-
     tree_begin(&tree);
     tree_open(&tree, "before");
     tree_close(&tree);
@@ -98,7 +95,6 @@ static void memory_reservations_are_kept(void **state)
     void *stripped;
     uint64_t address;
     uint64_t size;
-
     tree_must(fdt_create(tree.bytes, TREE_SIZE));
     tree_must(fdt_add_reservemap_entry(tree.bytes, 0x1000, 0x2000));
     tree_must(fdt_finish_reservemap(tree.bytes));
@@ -132,7 +128,6 @@ static void placed_nodes_tell_their_address(void **state)
     void *stripped = strip(placed_tree(2), UINT64_C(0x8012345000));
     const fdt32_t *reg;
     int length;
-
     assert_non_null(stripped);
     reg = fdt_getprop(stripped, fdt_path_offset(stripped, "/placed"), "reg", &length);
     assert_non_null(reg);
@@ -154,7 +149,6 @@ static bool try_tree(size_t size)
     cli_error_t error = {0};
     vm_description_t *description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
     size_t stripped_size;
-
     if (description == NULL) {
         assert_true(error.line[0] != '\0');
         return false;
@@ -171,7 +165,6 @@ static void a_negative_length_is_refused(void **state)
     int offset;
     int length;
     void *property;
-
     tree_begin(&tree);
     tree_must(fdt_property(tree.bytes, "empty", "", 0));
     size = tree_end(&tree);
@@ -195,6 +188,5 @@ int main(void)
         cmocka_unit_test(an_address_that_does_not_fit_its_cells_is_an_error),
         cmocka_unit_test(a_negative_length_is_refused),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

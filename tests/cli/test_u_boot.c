@@ -26,7 +26,6 @@ static machine_t *boot(void)
     machine_until_t until = {.output = prompt, .max_seconds = 120};
     cli_error_t error = {0};
     machine_t *machine = machine_create(GUESTMEM_BOARDS "/u-boot-vm.dts", NULL, &error);
-
     assert_string_equal(error.line, "");
     assert_non_null(machine);
     if (machine_run(machine, &until) != MACHINE_SAW_OUTPUT) {
@@ -40,7 +39,6 @@ static char *command(machine_t *machine, const char *line)
 {
     machine_until_t until = {.output = prompt, .max_seconds = 120};
     size_t before = strlen(machine_output(machine));
-
     assert_int_equal(machine_send(machine, line, strlen(line)), strlen(line));
     assert_int_equal(machine_send(machine, "\n", 1), 1);
     if (machine_run(machine, &until) != MACHINE_SAW_OUTPUT) {
@@ -54,7 +52,6 @@ static char *command(machine_t *machine, const char *line)
 static void command_says(machine_t *machine, const char *line, const char *text)
 {
     char *output = command(machine, line);
-
     if (strstr(output, text) == NULL) {
         fail_msg("%s does not say \"%s\" but: %s", line, text, output);
     }
@@ -65,7 +62,6 @@ static void command_says(machine_t *machine, const char *line, const char *text)
 static void ends_with(machine_t *machine, const char *line, machine_end_t end)
 {
     machine_until_t until = {.max_seconds = 60};
-
     assert_int_equal(machine_send(machine, line, strlen(line)), strlen(line));
     assert_int_equal(machine_run(machine, &until), end);
     assert_int_equal(machine_destroy(machine), 0);
@@ -74,7 +70,6 @@ static void ends_with(machine_t *machine, const char *line, machine_end_t end)
 static void it_boots_takes_commands_and_powers_off(void **state)
 {
     machine_t *machine = boot();
-
     command_says(machine, "version", "U-Boot 20");
     command_says(machine, "bdinfo", "0x0000000008000000");
     command_says(machine, "mw.l 41000000 12345678 4", "mw.l");
@@ -95,7 +90,6 @@ static void the_shared_page_is_seen_from_both_sides(void **state)
 {
     machine_t *machine = boot();
     volatile uint32_t *page = machine_find_frame(machine, "shared-page@b000000");
-
     assert_non_null((void *)page);
     page[0] = 0xcafef00d;
     command_says(machine, "md.l b000000 1", "cafef00d");
@@ -111,6 +105,5 @@ int main(void)
         cmocka_unit_test(reset_ends_the_run_too),
         cmocka_unit_test(the_shared_page_is_seen_from_both_sides),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,7 +130,6 @@ static void fault(guest_t *guest, uintptr_t addr, size_t size)
     memory_fault_result_t expected = expected_result(guest, row, addr, size, present);
     bool whole = row != NULL && (size == 0 || size - 1 <= row->last - addr);
     bool called = whole && row->kind != FORBIDDING && (row->kind != ON_FAULT || present);
-
     guest->calls = 0;
     guest->machine.log_lines = 0;
     memory_fault_result_t result = vm_memory_handle_fault(&guest->vm, NULL, addr, size);

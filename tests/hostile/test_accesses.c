@@ -16,66 +16,65 @@
 /* Registers: SCTLR_EL1 as a VM starts with, and CPACR_EL1 that lets vectors be used. */
 #define VECTORS_ALLOWED ((seL4_Word)3 << 20)
 
-static const uintptr_t addresses[] = {
-    0,
-    1,
-    PAGE - 8,
-    HOSTILE_DEVICE - 4,
-    HOSTILE_DEVICE,
-    HOSTILE_DEVICE + 1,
-    HOSTILE_DEVICE + 2,
-    HOSTILE_DEVICE + 7,
-    HOSTILE_DEVICE + PAGE - 1, /* across a page of one device */
-    HOSTILE_DEVICE + PAGE - 4,
-    HOSTILE_SMALL - 1, /* across the end of one device into another */
-    HOSTILE_SMALL - 8,
-    HOSTILE_SMALL + 0x800 - 4, /* across the end, into nothing */
-    HOSTILE_SMALL + 0x800 - 1,
-    HOSTILE_RAM - 1, /* into RAM */
-    HOSTILE_RAM,
-    HOSTILE_RAM + 3,
-    HOSTILE_RAM + PAGE - 3, /* across pages of RAM */
-    HOSTILE_CODE - 4,
-    HOSTILE_RAM_END - 1, /* out of RAM */
-    HOSTILE_RAM_END - 8,
-    HOSTILE_READ_ONLY - 4,
-    HOSTILE_READ_ONLY,
-    HOSTILE_READ_ONLY + 5,
-    HOSTILE_READ_ONLY + PAGE - 2, /* from what may be read to what may not be accessed */
-    HOSTILE_READ_ONLY + PAGE,
-    HOSTILE_READ_ONLY + 2 * PAGE - 1,
-    HOSTILE_LAZY - 2,
-    HOSTILE_LAZY,
-    HOSTILE_LAZY + 3 * PAGE - 1,
-    HOSTILE_LAZY + HOSTILE_LAZY_SIZE - 1,
-    HOSTILE_LAST - 1,
-    HOSTILE_LAST + 2 * PAGE - 16, /* the top of what stage 2 translates */
-    HOSTILE_LAST + 2 * PAGE - 1,
-    (uintptr_t)1 << 40,
-    ((uintptr_t)1 << 43) - 4, /* where the software processor has its own regions */
-    (uintptr_t)1 << 43,
-    ((uintptr_t)1 << 43) + 4,
-    ((uintptr_t)1 << 43) + ((uintptr_t)1 << 30),
-    ((uintptr_t)1 << 44) - 1,
-    ((uintptr_t)1 << 44),
-    ((uintptr_t)1 << 48) - 1, /* the end of what stage 1 translates */
-    (uintptr_t)1 << 48,
-    ((uintptr_t)1 << 52) - 4,
-    ((uintptr_t)1 << 56) - 4,
-    (uintptr_t)1 << 56,
-    (uintptr_t)0x7fffffffffffffff,
-    (uintptr_t)1 << 63,
-    (uintptr_t)0xff00000000000000 - 3,
-    (uintptr_t)0xffff000000000000 - 8,
-    HOSTILE_TOP - 1,
-    HOSTILE_TOP,
-    UINTPTR_MAX - 63,
-    UINTPTR_MAX - 15, /* the top of all: up to and across it */
-    UINTPTR_MAX - 7,
-    UINTPTR_MAX - 3,
-    UINTPTR_MAX,
-};
-
+/* Ends and insides of everything that the guest has, across them, and where there is nothing; the
+ * software processor has regions of its own from 2^43 on. */
+static const uintptr_t addresses[] = {0,
+                                      1,
+                                      PAGE - 8,
+                                      HOSTILE_DEVICE - 4,
+                                      HOSTILE_DEVICE,
+                                      HOSTILE_DEVICE + 1,
+                                      HOSTILE_DEVICE + 2,
+                                      HOSTILE_DEVICE + 7,
+                                      HOSTILE_DEVICE + PAGE - 1,
+                                      HOSTILE_DEVICE + PAGE - 4,
+                                      HOSTILE_SMALL - 1,
+                                      HOSTILE_SMALL - 8,
+                                      HOSTILE_SMALL + 0x800 - 4,
+                                      HOSTILE_SMALL + 0x800 - 1,
+                                      HOSTILE_RAM - 1,
+                                      HOSTILE_RAM,
+                                      HOSTILE_RAM + 3,
+                                      HOSTILE_RAM + PAGE - 3,
+                                      HOSTILE_CODE - 4,
+                                      HOSTILE_RAM_END - 1,
+                                      HOSTILE_RAM_END - 8,
+                                      HOSTILE_READ_ONLY - 4,
+                                      HOSTILE_READ_ONLY,
+                                      HOSTILE_READ_ONLY + 5,
+                                      HOSTILE_READ_ONLY + PAGE - 2,
+                                      HOSTILE_READ_ONLY + PAGE,
+                                      HOSTILE_READ_ONLY + 2 * PAGE - 1,
+                                      HOSTILE_LAZY - 2,
+                                      HOSTILE_LAZY,
+                                      HOSTILE_LAZY + 3 * PAGE - 1,
+                                      HOSTILE_LAZY + HOSTILE_LAZY_SIZE - 1,
+                                      HOSTILE_LAST - 1,
+                                      HOSTILE_LAST + 2 * PAGE - 16,
+                                      HOSTILE_LAST + 2 * PAGE - 1,
+                                      (uintptr_t)1 << 40,
+                                      ((uintptr_t)1 << 43) - 4,
+                                      (uintptr_t)1 << 43,
+                                      ((uintptr_t)1 << 43) + 4,
+                                      ((uintptr_t)1 << 43) + ((uintptr_t)1 << 30),
+                                      ((uintptr_t)1 << 44) - 1,
+                                      ((uintptr_t)1 << 44),
+                                      ((uintptr_t)1 << 48) - 1,
+                                      (uintptr_t)1 << 48,
+                                      ((uintptr_t)1 << 52) - 4,
+                                      ((uintptr_t)1 << 56) - 4,
+                                      (uintptr_t)1 << 56,
+                                      (uintptr_t)0x7fffffffffffffff,
+                                      (uintptr_t)1 << 63,
+                                      (uintptr_t)0xff00000000000000 - 3,
+                                      (uintptr_t)0xffff000000000000 - 8,
+                                      HOSTILE_TOP - 1,
+                                      HOSTILE_TOP,
+                                      UINTPTR_MAX - 63,
+                                      UINTPTR_MAX - 15,
+                                      UINTPTR_MAX - 7,
+                                      UINTPTR_MAX - 3,
+                                      UINTPTR_MAX};
 #define ADDRESSES (sizeof(addresses) / sizeof(addresses[0]))
 
 typedef struct record {
@@ -104,7 +103,6 @@ static void try_all(hostile_t *hostile, answer_t answer)
 {
     size_t size;
     record_t *zoo = read_file(ZOO, &size);
-
     assert_true(size >= 90 * sizeof(*zoo));
     hostile->answer = answer;
     allow_vectors(hostile);

@@ -39,7 +39,6 @@ static size_t resident_bytes(void)
     unsigned long total;
     unsigned long resident;
     FILE *file = fopen("/proc/self/statm", "r");
-
     assert_non_null(file);
     assert_int_equal(fscanf(file, "%lu %lu", &total, &resident), 2);
     fclose(file);
@@ -49,7 +48,6 @@ static size_t resident_bytes(void)
 static uint64_t faults_of(hostile_t *hostile)
 {
     hosted_vm_counters_t counters;
-
     assert_int_equal(hosted_vm_get_counters(&hostile->vm, &counters), 0);
     return counters.read_faults + counters.write_faults + counters.fetch_faults;
 }
@@ -60,7 +58,6 @@ static hosted_census_t run(hostile_t *hostile, uintptr_t pc, uintptr_t address, 
 {
     const seL4_Word x[4] = {address, 0x1122334455667788, STEP, rounds};
     hosted_census_t census;
-
     hostile_run(hostile, pc, x, budget);
     hosted_census_take(hostile->system, &census);
     return census;
@@ -74,7 +71,6 @@ static void check_flat(hostile_t *hostile, const char *what, uintptr_t pc, uintp
         run(hostile, pc, address, WARM_UP / faults_in_round, budget != 0 ? WARM_UP : 0);
     size_t resident = resident_bytes();
     uint64_t faults = faults_of(hostile);
-
     hosted_census_t after = run(hostile, pc, address, rounds, budget);
     size_t grown = resident_bytes();
     faults = faults_of(hostile) - faults;
@@ -177,7 +173,6 @@ static memory_fault_result_t give_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 {
     churn_t *churn = cookie;
     uintptr_t page = address & ~(PAGE - 1);
-
     drop_last(vm, churn);
     if (vm_ram_register_at(vm, page, PAGE, false) != 0) {
         return FAULT_ERROR;
@@ -194,7 +189,6 @@ static void pages_that_come_and_go_leave_nothing(void **state)
     churn_t churn = {0};
     hosted_census_t censuses[2];
     size_t resident[2];
-
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, give_page, &churn), 0);
     for (size_t i = 0; i < 2; i++) {
         run(hostile, pc, NOWHERE, MANY / 5 / DIVISOR, 0);

@@ -49,7 +49,6 @@ static uint32_t shaped(uint64_t raw)
 static uint32_t random_word(uint64_t *random, const uint32_t *zoo, size_t zoo_words)
 {
     uint64_t raw = next(random);
-
     switch (raw % 8) {
     case 0:
         return (uint32_t)(raw >> 32);
@@ -86,7 +85,6 @@ static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address
 static void step_over(hostile_t *hostile)
 {
     seL4_UserContext regs = hostile_registers(hostile);
-
     regs.pc += 4;
     assert_int_equal(vm_set_thread_context(hostile->vcpu, regs), 0);
     hostile_go_on(hostile);
@@ -104,7 +102,6 @@ static void run_stream(hostile_t *hostile, uint64_t seed, const uint32_t *zoo, s
     uint64_t random = (seed + 1) * 0x9e3779b97f4a7c15;
     uint32_t code[STREAM_WORDS];
     seL4_Word x[4];
-
     for (size_t i = 0; i < STREAM_WORDS; i++) {
         code[i] = random_word(&random, zoo, zoo_words);
     }
@@ -135,7 +132,6 @@ static void random_instructions_end_well(void **state)
     uint32_t *zoo = read_file(ZOO, &size);
     uint64_t first = number("HOSTILE_SEED", 0);
     uint64_t streams = number("HOSTILE_STREAMS", getenv("HOSTILE_SEED") != NULL ? 1 : STREAMS);
-
     for (uint64_t seed = first; seed < first + streams; seed++) {
         if (seed % 100 == 0 || streams == 1) {
             print_message("streams from seed %lu\n", (unsigned long)seed);

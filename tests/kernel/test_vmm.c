@@ -98,17 +98,6 @@ static void stale_pointers_fault(void **state)
     assert_int_equal(census().vmm_reservations, 0);
 }
 
-static void rights_of_a_mapping_are_the_hosts(void **state)
-{
-    seL4_CPtr frame = new_frame(12);
-    char *at = map_one(frame, seL4_NoRights);
-    assert_true(faults(at, false));
-    vspace_unmap_pages(vmm, at, 1, 12, VSPACE_PRESERVE);
-    at = map_one(frame, seL4_CanRead);
-    assert_false(faults(at, false));
-    assert_true(faults(at, true));
-}
-
 static void kernel_maps_only_where_the_vmm_has_reserved(void **state)
 {
     seL4_CPtr frame = new_frame(12);
@@ -237,39 +226,6 @@ static void shared_memory_is_the_same_memory(void **state)
     assert_census(&before);
 }
 
-static void reservation_of_64_gib_costs_no_memory(void **state)
-{
-    void *vaddr = NULL;
-    hosted_census_t before = census();
-    reservation_t range =
-        vspace_reserve_range_aligned(vmm, 64ul << 30, 30, seL4_AllRights, 1, &vaddr);
-    assert_non_null(range.res);
-    assert_int_equal(census().vmm_bytes, before.vmm_bytes + (64ul << 30));
-    vka_object_t huge = new_object(seL4_ARM_HugePageObject, 30);
-    if (!vaddr) {
-        fail_msg("the range has no address");
-        return;
-    }
-    char *at = (char *)vaddr + (63ul << 30);
-    assert_int_equal(vspace_map_pages_at_vaddr(vmm, &huge.cptr, NULL, at, 1, 30, range), 0);
-    at[12345] = 1;
-    vspace_unmap_pages(vmm, at, 1, 30, VSPACE_PRESERVE);
-    vka_free_object(vka, &huge);
-    vspace_free_reservation(vmm, range);
-    assert_census(&before);
-}
-
-static void tear_down_ends_everything(void **state)
-{
-    void *vaddr = NULL;
-    hosted_census_t before = census();
-    assert_non_null(vspace_new_pages(vmm, seL4_AllRights, 5, 12));
-    assert_non_null(vspace_new_pages(vmm, seL4_AllRights, 1, 21));
-    assert_non_null(vspace_reserve_range(vmm, 0x10000, seL4_AllRights, 1, &vaddr).res);
-    vspace_tear_down(vmm, VSPACE_FREE);
-    assert_census(&before);
-}
-
 static void io_ops_map_devices_and_count_the_heap(void **state)
 {
     ps_io_ops_t *ops = hosted_io_ops(world);
@@ -292,10 +248,8 @@ static void io_ops_map_devices_and_count_the_heap(void **state)
 }
 
 WORLD_MAIN(WORLD_TEST(vmm_mapping_is_physical_memory), WORLD_TEST(stale_pointers_fault),
-           WORLD_TEST(rights_of_a_mapping_are_the_hosts),
            WORLD_TEST(kernel_maps_only_where_the_vmm_has_reserved),
            WORLD_TEST(capabilities_are_found_by_any_address_of_their_page),
            WORLD_TEST(map_of_many_is_all_or_nothing), WORLD_TEST(new_pages_come_and_go_whole),
            WORLD_TEST(fixed_and_deferred_ranges), WORLD_TEST(shared_memory_is_the_same_memory),
-           WORLD_TEST(reservation_of_64_gib_costs_no_memory), WORLD_TEST(tear_down_ends_everything),
            WORLD_TEST(io_ops_map_devices_and_count_the_heap))

@@ -115,7 +115,6 @@ static void bytes_are_moved_without_windows(void **state)
     assert_null(guestmem_pointer(&w->vm, GPA, &length));
     expect_failure(w, GUESTMEM_NO_ADDRESS);
     expect_census(w, &before);
-
     /* A frame that is missing is seen before the first call back. */
     assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
     vm_memory_reservation_t *late = world_reserve(w, GPA + 8 * MEGABYTE, 2 * PAGE);
@@ -196,6 +195,21 @@ static void a_touch_ends_where_its_callback_has_freed_the_ram(void **state)
     }
 }
 
+static void the_default_fault_callback_names_what_it_can(void **state)
+{
+    world_t *w = *state;
+    vm_memory_reservation_t *r = world_reserve(w, 0x1000, 0x1000);
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x1234, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "4 bytes at 0x1234"));
+    assert_non_null(strstr(w->log_line, "[0x1000..0x1fff]"));
+    assert_int_equal(guestmem_name_reservation(&w->vm, r, "rtc"), 0);
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x1234, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "[0x1000..0x1fff] rtc"));
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x2000, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "in no reservation"));
+    assert_int_equal(w->log_lines, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +218,7 @@ int main(void)
         world_test(bytes_are_moved_without_windows),
         world_test(a_copy_that_fails_has_moved_nothing),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),
+        world_test(the_default_fault_callback_names_what_it_can),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
  * its page tables, in physical memory, and in an allocator that the tests stand in for. */
 
 #include "world.h"
+#include <sel4vm/guest_iospace.h>
 #include <vka/capops.h>
 
 #define GPA           ((uintptr_t)0x80000000)
@@ -55,7 +56,6 @@ static void ram_of_reserved_memory_is_cached_and_other_uses_are_not(void **state
     assert_int_equal(vm_ram_register_at(&w->vm, RESERVED, PAGE, true), 0);
     assert_int_equal(guest_bytes(w, RESERVED)[100], 0);
     assert_true(guest_mapping_at(w, RESERVED).cacheable);
-
     vm_memory_reservation_t *r = world_reserve(w, RESERVED + PAGE, PAGE);
     assert_int_equal(map_ut_alloc_reservation(&w->vm, r), 0);
     assert_int_equal(guest_bytes(w, RESERVED + PAGE)[100], 0xee);
@@ -356,6 +356,18 @@ static void a_range_of_two_kinds_of_memory_has_no_common_window(void **state)
     expect_census(w, &before);
 }
 
+static void an_io_space_is_refused_where_the_kernel_has_none(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_guest_add_iospace(&w->vm, &w->vm.mem.vmm_vspace, 0x42), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(vm_guest_add_iospace(NULL, NULL, 0x42), -1);
+    assert_int_equal(w->log_lines, 1);
+    vm_memory_reservation_t *r = world_reserve(w, 2 * MEGABYTE, 2 * MEGABYTE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
+    assert_int_equal(guest_mapping_at(w, 2 * MEGABYTE).size_bits, 21); /* nothing has changed */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +384,7 @@ int main(void)
         world_test(without_simple_memory_at_an_address_counts_as_a_devices),
         world_test(memory_without_a_cookie_is_not_returned_but_its_capability_goes),
         world_test(a_range_of_two_kinds_of_memory_has_no_common_window),
+        world_test(an_io_space_is_refused_where_the_kernel_has_none),
     };
     return cmocka_run_group_tests_name("frames", tests, NULL, NULL);
 }

@@ -131,7 +131,6 @@ static void insert_then_remove_frees_what_was_taken(void **state)
         assert_true(gm_range_map_remove(&map, odd));
         assert_true(heap.bytes <= bytes);
         assert_true(heap.blocks <= blocks);
-
         /* Runs of changes at neighbouring addresses fill and empty whole chunks. */
         uintptr_t i = (random_below(2 * SLOTS) + step % 64) % (2 * SLOTS);
         bool grow = step % 10000 < 6000;

@@ -25,7 +25,6 @@ static void check_record(const record_t *record)
 {
     a64_access_t access;
     bool known = a64_decode_access(record->instruction, &access);
-
     if (known != (record->kind != NONE)) {
         fail_msg("instruction %08x: known %d", record->instruction, known);
     }
@@ -51,7 +50,6 @@ static void every_form_is_decoded_as_the_assembler_encodes_it(void **state)
 {
     size_t size;
     record_t *records = read_file(INSTRUCTIONS, &size);
-
     assert_int_equal(sizeof(record_t), 32);
     assert_int_equal(size % sizeof(record_t), 0);
     assert_true(size / sizeof(record_t) > 60);
@@ -65,7 +63,6 @@ static void no_encoding_makes_the_decoder_fail(void **state)
 {
     const uint64_t x[31] = {0};
     uint32_t instruction = 12345;
-
     for (unsigned i = 0; i < 4000000; i++) {
         a64_access_t access;
         instruction = instruction * 1664525 + 1013904223;
@@ -87,7 +84,6 @@ static uint64_t address_of(uint32_t instruction, const uint64_t x[31], uint64_t 
 static void addresses_follow_the_addressing_mode(void **state)
 {
     uint64_t x[31] = {0};
-
     x[1] = 0x10000;
     x[3] = 0xfffffffe;                                                 /* -2 as a word */
     assert_int_equal(address_of(0xb9400c22, x, 0, 0), 0x1000c);        /* ldr w2, [x1, #12] */

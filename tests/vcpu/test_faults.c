@@ -11,7 +11,6 @@
 static void loads_extend_into_the_whole_register(void **state)
 {
     machine_t *machine = *state;
-
     machine_add_device(machine, GUEST_DEVICE, 0x1000, "device");
     machine->answer = 0x8899aabb;
     assert_int_equal(machine_run(machine, GUEST_LOADS, GUEST_DEVICE, 0), 0);
@@ -28,7 +27,6 @@ static void loads_extend_into_the_whole_register(void **state)
 static void loads_and_stores_that_write_their_base_back_are_completed(void **state)
 {
     machine_t *machine = *state;
-
     machine_add_device(machine, GUEST_DEVICE, 0x1000, "device");
     machine->answer = 0x55667788;
     assert_int_equal(machine_run(machine, GUEST_WRITE_BACK, GUEST_DEVICE, 0), 0);
@@ -50,7 +48,6 @@ static memory_fault_result_t on_register(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t ad
 {
     seL4_Word *words = cookie;
     seL4_Word *word = &words[(address - GUEST_DEVICE) / 4];
-
     if (is_vcpu_read_fault(vcpu)) {
         set_vcpu_fault_data(vcpu, *word);
     } else {
@@ -64,7 +61,6 @@ static void emulation_merges_bytes_into_their_lanes(void **state)
 {
     machine_t *machine = *state;
     seL4_Word words[4] = {0};
-
     assert_non_null(vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 16, on_register, words));
     assert_int_equal(machine_run(machine, GUEST_WIDTHS, GUEST_DEVICE, 0x1122334455667788), 0);
     assert_int_equal(words[0], 0x77888888);
@@ -81,7 +77,6 @@ static memory_fault_result_t map_there(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
                                        void *cookie)
 {
     unsigned *calls = cookie;
-
     (*calls)++;
     return vm_ram_register_at(vm, address & ~(uintptr_t)0xfff, 0x1000, false) == 0 ? FAULT_RESTART
                                                                                    : FAULT_ERROR;
@@ -92,7 +87,6 @@ static void restart_after_a_map_runs_the_access_again(void **state)
     machine_t *machine = *state;
     unsigned calls = 0;
     seL4_Word found = 0;
-
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&machine->vm, map_there, &calls), 0);
     assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, 0x50000000, 0x1234567), 0);
     assert_int_equal(calls, 1);
@@ -112,7 +106,6 @@ static void check_report(machine_t *machine, const char *name, uintptr_t address
                          bool read, const char *words)
 {
     const hosted_vm_report_t *report = machine_report(machine);
-
     if (report->reason != HOSTED_VM_FAULT || !report->has_access || report->address != address ||
         report->width != width || report->is_read != read ||
         report->has_reservation != (name != NULL) || strstr(report->text, words) == NULL ||
@@ -127,7 +120,6 @@ static void check_report(machine_t *machine, const char *name, uintptr_t address
 static void what_cannot_be_emulated_ends_in_a_report(void **state)
 {
     machine_t *machine = *state;
-
     machine_add_device(machine, GUEST_DEVICE, 0x2000, "uart");
     assert_int_equal(machine_run(machine, GUEST_UNALIGNED, GUEST_DEVICE, 0), -1);
     check_report(machine, "uart", GUEST_DEVICE + 1, 4, true, "unaligned");
@@ -149,7 +141,6 @@ static void what_cannot_be_emulated_ends_in_a_report(void **state)
 static void what_nobody_handles_ends_in_a_report(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, GUEST_DEVICE, 0), -1);
     check_report(machine, NULL, GUEST_DEVICE, 8, false, "no reservation");
     machine_add_device(machine, GUEST_DEVICE, 4, "small");
@@ -173,7 +164,6 @@ static memory_fault_result_t forget(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address
 static void a_callback_that_forgets_to_advance_is_told(void **state)
 {
     machine_t *machine = *state;
-
     assert_non_null(vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 4096, forget, NULL));
     assert_int_equal(machine_run(machine, GUEST_WRITE_DATA, GUEST_DEVICE, 0), -1);
     assert_non_null(strstr(machine_report(machine)->text, "neither advanced nor restarted"));

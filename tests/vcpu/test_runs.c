@@ -13,7 +13,6 @@
 static void check_end(machine_t *machine, hosted_vm_reason_t reason, const char *words)
 {
     const hosted_vm_report_t *report = machine_report(machine);
-
     if (report->reason != reason || strstr(report->text, words) == NULL) {
         fail_msg("%s: %s", hosted_vm_reason_name(report->reason), report->text);
     }
@@ -22,7 +21,6 @@ static void check_end(machine_t *machine, hosted_vm_reason_t reason, const char 
 static void poweroff_and_reset_end_the_run(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(machine_report(machine)->reason, HOSTED_VM_NOT_RUN);
     assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
     check_end(machine, HOSTED_VM_POWEROFF, "off");
@@ -33,7 +31,6 @@ static void poweroff_and_reset_end_the_run(void **state)
 static void psci_answers_by_both_calls(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(machine_run(machine, GUEST_PSCI, 0, 0), 0);
     seL4_UserContext regs = machine_registers(machine);
     assert_int_equal(regs.x10, 0x10000);     /* version 1.0 */
@@ -62,7 +59,6 @@ static int refuse_smc(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 static void a_registered_handler_takes_the_calls(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(vm_register_smc_handler_callback(&machine->vm, handle_smc), 0);
     assert_int_equal(machine_run(machine, GUEST_PSCI, 0, 0), 0);
     seL4_UserContext regs = machine_registers(machine);
@@ -78,7 +74,6 @@ static void a_registered_handler_takes_the_calls(void **state)
 static int note_syndrome(vm_vcpu_t *vcpu, uint32_t hsr, void *cookie)
 {
     uint32_t *syndromes = cookie;
-
     if ((hsr & 0xffff) == 0) {
         return -1; /* the end of the guest: the runtime's own */
     }
@@ -95,7 +90,6 @@ static void the_vcpu_callback_sees_the_syndrome(void **state)
 {
     machine_t *machine = *state;
     uint32_t syndromes[2] = {0};
-
     assert_int_equal(
         vm_register_unhandled_vcpu_fault_callback(machine->vcpu, note_syndrome, syndromes), 0);
     assert_int_equal(machine_run(machine, GUEST_CALLS, 0, 0), 0);
@@ -107,7 +101,6 @@ static void the_vcpu_callback_sees_the_syndrome(void **state)
 static void unknown_instructions_and_exceptions_end_in_a_report(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(machine_run(machine, GUEST_UNDEFINED, 0, 0), -1);
     check_end(machine, HOSTED_VM_UNDEFINED, "undefined instruction 0x00000000");
     assert_false(machine_report(machine)->has_access);
@@ -125,7 +118,6 @@ typedef struct stopper {
 static void *stop_when_running(void *cookie)
 {
     stopper_t *stopper = cookie;
-
     while (sem_wait(&stopper->running) != 0) {
     }
     hosted_vm_request_stop(stopper->vm);
@@ -136,7 +128,6 @@ static void *stop_when_running(void *cookie)
 static int tell_running(vm_t *vm, void *cookie)
 {
     stopper_t *stopper = cookie;
-
     if (++stopper->polls == 3) {
         sem_post(&stopper->running);
     }
@@ -147,7 +138,6 @@ static void run_and_stop(machine_t *machine, unsigned guest)
 {
     pthread_t thread;
     stopper_t stopper = {.vm = &machine->vm};
-
     assert_int_equal(sem_init(&stopper.running, 0, 0), 0);
     assert_int_equal(hosted_vm_set_poll(&machine->vm, tell_running, &stopper, 1), 0);
     assert_int_equal(pthread_create(&thread, NULL, stop_when_running, &stopper), 0);
@@ -161,7 +151,6 @@ static void run_and_stop(machine_t *machine, unsigned guest)
 static void a_stop_request_from_another_thread_ends_any_guest(void **state)
 {
     machine_t *machine = *state;
-
     run_and_stop(machine, GUEST_SPIN);
     assert_true(machine_registers(machine).x10 > 0);
     run_and_stop(machine, GUEST_WAIT);
@@ -170,7 +159,6 @@ static void a_stop_request_from_another_thread_ends_any_guest(void **state)
 static void a_stop_request_before_the_run_ends_it(void **state)
 {
     machine_t *machine = *state;
-
     hosted_vm_request_stop(&machine->vm);
     assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
     check_end(machine, HOSTED_VM_STOPPED, "request");
@@ -181,7 +169,6 @@ static void a_stop_request_before_the_run_ends_it(void **state)
 static int poll_three_times(vm_t *vm, void *cookie)
 {
     unsigned *calls = cookie;
-
     return ++*calls == 3;
 }
 
@@ -189,7 +176,6 @@ static void the_poll_function_is_called_while_the_guest_runs(void **state)
 {
     machine_t *machine = *state;
     unsigned calls = 0;
-
     assert_int_equal(hosted_vm_set_poll(&machine->vm, poll_three_times, &calls, 0), -1);
     assert_int_equal(hosted_vm_set_poll(&machine->vm, poll_three_times, &calls, 2), 0);
     assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), 0);
@@ -201,7 +187,6 @@ static void polling_does_not_disturb_the_guest(void **state)
 {
     machine_t *machine = *state;
     unsigned calls = 1000;
-
     for (uintptr_t i = 0; i < GUEST_STEPS; i++) {
         assert_int_equal(
             vm_ram_register_at(&machine->vm, GUEST_TOUCH_BASE + i * 0x2000, 0x1000, false), 0);
@@ -218,7 +203,6 @@ static void polling_does_not_disturb_the_guest(void **state)
 static void budget_and_deadline_end_a_guest_that_does_not(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(hosted_vm_set_budget(&machine->vm, 100000, 0), 0);
     assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1);
     check_end(machine, HOSTED_VM_BUDGET, "100000 instructions");
@@ -235,7 +219,6 @@ static memory_fault_result_t change_registers(vm_t *vm, vm_vcpu_t *vcpu, uintptr
 {
     seL4_UserContext context;
     uintptr_t value;
-
     assert_int_equal(vm_get_thread_context(vcpu, &context), 0);
     assert_int_equal(vm_get_thread_context_reg(vcpu, 0, &value), 0);
     assert_int_equal(value, context.pc);
@@ -256,7 +239,6 @@ static void registers_set_in_a_callback_take_effect(void **state)
 {
     machine_t *machine = *state;
     seL4_Word pc = 0;
-
     assert_non_null(vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 4, change_registers, &pc));
     /* GUEST_MIDDLE adds 0x20 to x10 between its accesses, and 0x100 behind them. */
     assert_int_equal(machine_run(machine, GUEST_MIDDLE, GUEST_DEVICE, 1), 0);
@@ -283,7 +265,6 @@ static void system_registers_are_those_of_the_guest(void **state)
 {
     machine_t *machine = *state;
     uintptr_t value;
-
     assert_int_equal(vm_set_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_VBAR, 0x40001000), 0);
     assert_int_equal(machine_run(machine, GUEST_MMU, 0, 0), -1); /* no device, no tables' RAM */
     assert_int_equal(vm_get_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_VBAR, &value), 0);
@@ -305,7 +286,6 @@ static void system_registers_are_those_of_the_guest(void **state)
 static void a_vm_without_a_started_vcpu_does_not_run(void **state)
 {
     machine_t *machine = *state;
-
     assert_int_equal(vm_run(&machine->vm), -1);
     check_end(machine, HOSTED_VM_ERROR, "VCPU");
     assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
@@ -319,7 +299,6 @@ static void a_vm_without_a_started_vcpu_does_not_run(void **state)
 static void engines_are_chosen_by_name(void **state)
 {
     machine_t *machine = *state;
-
     assert_string_equal(hosted_engine_name(0), "unicorn");
     assert_null(hosted_engine_name(1));
     assert_int_equal(hosted_vm_set_engine(&machine->vm, "bochs"), -1);
@@ -333,7 +312,6 @@ static void bad_arguments_are_refused(void **state)
     machine_t *machine = *state;
     hosted_vm_counters_t counters;
     vm_t vm = {0};
-
     assert_int_equal(vm_init(NULL, NULL, NULL, *hosted_vmm_vspace(machine->system), NULL, 0, ""),
                      -1);
     assert_int_equal(vm_run(&vm), -1);
