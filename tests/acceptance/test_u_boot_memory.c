@@ -129,12 +129,47 @@ static void what_the_vmm_writes_u_boot_sums(void **state)
     free(bytes);
 }
 
+/* Type a command whose output must contain a text. */
+static void command_says(machine_t *machine, const char *line, const char *text)
+{
+    const char *output = command(machine, line);
+    if (strstr(output, text) == NULL) {
+        fail_msg("%s does not say \"%s\" but: %s", line, text, output);
+    }
+}
+
+static void commands_read_and_write_memory(void **state)
+{
+    machine_t *machine = *state;
+    command_says(machine, "version", "U-Boot 20");
+    command_says(machine, "bdinfo", "0x0000000008000000");
+    command_says(machine, "mw.l 41000000 12345678 4", "mw.l");
+    command_says(machine, "md.l 41000000 4", "12345678 12345678 12345678 12345678");
+    command_says(machine, "cp.b 41000000 42000000 10", "cp.b");
+    command_says(machine, "cmp.b 41000000 42000000 10", "Total of 16 byte(s) were the same");
+    command_says(machine, "mw.b 42000008 0 1", "mw.b");
+    command_says(machine, "cmp.b 41000000 42000000 10", "Total of 8 byte(s) were the same");
+}
+
+static void the_shared_page_is_seen_from_both_sides(void **state)
+{
+    machine_t *machine = *state;
+    volatile uint32_t *page = machine_find_frame(machine, "shared-page@b000000");
+    assert_non_null((void *)page);
+    page[0] = 0xcafef00d;
+    command_says(machine, "md.l b000000 1", "cafef00d");
+    command_says(machine, "mw.l b000ffc 600df00d 1", "mw.l");
+    assert_int_equal(page[1023], 0x600df00d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_u_boot_fills_copies_and_sums_the_vmm_sees, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_the_vmm_writes_u_boot_sums, setup, teardown),
+        cmocka_unit_test_setup_teardown(commands_read_and_write_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_shared_page_is_seen_from_both_sides, setup, teardown),
     };
     return cmocka_run_group_tests_name("u-boot memory", tests, NULL, NULL);
 }

@@ -321,6 +321,8 @@ def test_u_boot(_):
     for part in ("\nfirst", "\nsecond", "\nU-Boot 20", "edfe0dd0", "memory@40000000",
                  "ARM_Page_Map", "pl011@9000000"):
         assert part in done.stdout, (part, done)
+    done = guestmem("run", "--quiet", "--max-seconds", "120", ARGUMENTS[0], input="reset\n")
+    assert (done.returncode, done.stderr) == (0, ""), done
     # The end of piped input ends an idle guest.
     done = guestmem("run", "--quiet", "--max-seconds", "120", ARGUMENTS[0], input="echo still here")
     assert (done.returncode, done.stderr) == (0, "") and "=> " in done.stdout, done

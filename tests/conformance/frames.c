@@ -41,18 +41,6 @@ static void policy_caps_the_size_for_a_vm_and_a_reservation(suite_t *suite)
     EXPECT_EQUAL(guestmem_frame_size_bits(GUESTMEM_NUM_FRAME_SIZES), 0);
 }
 
-static void large_frames_take_a_retype_and_a_map_each(suite_t *suite)
-{
-    guestmem_statistics_t before = statistics_of(suite);
-    vm_memory_reservation_t *r = reserve(suite, GPA, 16 * MEGABYTE);
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-    guestmem_statistics_t after = statistics_of(suite);
-    EXPECT_EQUAL(after.page_maps - before.page_maps, 8);
-    EXPECT_EQUAL(after.table_maps - before.table_maps, 1);
-    EXPECT_EQUAL(after.object_allocations - before.object_allocations, 9);
-    EXPECT_EQUAL(after.cap_copies - before.cap_copies, 0);
-}
-
 static void a_gigabyte_is_one_frame_where_there_is_one(suite_t *suite)
 {
     vka_object_t frame;
@@ -250,7 +238,6 @@ static void memory_of_any_kind_is_what_the_allocator_prefers(suite_t *suite)
 static const check_t checks[] = {
     CHECK(largest_frames_that_fit_are_used),
     CHECK(policy_caps_the_size_for_a_vm_and_a_reservation),
-    CHECK(large_frames_take_a_retype_and_a_map_each),
     CHECK(a_gigabyte_is_one_frame_where_there_is_one),
     CHECK(runtime_finds_physical_addresses_through_the_guests_vspace),
     CHECK(guests_vspace_refuses_what_changes_it),

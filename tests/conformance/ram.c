@@ -115,20 +115,6 @@ static void touch_ends_with_the_callbacks_answer(suite_t *suite)
     EXPECT_EQUAL(calls, 2);
 }
 
-static void second_access_asks_nothing_of_anybody(suite_t *suite)
-{
-    EXPECT(vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE, false) == 0);
-    EXPECT(guestmem_fill(&suite->vm, GPA, 1, PAGE) == 0);
-    counting_fail_at(&suite->counting, 0);
-    guestmem_statistics_t before = statistics_of(suite);
-    EXPECT(guestmem_fill(&suite->vm, GPA, 2, 2 * MEGABYTE) == 0);
-    write_and_read(suite, GPA + MEGABYTE, 3 * PAGE);
-    guestmem_statistics_t after = statistics_of(suite);
-    EXPECT_EQUAL(suite->counting.asked, 0);
-    EXPECT_EQUAL(after.cap_copies, before.cap_copies);
-    EXPECT_EQUAL(after.page_maps, before.page_maps);
-}
-
 static void expect_ram(suite_t *suite, const vm_ram_region_t *expected, int count)
 {
     const vm_mem_t *mem = &suite->vm.mem;
@@ -272,7 +258,6 @@ static const check_t checks[] = {
     CHECK(access_may_cross_neighbouring_regions_allocated_or_not),
     CHECK(touch_calls_back_once_a_4_KiB_page),
     CHECK(touch_ends_with_the_callbacks_answer),
-    CHECK(second_access_asks_nothing_of_anybody),
     CHECK(ram_is_listed_allocated_at_the_lowest_fit_and_freed),
     CHECK(ram_takes_addresses_from_anonymous_regions),
     CHECK(freed_ram_is_no_ram),
