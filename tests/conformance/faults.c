@@ -68,14 +68,6 @@ static void callbacks_answer_is_the_faults_result(suite_t *suite)
     }
 }
 
-static void default_callback_is_FAULT_ERROR(suite_t *suite)
-{
-    EXPECT(vm_reserve_memory_at(&suite->vm, 0x1000, 0x10, default_error_fault_callback, NULL) !=
-           NULL);
-    /* It is for a running VCPU; without one it must not crash. */
-    EXPECT(fault(suite, 0x1000, 4) == FAULT_ERROR);
-}
-
 static memory_fault_result_t free_own_reservation(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
                                                   size_t length, void *cookie)
 {
@@ -215,7 +207,6 @@ static const check_t checks[] = {
     CHECK(access_across_a_reservations_end_is_FAULT_ERROR),
     CHECK(access_without_a_reservation_is_FAULT_UNHANDLED),
     CHECK(callbacks_answer_is_the_faults_result),
-    CHECK(default_callback_is_FAULT_ERROR),
     CHECK(callback_may_free_its_own_reservation),
     CHECK(deferred_map_maps_a_frame_a_fault_and_answers_FAULT_RESTART),
     CHECK(deferred_frames_are_the_largest_that_fit_their_hole),

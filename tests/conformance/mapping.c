@@ -178,14 +178,6 @@ static void ut_alloc_maps_the_same_physical_addresses(suite_t *suite)
     }
 }
 
-static void maybe_device_maps_any_memory(suite_t *suite)
-{
-    vm_memory_reservation_t *r = reserve(suite, GPA, 3 * PAGE);
-    EXPECT(map_maybe_device_reservation(&suite->vm, r) == 0);
-    EXPECT(has_frame(suite, GPA) && has_frame(suite, GPA + 3 * PAGE - 1));
-    EXPECT(info_of(suite, r).backing == GUESTMEM_MAYBE_DEVICE);
-}
-
 /* An iterator that calls the library for the VM that it maps for, and then gives a frame. */
 typedef struct meddler {
     suite_t *suite;
@@ -293,7 +285,6 @@ static const check_t checks[] = {
     CHECK(the_runtimes_own_map_is_never_deferred),
     CHECK(base_paddr_must_agree_modulo_4_KiB),
     CHECK(ut_alloc_maps_the_same_physical_addresses),
-    CHECK(maybe_device_maps_any_memory),
 };
 
 const area_t area_mapping = AREA("mapping", FIXTURE_MEMORY, checks);

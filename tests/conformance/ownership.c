@@ -157,15 +157,6 @@ static void memory_destroy_returns_every_count_to_its_start(suite_t *suite)
     EXPECT(vm_ram_register(&suite->vm, 3 * PAGE) != 0);
 }
 
-static void memory_destroy_of_nothing_does_nothing(suite_t *suite)
-{
-    static vm_t never;
-    vm_memory_destroy(&never);
-    vm_memory_destroy(NULL);
-    vm_memory_destroy(&suite->vm);
-    vm_memory_destroy(&suite->vm);
-}
-
 static void page_tables_go_with_their_last_page(suite_t *suite)
 {
     size_t tables = statistics_of(suite).page_tables;
@@ -182,7 +173,6 @@ static const check_t checks[] = {
     CHECK(callers_ram_frames_stay_the_callers_and_keep_their_content),
     CHECK(reserve_map_free_returns_every_count_to_its_start),
     CHECK(memory_destroy_returns_every_count_to_its_start),
-    CHECK(memory_destroy_of_nothing_does_nothing),
     CHECK(page_tables_go_with_their_last_page),
 };
 

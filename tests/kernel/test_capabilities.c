@@ -128,21 +128,7 @@ static void registers_are_what_was_written(void **state)
     assert_error(seL4_TCB_SetAffinity(tcb, CONFIG_MAX_NUM_NODES), seL4_IllegalOperation);
 }
 
-static void root_task_survives_the_loss_of_its_own_capabilities(void **state)
-{
-    char *page = vspace_new_pages(vmm, seL4_AllRights, 1, 12);
-    assert_non_null(page);
-    assert_error(delete_cap(seL4_CapInitThreadVSpace), seL4_NoError);
-    page[0] = 1;
-    vspace_unmap_pages(vmm, page, 1, 12, VSPACE_FREE);
-    assert_int_equal(census().vmm_mappings, 0);
-    assert_error(delete_cap(seL4_CapInitThreadTCB), seL4_NoError);
-    assert_error(delete_cap(seL4_CapInitThreadCNode), seL4_NoError);
-    assert_error_0(delete_cap(seL4_CapInitThreadTCB), seL4_InvalidCapability, 0);
-}
-
 WORLD_MAIN(WORLD_TEST(copies_have_no_children), WORLD_TEST(badge_is_given_once),
            WORLD_TEST(cnode_with_a_guard_resolves_whole_words),
            WORLD_TEST(last_cnode_capability_takes_its_contents_along),
-           WORLD_TEST(root_task_survives_the_loss_of_its_own_capabilities),
            WORLD_TEST(thread_holds_its_address_space), WORLD_TEST(registers_are_what_was_written))

@@ -178,61 +178,61 @@ static vm_frame_t alternate(uintptr_t addr, void *cookie)
     return (vm_frame_t){frame->cptr, a->rights[a->next++ % 2], addr, frame->size_bits};
 }
 
-/* Map `size` bytes in units of `large` frames of 2 MiB and the same of small ones. @return bytes of
- * heap a frame */
-static size_t heap_a_frame(world_t *w, alternating_t *a, size_t size)
+/* Map frames of sizes in turn, `small` of 4 KiB for each of 2 MiB, at GPA. @return an array of
+ * them, see free_alternating() */
+static alternating_t map_alternating(world_t *w, size_t count, size_t small,
+                                     const seL4_CapRights_t *rights)
 {
     guestmem_statistics_t before;
     guestmem_statistics_t after;
+    alternating_t a = {.count = count, .rights = rights};
+    size_t size = 0;
+    a.frames = calloc(a.count, sizeof(*a.frames));
+    assert_non_null(a.frames);
+    for (size_t i = 0; i < a.count; i++) {
+        a.frames[i] = world_frame(w, small != 0 && i % (1 + small) == 0 ? 21 : 12);
+        size += (size_t)1 << a.frames[i].size_bits;
+    }
     vm_memory_reservation_t *r = world_reserve(w, GPA, size);
     assert_int_equal(guestmem_get_statistics(&w->vm, &before), 0);
-    assert_int_equal(vm_map_reservation(&w->vm, r, alternate, a), 0);
-    assert_int_equal(a->next, a->count);
+    assert_int_equal(vm_map_reservation(&w->vm, r, alternate, &a), 0);
+    assert_int_equal(a.next, a.count);
     assert_int_equal(guestmem_get_statistics(&w->vm, &after), 0);
-    return (after.heap_bytes - before.heap_bytes + a->count - 1) / a->count;
+    assert_in_range(after.heap_bytes - before.heap_bytes, 1, 48 * a.count);
+    return a;
+}
+
+static void free_alternating(world_t *w, alternating_t *a)
+{
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
+    for (size_t i = 0; i < a->count; i++) {
+        vka_free_object(w->vm.vka, &a->frames[i]);
+    }
+    free(a->frames);
 }
 
 static void frames_of_alternating_rights_cost_no_more_heap_and_keep_their_rights(void **state)
 {
     world_t *w = *state;
     const seL4_CapRights_t rights[] = {seL4_AllRights, seL4_CanRead};
-    alternating_t a = {.count = 8 * MEGABYTE / PAGE, .rights = rights};
-    a.frames = calloc(a.count, sizeof(*a.frames));
-    for (size_t i = 0; i < a.count; i++) {
-        a.frames[i] = world_frame(w, 12);
-    }
-    assert_in_range(heap_a_frame(w, &a, 8 * MEGABYTE), 1, 48);
+    alternating_t a = map_alternating(w, 8 * MEGABYTE / PAGE, 0, rights);
     for (size_t i = 0; i < a.count; i++) {
         hosted_stage2_mapping_t mapping = guest_mapping_at(w, GPA + i * PAGE);
         assert_true(mapping.read);
         assert_int_equal(mapping.write, i % 2 == 0);
     }
-    vm_memory_destroy(&w->vm);
-    for (size_t i = 0; i < a.count; i++) {
-        vka_free_object(hosted_vka(w->system), &a.frames[i]);
-    }
-    free(a.frames);
+    free_alternating(w, &a);
 }
 
 static void frames_of_alternating_sizes_cost_no_more_heap(void **state)
 {
     world_t *w = *state;
-    enum { UNITS = 8, SMALL = 512 };
     const seL4_CapRights_t rights[] = {seL4_AllRights, seL4_AllRights};
-    alternating_t a = {.count = UNITS * (1 + SMALL), .rights = rights};
-    a.frames = calloc(a.count, sizeof(*a.frames));
-    for (size_t i = 0; i < a.count; i++) {
-        a.frames[i] = world_frame(w, i % (1 + SMALL) == 0 ? 21 : 12);
-    }
-    assert_in_range(heap_a_frame(w, &a, UNITS * 4 * MEGABYTE), 1, 48);
-    for (uintptr_t gpa = GPA; gpa < GPA + UNITS * 4 * MEGABYTE; gpa += 2 * MEGABYTE) {
+    alternating_t a = map_alternating(w, 8 * 513, 512, rights);
+    for (uintptr_t gpa = GPA; gpa < GPA + 32 * MEGABYTE; gpa += 2 * MEGABYTE) {
         assert_int_equal(guest_mapping_at(w, gpa).size_bits, (gpa & 2 * MEGABYTE) == 0 ? 21 : 12);
     }
-    vm_memory_destroy(&w->vm);
-    for (size_t i = 0; i < a.count; i++) {
-        vka_free_object(hosted_vka(w->system), &a.frames[i]);
-    }
-    free(a.frames);
+    free_alternating(w, &a);
 }
 
 /* Other sources than the allocator. */

@@ -210,19 +210,6 @@ static void removal_works_where_the_heap_has_nothing(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
-static void ascending_ranges_fill_the_memory_that_they_take(void **state)
-{
-    test_heap_t test_heap = {0};
-    gm_heap_t heap = test_heap_make(&test_heap);
-    gm_range_map_t map;
-    gm_range_map_init(&map, &heap);
-    for (uintptr_t i = 0; i < 100000; i++) {
-        insert(&map, 2 * i, 2 * i, NULL);
-    }
-    assert_true(heap.bytes <= map.num_ranges * 3 * sizeof(uintptr_t) * 9 / 8);
-    gm_range_map_destroy(&map);
-}
-
 static void ranges_at_both_ends_and_in_the_middle_are_found_alike(void **state)
 {
     enum { CROWD = 3000 };
@@ -265,7 +252,6 @@ int main(void)
         cmocka_unit_test(no_map_takes_more_than_52_bytes_a_range),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
-        cmocka_unit_test(ascending_ranges_fill_the_memory_that_they_take),
         cmocka_unit_test(ranges_at_both_ends_and_in_the_middle_are_found_alike),
     };
     return cmocka_run_group_tests_name("range_map", tests, NULL, NULL);
