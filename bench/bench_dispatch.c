@@ -4,10 +4,10 @@
  */
 
 /*
- * Faults: random addresses, each in some reservation, with a callback that counts and answers from
- * its count, so that the answer waits for what was loaded. The baseline does the same over the
- * red-black tree: look up, check the access, call back. "One after another" makes each address
- * depend on the answer before, so that no two overlap in the processor.
+ * Faults: random addresses, each in some reservation, with a callback that counts and returns a
+ * result from its count, so that the result waits for what was loaded. The baseline does the same
+ * over the red-black tree: look up, check the access, call back. "One after another" makes each
+ * address depend on the result before, so that no two overlap in the processor.
  */
 
 #include <bsd/sys/tree.h>
@@ -70,38 +70,38 @@ tree_handle_fault(struct records *tree, vm_t *vm, uintptr_t addr, size_t size)
     return record->callback(vm, NULL, addr, size, record->cookie);
 }
 
-/* `wait` is 0, or all ones for addresses that wait for the answer before. */
 /* So many faults a round that the caches hold what they can, whatever was measured before. */
 static int faults_for(size_t n)
 {
     return n < FAULTS / 2 ? FAULTS : n < 200000 ? 2 * (int)n : 400000;
 }
 
+/* `wait` is 0, or all ones for addresses that wait for the result before. */
 static double time_library(setting_t *setting, uint64_t seed, uint64_t wait)
 {
-    uint64_t answer = 0;
+    uint64_t result = 0;
     int faults = faults_for(setting->n);
     uint64_t start = measure_now();
     for (int i = 0; i < faults; i++) {
-        seed += answer & wait;
+        seed += result & wait;
         uintptr_t at = BASE + measure_below(&seed, setting->n) * setting->stride + (seed & 0xff8);
-        answer = vm_memory_handle_fault(&setting->world.vm, NULL, at, 4) - FAULT_HANDLED;
+        result = vm_memory_handle_fault(&setting->world.vm, NULL, at, 4) - FAULT_HANDLED;
     }
-    measure_use(answer);
+    measure_use(result);
     return (double)(measure_now() - start) / faults;
 }
 
 static double time_tree(setting_t *setting, uint64_t seed, uint64_t wait)
 {
-    uint64_t answer = 0;
+    uint64_t result = 0;
     int faults = faults_for(setting->n);
     uint64_t start = measure_now();
     for (int i = 0; i < faults; i++) {
-        seed += answer & wait;
+        seed += result & wait;
         uintptr_t at = BASE + measure_below(&seed, setting->n) * setting->stride + (seed & 0xff8);
-        answer = tree_handle_fault(&setting->tree, &setting->world.vm, at, 4) - FAULT_HANDLED;
+        result = tree_handle_fault(&setting->tree, &setting->world.vm, at, 4) - FAULT_HANDLED;
     }
-    measure_use(answer);
+    measure_use(result);
     return (double)(measure_now() - start) / faults;
 }
 
@@ -142,7 +142,7 @@ static void begin_anonymous(setting_t *setting, size_t n)
     }
 }
 
-static void end(setting_t *setting)
+static void destroy(setting_t *setting)
 {
     world_end(&setting->world);
     free(setting->records);
@@ -172,8 +172,8 @@ static void measure_size(report_t *report, size_t n, measure_t *ours, measure_t 
         report_point(report, "heap a reservation", "random order", (double)n, "bytes", heap);
         report_at_most(report, "heap a reservation at 100,000, bytes", heap, 128);
     }
-    end(regular);
-    end(region);
+    destroy(regular);
+    destroy(region);
     free(regular);
     free(region);
 }

@@ -31,7 +31,7 @@ void *candidate_alloc(size_t size)
     return block;
 }
 
-/* The library's map behind the interface of the candidates. */
+/* The library's map with the interface of the candidates. */
 typedef struct library_map {
     gm_heap_t heap;
     gm_range_map_t map;

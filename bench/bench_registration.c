@@ -55,7 +55,7 @@ static cost_t register_ram(size_t size, size_t largest_bits)
     return cost;
 }
 
-static void show(report_t *report, const char *series, size_t size, const cost_t *cost)
+static void report_cost(report_t *report, const char *series, size_t size, const cost_t *cost)
 {
     double mib = (double)(size >> 20);
     report_point(report, "register RAM (n: MiB)", series, mib, "us a frame",
@@ -76,14 +76,14 @@ void bench_registration(report_t *report)
     cost_t largest[NUM_SIZES] = {{0}};
     for (int i = 0; i < NUM_SIZES; i++) {
         two_mib[i] = register_ram(sizes[i], 21);
-        show(report, "2 MiB frames", sizes[i], &two_mib[i]);
+        report_cost(report, "2 MiB frames", sizes[i], &two_mib[i]);
     }
     for (int i = 0; i < NUM_SIZES; i++) {
         largest[i] = register_ram(sizes[i], 30);
-        show(report, "largest that fit", sizes[i], &largest[i]);
+        report_cost(report, "largest that fit", sizes[i], &largest[i]);
     }
     cost_t small = register_ram(GIBIBYTE, 12);
-    show(report, "4 KiB frames", GIBIBYTE, &small);
+    report_cost(report, "4 KiB frames", GIBIBYTE, &small);
 
     report_at_most(report, "invocations for 1 GiB of RAM in 2 MiB frames",
                    report_exact(two_mib[ONE_GIB].invocations), 1040);

@@ -35,14 +35,14 @@ static memory_fault_result_t on_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,
 typedef struct orders {
     size_t n;
     uint32_t *in, *out;
-    uint32_t *place;                /* of the i-th that is reserved, in the order of freeing */
+    uint32_t *rank;                 /* of the i-th that is reserved, in the order of freeing */
     vm_memory_reservation_t **made; /* in the order of freeing, so that reading it costs nothing */
 } orders_t;
 
 static void regular(world_t *world, const orders_t *orders)
 {
     for (size_t i = 0; i < orders->n; i++) {
-        orders->made[orders->place[i]] =
+        orders->made[orders->rank[i]] =
             vm_reserve_memory_at(&world->vm, BASE + orders->in[i] * 2 * SIZE, SIZE, on_fault, NULL);
     }
     for (size_t i = 0; i < orders->n; i++) {
@@ -132,7 +132,7 @@ static void tree(world_t *world, const orders_t *orders)
     record_t **made = (record_t **)orders->made;
     RB_INIT(&tree.records);
     for (size_t i = 0; i < orders->n; i++) {
-        made[orders->place[i]] =
+        made[orders->rank[i]] =
             tree_reserve(&tree, BASE + orders->in[i] * 2 * SIZE, SIZE, on_fault);
     }
     for (size_t i = 0; i < orders->n; i++) {
@@ -154,7 +154,7 @@ static void measure_size(size_t n, measure_t measures[3])
         rank[orders.out[i]] = (uint32_t)i;
     }
     for (size_t i = 0; i < n; i++) {
-        orders.place[i] = rank[orders.in[i]];
+        orders.rank[i] = rank[orders.in[i]];
     }
     free(rank);
     if (orders.made == NULL || vm_memory_make_anon(&world.vm, BASE << 8, 4 * n * SIZE) != 0) {
@@ -181,7 +181,7 @@ static void measure_size(size_t n, measure_t measures[3])
     world_end(&world);
     free(orders.in);
     free(orders.out);
-    free(orders.place);
+    free(orders.rank);
     free(orders.made);
 }
 

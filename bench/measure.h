@@ -22,7 +22,7 @@ typedef struct measure {
     size_t count;
 } measure_t;
 
-/** What is shown of a figure. */
+/** What is printed of a figure. */
 typedef struct spread {
     double median, low, high; /* quartiles */
 } spread_t;
@@ -67,5 +67,5 @@ static inline uint64_t measure_below(uint64_t *state, uint64_t n)
     return ((measure_random(state) >> 32) * n) >> 32;
 }
 
-/** `0` to `n - 1` in random order. @return to be freed; ends the program if there is no memory */
+/** `0` to `n - 1` in random order. @return to be freed; exits the program if there is no memory */
 uint32_t *measure_permutation(size_t n, uint64_t seed);

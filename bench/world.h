@@ -18,12 +18,12 @@ typedef struct world {
     vm_t vm;
 } world_t;
 
-/** Make a system with `gib` GiB of memory, and a VM; ends the program if that is not possible. */
+/** Make a system with `gib` GiB of memory, and a VM; exits the program if that is not possible. */
 void world_begin(world_t *world, unsigned gib);
 void world_end(world_t *world);
 
 /** Heap that the VM's memory management holds, in bytes. */
 size_t world_heap(world_t *world);
 
-/** End the program with a line that says what failed. */
+/** Exit the program with a line that says what failed. */
 _Noreturn void world_fail(const char *what);

@@ -5,7 +5,7 @@
 
 /*
  * Owns `guestmem run`: build the machine, print its map, connect the guest's console with standard
- * input and output, and say how it ended.
+ * input and output, and say why it stopped.
  */
 
 #include "commands.h"
@@ -29,14 +29,14 @@ static const char help[] =
     "Build the virtual machine that a device tree describes, on a hosted seL4 system,\n"
     "print its memory map, and run its guest. The guest's first PL011 is standard input\n"
     "and output; on a terminal, Ctrl-A x leaves and Ctrl-A Ctrl-A sends Ctrl-A. Piped\n"
-    "input is handed over line by line as the guest waits for it; two seconds after its\n"
-    "end the run ends, if the guest still only waits for more at a prompt.\n"
+    "input is sent line by line as the guest waits for it; two seconds after its end the\n"
+    "run stops, if the guest still only waits for more at a prompt.\n"
     "\n"
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
     "  --quiet                print the guest's console only\n"
-    "  --max-seconds N        end the run after N seconds\n"
-    "  --max-instructions N   end the run after about N instructions\n"
+    "  --max-seconds N        stop the run after N seconds\n"
+    "  --max-instructions N   stop the run after about N instructions\n"
     "  --help                 print this\n"
     "\n"
     "Exit status: 0 if the guest powers off or resets, or the user leaves; 1 if the\n"
@@ -94,7 +94,7 @@ static void print_start(const run_t *run, machine_t *machine)
     fflush(stdout);
 }
 
-/** Say how the run ended. @return the exit status */
+/** Say why the run stopped. @return the exit status */
 static int print_end(const run_t *run, machine_t *machine, machine_end_t end, double seconds)
 {
     bool good = end == MACHINE_POWERED_OFF || end == MACHINE_RESET || end == MACHINE_STOPPED;
@@ -104,7 +104,7 @@ static int print_end(const run_t *run, machine_t *machine, machine_end_t end, do
         reason = console_why_stopped(run->console);
     }
     if (!run->quiet) {
-        printf("\n--- guest ended: %s ---\n", reason);
+        printf("\n--- guest stopped: %s ---\n", reason);
         report_run(stdout, machine, seconds);
         fflush(stdout);
     }

@@ -4,7 +4,7 @@
  */
 
 /*
- * Owns the terminal: raw mode and its end on every way out, the Ctrl-A escapes, and the pacing of
+ * Owns the terminal: raw mode, which every way out leaves, the Ctrl-A escapes, and the pacing of
  * piped input.
  *
  * A signal handler gets no cookie, and a terminal that stays raw after a crash is a nuisance; so
@@ -28,7 +28,7 @@
 /** Ctrl-A, as a terminal sends it. */
 #define ESCAPE '\x01'
 
-/** How long a guest may wait after the end of piped input before the run ends. */
+/** How long a guest may wait after the end of piped input before the run stops. */
 static const double end_after = 2.0;
 
 struct console {

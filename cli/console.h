@@ -14,9 +14,9 @@ typedef struct console console_t;
 
 /**
  * Take standard input for the guest. A terminal is put in raw mode until console_close(), and gets
- * its modes back also when a signal ends the process.
+ * its modes back also when a signal kills the process.
  *
- * @return to be ended with console_close(); NULL if memory is exhausted
+ * @return to be freed with console_close(); NULL if memory is exhausted
  */
 console_t *console_open(void);
 

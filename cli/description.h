@@ -85,13 +85,13 @@ typedef struct vm_description {
  * @param size   bytes of it; a tree that claims more is refused as truncated
  * @param file   name for messages
  * @param error  receives one line on failure
- * @return the description, to be ended with vm_description_free(); NULL if the tree is damaged, a
+ * @return the description, to be freed with vm_description_free(); NULL if the tree is damaged, a
  *         property has a wrong type or value, or memory is exhausted
  */
 vm_description_t *vm_description_parse(const void *dtb, size_t size, const char *file,
                                        cli_error_t *error);
 
-/** End a description. NULL is allowed. */
+/** Free a description. NULL is allowed. */
 void vm_description_free(vm_description_t *description);
 
 /** A backing's name in `guestmem,backing`. */

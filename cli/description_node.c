@@ -274,7 +274,7 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
             return -1;
         }
         if (i > 0) {
-            /* Files go to the first entry; physical addresses go on where it ended. */
+            /* Files go to the first entry; physical addresses go on after it. */
             range.load = NULL;
             range.tree = NULL;
         }

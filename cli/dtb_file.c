@@ -27,7 +27,7 @@
 
 /** A pipe's content so far, always followed by a NUL that is not counted. */
 typedef struct stream {
-    int fd; /* -1 once it has ended */
+    int fd; /* -1 once it is closed */
     char *bytes;
     size_t length;
     size_t room;
@@ -120,7 +120,7 @@ static void report_dtc(const char *path, char *messages, cli_error_t *error)
     }
 }
 
-/** Judge how dtc ended; takes `output` and `messages` over. */
+/** Judge how dtc exited; takes `output` and `messages` over. */
 static void *finish(const char *path, pid_t child, int drained, stream_t *output,
                     stream_t *messages, size_t *size, cli_error_t *error)
 {

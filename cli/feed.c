@@ -6,7 +6,7 @@
 /*
  * Owns the judgement of whether a guest waits for input. At a prompt a guest looks for input again
  * and again and sends nothing, and its last byte was not a line feed. A command that looks for
- * Ctrl-C while it works does so too, but behind a line feed.
+ * Ctrl-C while it works does so too, but after a line feed.
  */
 
 #include "feed.h"

@@ -8,8 +8,8 @@
 /**
  * @file
  * Piped input for a guest that throws away what it is not waiting for (as boot loaders do when they
- * look for Ctrl-C): a line is handed over once the guest has taken the line before and waits at a
- * prompt. Pure: told of the guest's state and the time, it answers what to send.
+ * look for Ctrl-C): a line is sent once the guest has read the line before and waits at a prompt.
+ * Pure: from the guest's state and the time it says what to send.
  */
 
 #include <stdbool.h>

@@ -4,9 +4,9 @@
  */
 
 /*
- * Owns the life of a machine: description, board, system, VM, and their end in reverse order. The
- * library logs its failures; while a machine is made those lines are held back, because the error
- * line that the caller prints says the same and more.
+ * Owns the life of a machine: description, board, system, VM, and destroying them in reverse order.
+ * The library logs its failures; while a machine is made those lines are held back, because the
+ * error line that the caller prints says the same and more.
  */
 
 #include "machine_internal.h"
@@ -159,7 +159,7 @@ machine_t *machine_create(const char *file, const machine_options_t *options, cl
     return machine;
 }
 
-/** End the VM and compare what is alive in the system with what was before it. */
+/** Destroy the VM and compare what is alive in the system with what was before it. */
 static int end_vm(machine_t *machine)
 {
     hosted_census_t after;
@@ -175,7 +175,7 @@ static int end_vm(machine_t *machine)
     if (machine->ranges == NULL || hosted_census_equal(&machine->census, &after)) {
         return 0;
     }
-    fprintf(stderr, "guestmem: the VM left something behind in the system:\n");
+    fprintf(stderr, "guestmem: the VM did not free all that it took from the system:\n");
     hosted_census_print_difference(stderr, &machine->census, &after);
     return -1;
 }

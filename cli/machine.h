@@ -32,7 +32,7 @@ typedef struct machine_options {
     const char *engine; /* an engine instead of the description's; may be NULL */
     /** The guest's console has sent bytes. */
     void (*output)(void *cookie, const char *bytes, size_t size);
-    /** Something to tell the user happened, one line: an access to a log device, a log line. */
+    /** A line for the user: an access to a log device, a log line. */
     void (*note)(void *cookie, const char *line);
     /** Called every few milliseconds of a run, between the guest's instructions. */
     void (*poll)(void *cookie, machine_t *machine);
@@ -47,14 +47,14 @@ typedef struct machine_options {
  * @param file     the description, source (.dts) or flattened (.dtb)
  * @param options  copied; its cookie must outlive the machine. NULL: defaults
  * @param error    receives one line on failure
- * @return to be ended with machine_destroy(); NULL on failure, with nothing left
+ * @return to be destroyed with machine_destroy(); NULL on failure, with nothing left
  */
 machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error);
 
 /**
- * End a machine. NULL is allowed.
+ * Destroy a machine. NULL is allowed.
  *
- * @return 0; -1 if the VM left something behind in the system: then a census is on stderr
+ * @return 0; -1 if the VM did not free all that it took from the system: then a census is on stderr
  */
 int machine_destroy(machine_t *machine);
 
@@ -65,10 +65,10 @@ typedef enum machine_end {
     MACHINE_RESET,       /* by PSCI SYSTEM_RESET */
     MACHINE_STOPPED,     /* by machine_stop() */
     MACHINE_OUT_OF_TIME, /* instructions or seconds are used up */
-    MACHINE_FAILED       /* the guest did what ends it; see machine_reason() */
+    MACHINE_FAILED       /* the guest did what stops it; see machine_reason() */
 } machine_end_t;
 
-/** When a run ends if the guest does not end it. All zero: never. */
+/** When a run stops if the guest does not stop it. All zero: never. */
 typedef struct machine_until {
     const char *output;        /* text in the console's output after the last text awaited */
     uint64_t max_instructions; /* of this run; 0: any number */
@@ -78,7 +78,7 @@ typedef struct machine_until {
 /**
  * Run the guest: from its entry point first, later from where it was stopped.
  *
- * @param until  NULL: until the guest ends
+ * @param until  NULL: until the guest stops
  */
 machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
 
@@ -89,10 +89,10 @@ machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
  */
 int machine_start(machine_t *machine);
 
-/** One line on why the last run ended. Owned by the machine, valid until the next run. */
+/** One line on why the last run stopped. Owned by the machine, valid until the next run. */
 const char *machine_reason(const machine_t *machine);
 
-/** End the run soon; from any thread, or from a callback. */
+/** Stop the run soon; from any thread, or from a callback. */
 void machine_stop(machine_t *machine);
 
 /**
@@ -113,7 +113,7 @@ device_t *machine_console(machine_t *machine);
 const char *machine_output(const machine_t *machine);
 
 /**
- * The device that answers the faults of a range.
+ * The device that handles the faults of a range.
  *
  * @param name  of the range: its node's name
  * @return owned by the machine; NULL if there is no such range, or it has no device

@@ -47,7 +47,7 @@ static seL4_CapRights_t rights_of(const vm_range_t *range)
     }
 }
 
-/** The callback that answers a range's faults, and its cookie. */
+/** The callback that handles a range's faults, and its cookie. */
 static memory_fault_callback_fn callback_of(machine_range_t *made, void **cookie)
 {
     if (made->device == NULL) {

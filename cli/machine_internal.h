@@ -16,7 +16,7 @@
 /** What became of one range of the description. */
 typedef struct machine_range {
     vm_memory_reservation_t *reservation; /* NULL for an anonymous region */
-    device_t *device;                     /* that answers its faults, or NULL */
+    device_t *device;                     /* that handles its faults, or NULL */
     device_window_t window;               /* the cookie of its fault callback */
     void *frame;                          /* of a single-frame backing, in the VMM */
 } machine_range_t;
@@ -37,7 +37,7 @@ struct machine {
     size_t output_size;
     size_t output_room;
     size_t awaited_from; /* where the search for `awaited` begins */
-    const char *awaited; /* text that ends the run, or NULL */
+    const char *awaited; /* text that stops the run, or NULL */
     bool saw_awaited;
     bool ended; /* the guest cannot run on; `end` says why */
     machine_end_t end;
@@ -50,5 +50,5 @@ int machine_build(machine_t *machine, cli_error_t *error);
 /** Load the files and trees that ranges name. @return 0; -1 with an error */
 int machine_load(machine_t *machine, cli_error_t *error);
 
-/** Take console output into the transcript, and end the run if the awaited text has come. */
+/** Take console output into the transcript, and stop the run if the awaited text has come. */
 void machine_take_output(machine_t *machine, const char *bytes, size_t size);

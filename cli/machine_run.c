@@ -4,7 +4,7 @@
  */
 
 /*
- * Owns the running of a machine: the VCPU's start, what ends a run, and the console's transcript,
+ * Owns the running of a machine: the VCPU's start, what stops a run, and the console's transcript,
  * in which awaited text is looked for byte by byte as it comes.
  */
 
@@ -121,17 +121,17 @@ static int on_poll(vm_t *vm, void *cookie)
 }
 
 /**
- * Log lines of a run are for the user: the guest's doing, in the library's words. The report of the
- * run's end is not: machine_reason() has it.
+ * Log lines of a run are for the user: the guest's doing, in the library's words. The report
+ * of why it stopped is not: machine_reason() has it.
  */
 static void on_log(void *cookie, int level, const char *line)
 {
     machine_t *machine = cookie;
     const hosted_vm_report_t *report = hosted_vm_get_report(machine->vm);
-    bool told = report->text[0] != '\0' && strstr(line, report->text) != NULL;
+    bool reported = report->text[0] != '\0' && strstr(line, report->text) != NULL;
 
     (void)level;
-    if (machine->options.note != NULL && !told) {
+    if (machine->options.note != NULL && !reported) {
         machine->options.note(machine->options.cookie, line);
     }
 }

@@ -49,7 +49,8 @@ const char *memory_map_size_text(char text[MAP_SIZE_TEXT], uint64_t size)
         unit++;
     }
     if (size > 9999 && unit < 6) {
-        /* Four digits say enough of 2^64 - 4096 and the like; the exact ends stand beside it. */
+        /* Four digits say enough of 2^64 - 4096 and the like; the exact addresses stand beside it.
+         */
         double value = (double)size;
         while (value >= 1024 && unit < 6) {
             value /= 1024;

@@ -18,7 +18,7 @@ typedef struct memory_map_row {
     uint64_t last;
     char name[64];       /* the reservation's */
     const char *backing; /* as in the description, or the library's word for what is not from it */
-    const char *device;  /* that answers its faults, or NULL */
+    const char *device;  /* that handles its faults, or NULL */
     const char *rights;  /* the guest's: "rw", "r-", "--"; "" where nothing is mapped */
     bool cacheable;      /* with frames: whether they are mapped cached */
     bool on_fault;       /* frames come at first access */
@@ -46,7 +46,7 @@ uint64_t memory_map_row_size(const memory_map_row_t *row);
 /** Frames of each size in all rows. */
 void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES]);
 
-/** Longest text of memory_map_size_text(), with its end. */
+/** Longest text of memory_map_size_text(), with its NUL. */
 #define MAP_SIZE_TEXT 32
 
 /**
@@ -57,7 +57,7 @@ void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SI
  */
 const char *memory_map_size_text(char text[MAP_SIZE_TEXT], uint64_t size);
 
-/** Longest text of memory_map_frames_text(), with its end. */
+/** Longest text of memory_map_frames_text(), with its NUL. */
 #define MAP_FRAMES_TEXT 80
 
 /** Frames by size, e.g. "3 x 4K, 63 x 2M"; "on fault" or "-" if there are none. @return `text` */

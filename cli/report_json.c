@@ -24,7 +24,7 @@ void report_json_string(FILE *out, const char *text)
         if (c == '"' || c == '\\') {
             fprintf(out, "\\%c", c);
         } else if (c < 0x20 || c >= 0x7f) {
-            /* Bytes outside ASCII have no known encoding here: shown as their value. */
+            /* Bytes outside ASCII have no known encoding here: written as their value. */
             fprintf(out, "\\u%04x", c);
         } else {
             fputc(c, out);

@@ -5,7 +5,7 @@
 
 /*
  * Owns the summary that follows a run. Only what happened is listed: a reservation without faults,
- * or an invocation that was never made, would only hide the rest.
+ * or an invocation that was never made, would only bury the rest.
  */
 
 #include "report_run.h"

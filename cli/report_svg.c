@@ -6,8 +6,8 @@
 /*
  * Owns the picture of a memory map: one column, low addresses on top. Guests use from 4 KiB to
  * 1 TiB of address space, so a range's height grows with the logarithm of its size (the picture
- * says how), and the gaps between ranges have one height and tell their size. Every box is at least
- * as high as its two lines of text, so texts never overlap.
+ * says how), and the gaps between ranges have one height and their size in words. Every box is at
+ * least as high as its two lines of text, so texts never overlap.
  */
 
 #include "report.h"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# guestmem in an seL4 project: `guestmem` against the kernel's and the runtime's own headers, in place
-# of the memory code of sel4vm and sel4vmmplatsupport. docs/sel4.md shows how to use it.
+# guestmem in an seL4 project: `guestmem` against the kernel's and the runtime's own headers, instead
+# of the memory code of sel4vm and sel4vmmplatsupport. docs/sel4.md says how to use it.
 set(GUESTMEM_SEL4 TRUE)
 
 if(NOT TARGET sel4vm)

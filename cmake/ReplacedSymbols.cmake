@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What other code takes from the five members of sel4vm and sel4vmmplatsupport that guestmem is in
-# place of. A linker loads an archive member only for a symbol that is still undefined, so whoever
-# defines all of these first keeps the members out. scripts/check-linker-map tells whether it did.
+# What other code takes from the five members of sel4vm and sel4vmmplatsupport that guestmem
+# replaces. A linker loads an archive member only for a symbol that is still undefined, so whoever
+# defines all of these first keeps the members out. scripts/check-linker-map checks that it did.
 set(GUESTMEM_REPLACED_SYMBOLS
     # guest_memory
     map_vm_memory_reservation

@@ -152,16 +152,3 @@ gm_memory_t *gm_memory_refuse(const vm_t *vm, const char *function)
     gm_report(memory, function, 0, 0);
     return NULL;
 }
-
-int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
-{
-    *last = gm_last_of(addr, size);
-    if (size == 0) {
-        return gm_fail(memory, GUESTMEM_BAD_RANGE, "the size is 0; give at least one byte");
-    }
-    if (size - 1 > UINTPTR_MAX - addr) {
-        return gm_fail(memory, GUESTMEM_BAD_RANGE,
-                       "0x%zx bytes from there wrap at the top of the address space", size);
-    }
-    return 0;
-}

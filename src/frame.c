@@ -5,8 +5,8 @@
 
 /*
  * Frames are tried from the largest size that alignment and room allow down to 4 KiB. The allocator
- * is asked for memory at an address before simple: where both have it, a root task's simple takes
- * it from the untyped without the allocator's knowledge, which then has nothing more of it.
+ * is asked for memory at an address before simple: where both have it, a root task's simple retypes
+ * the untyped without the allocator's knowledge, and the allocator can no longer use the rest.
  */
 
 #include <inttypes.h>

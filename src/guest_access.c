@@ -388,8 +388,8 @@ static char *open_pointer(gm_memory_t *memory, uintptr_t addr, size_t *length)
     return pointer;
 }
 
-/* Copy by way of a buffer, from the end if the target begins inside the source. Without windows
- * it can end half-way. */
+/* Copy through a buffer, from the end if the target begins inside the source. Without windows
+ * it can fail half-way. */
 static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     char bytes[BOUNCE_BYTES];

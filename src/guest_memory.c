@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <guestmem/memory.h>
 #include <sel4vm/gen_config.h>
-#include <sel4vm/guest_memory_helpers.h>
 #include <sel4vmmplatsupport/guest_memory_util.h>
 #include <utils/util.h>
 #include <vka/capops.h>
@@ -435,25 +434,4 @@ memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_
     /* The callback may free the reservation: it is not looked at afterwards. */
     return reservation->request.fault_callback(vm, vcpu, addr, size,
                                                reservation->request.fault_cookie);
-}
-
-memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
-                                                   size_t fault_length, void *cookie)
-{
-    (void)vcpu;
-    (void)cookie;
-    const gm_memory_t *memory = gm_memory_of(vm, __func__);
-    const vm_memory_reservation_t *reservation =
-        memory != NULL ? gm_reservation_find(memory, fault_addr) : NULL;
-    if (reservation != NULL) {
-        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR
-                " is not allowed in the reservation [0x%" PRIxPTR "..0x%" PRIxPTR "]%s%s",
-                fault_length, fault_addr, reservation->base, reservation->last,
-                reservation->name != NULL ? " " : "",
-                reservation->name != NULL ? reservation->name : "");
-    } else {
-        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR " is in no reservation",
-                fault_length, fault_addr);
-    }
-    return FAULT_ERROR;
 }

@@ -45,8 +45,8 @@ static inline gm_run_t *gm_guest_space_next(const gm_memory_t *memory, uintptr_t
 static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm_run_t *run,
                                              uintptr_t last)
 {
-    uintptr_t end = gm_run_last(run);
-    return end < last ? gm_guest_space_next(memory, end + 1, last) : NULL;
+    uintptr_t run_last = gm_run_last(run);
+    return run_last < last ? gm_guest_space_next(memory, run_last + 1, last) : NULL;
 }
 
 /** Narrow `[*first, *last]` to the pages around `gpa`, which is not mapped, that are not either. */

@@ -5,8 +5,8 @@
 
 /*
  * A frame capability can be mapped once, and the guest's is in the guest. So each IO space maps
- * copies, and keeps them in a mirror of each run. A mirror is undone by deleting the copies, which
- * unmaps them, and then the tables that nothing uses any more.
+ * copies, and keeps those of a run's frames in one record. A run is unmapped by deleting its
+ * copies, and then the tables that nothing uses any more.
  *
  * How many levels of tables an IO space has is not known, and others may have made some of its
  * tables. So a frame is tried first, and each failed look-up adds one table, outermost first. Where
@@ -35,15 +35,16 @@ typedef struct new_tables {
     int count;
 } new_tables_t;
 
-typedef struct mirror {
+/* A run that an IO space has mapped. */
+typedef struct io_run {
     size_t count;
-    seL4_CPtr copies[];
-} mirror_t;
+    seL4_CPtr copies[]; /* null where the guest may not read */
+} io_run_t;
 
 typedef struct gm_iospace {
     struct gm_iospace *next;
     seL4_CPtr cap;
-    gm_range_map_t mirrors; /* by the GPAs of their runs */
+    gm_range_map_t runs; /* io_run_t, by the GPAs of the runs */
     gm_range_map_t
         levels[MAX_LEVELS]; /* the library's tables, by what they span; innermost first */
 } gm_iospace_t;
@@ -168,29 +169,29 @@ static void unmap_frame(gm_memory_t *memory, gm_iospace_t *space, seL4_CPtr copy
     }
 }
 
-static size_t mirror_bytes(size_t count)
+static size_t io_run_bytes(size_t count)
 {
-    return sizeof(mirror_t) + count * sizeof(seL4_CPtr);
+    return sizeof(io_run_t) + count * sizeof(seL4_CPtr);
 }
 
-/* Unmap the frames of a mirror, and free it. */
-static void destroy_mirror(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run,
-                           mirror_t *mirror)
+/* Unmap the copies of a run's frames, and free their record. */
+static void destroy_io_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run,
+                           io_run_t *io_run)
 {
-    for (size_t i = 0; i < mirror->count; i++) {
-        if (mirror->copies[i] != seL4_CapNull) {
-            unmap_frame(memory, space, mirror->copies[i], gm_run_gpa(run, i));
+    for (size_t i = 0; i < io_run->count; i++) {
+        if (io_run->copies[i] != seL4_CapNull) {
+            unmap_frame(memory, space, io_run->copies[i], gm_run_gpa(run, i));
         }
     }
-    gm_heap_free(&memory->heap, mirror, mirror_bytes(run->count));
+    gm_heap_free(&memory->heap, io_run, io_run_bytes(run->count));
 }
 
 static void unmap_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run)
 {
-    mirror_t *mirror = gm_range_map_get(&space->mirrors, run->base);
-    if (mirror != NULL) {
-        gm_range_map_remove(&space->mirrors, run->base);
-        destroy_mirror(memory, space, run, mirror);
+    io_run_t *io_run = gm_range_map_get(&space->runs, run->base);
+    if (io_run != NULL) {
+        gm_range_map_remove(&space->runs, run->base);
+        destroy_io_run(memory, space, run, io_run);
     }
 }
 
@@ -201,26 +202,26 @@ static int map_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
                              "IO spaces take frames of 4 KiB only, not the larger ones of",
                              "call guestmem_set_largest_frame(vm, 12) before it is mapped");
     }
-    mirror_t *mirror = gm_heap_alloc_zeroed(&memory->heap, mirror_bytes(run->count));
-    if (mirror == NULL || gm_range_map_prepare(&space->mirrors, run->base) != 0) {
-        gm_heap_free(&memory->heap, mirror, mirror_bytes(run->count));
+    io_run_t *io_run = gm_heap_alloc_zeroed(&memory->heap, io_run_bytes(run->count));
+    if (io_run == NULL || gm_range_map_prepare(&space->runs, run->base) != 0) {
+        gm_heap_free(&memory->heap, io_run, io_run_bytes(run->count));
         return gm_fail(memory, GUESTMEM_NO_HEAP,
                        "the heap has no room for the record of an IO space's frames");
     }
     for (size_t i = 0; i < run->count; i++) {
-        mirror->count = i;
+        io_run->count = i;
         seL4_CapRights_t rights = gm_run_rights(run, i);
         /* Where the guest has no access, its devices have none. */
         if (seL4_CapRights_get_capAllowRead(rights) &&
             map_frame(memory, space, run->frames[i].cap, gm_run_gpa(run, i), rights,
-                      &mirror->copies[i]) != 0) {
-            gm_range_map_cancel(&space->mirrors);
-            destroy_mirror(memory, space, run, mirror);
+                      &io_run->copies[i]) != 0) {
+            gm_range_map_cancel(&space->runs);
+            destroy_io_run(memory, space, run, io_run);
             return -1;
         }
     }
-    mirror->count = run->count;
-    gm_range_map_insert(&space->mirrors, run->base, gm_run_last(run), mirror);
+    io_run->count = run->count;
+    gm_range_map_insert(&space->runs, run->base, gm_run_last(run), io_run);
     return 0;
 }
 
@@ -246,7 +247,7 @@ void gm_iospaces_unmap_run(gm_memory_t *memory, const gm_run_t *run)
 
 static void destroy_space(gm_memory_t *memory, gm_iospace_t *space)
 {
-    gm_range_map_destroy(&space->mirrors);
+    gm_range_map_destroy(&space->runs);
     for (int level = 0; level < MAX_LEVELS; level++) {
         gm_range_map_destroy(&space->levels[level]);
     }
@@ -296,7 +297,7 @@ static int add_space(gm_memory_t *memory, seL4_CPtr iospace)
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for an IO space's record");
     }
     space->cap = iospace;
-    gm_range_map_init(&space->mirrors, &memory->heap);
+    gm_range_map_init(&space->runs, &memory->heap);
     for (int level = 0; level < MAX_LEVELS; level++) {
         gm_range_map_init(&space->levels[level], &memory->heap);
     }

@@ -5,7 +5,7 @@
 
 #pragma once
 
-/** @file IO spaces: what the guest has mapped, its devices see at the same addresses. */
+/** @file IO spaces: what the guest has mapped is mapped for its devices at the same addresses. */
 
 #include "frame.h"
 

@@ -5,7 +5,7 @@
 
 /*
  * A sorted array of chunks, each with up to 64 ranges in sorted arrays. A search halves the chunks'
- * first keys and then one chunk's keys, without branches that depend on them. A full chunk is split
+ * first keys, then one chunk's keys, without branches that depend on them. A full chunk is split
  * in halves; two neighbours that fit into one are merged. What holds between the calls:
  *   - the ranges are disjoint and sorted: base[i] <= last[i] < base[i + 1], within a chunk and from
  *     each chunk to the next;
@@ -118,11 +118,14 @@ static void remove_chunk(gm_range_map_t *map, size_t at)
     map->num_chunks--;
     copy_slots(&map->slots[at], &map->slots[at + 1], map->num_chunks - at);
     size_t capacity = (map->num_chunks + SLOTS_STEP - 1) / SLOTS_STEP * SLOTS_STEP;
-    if (capacity < map->capacity) {
-        gm_range_slot_t *smaller = capacity > 0 ? alloc_slots(map->heap, capacity) : NULL;
-        if (smaller != NULL || capacity == 0) { /* else the larger array serves as well */
-            replace_slots(map, smaller, capacity);
-        }
+    bool fits = capacity == map->capacity || capacity == 0;
+    gm_range_slot_t *smaller = fits ? NULL : alloc_slots(map->heap, capacity);
+    if (smaller != NULL) { /* else the larger array serves as well */
+        replace_slots(map, smaller, capacity);
+    } else if (capacity == 0) {
+        free_slots(map->heap, map->slots, map->capacity);
+        map->slots = NULL;
+        map->capacity = 0;
     }
 }
 
@@ -163,14 +166,14 @@ int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base)
     if (map->num_chunks > 0 && map->slots[gm_range_chunk_at(map, base)].count < GM_RANGE_CHUNK) {
         return 0;
     }
+    bool full = map->num_chunks == map->capacity;
     map->spare_chunk = alloc_chunk(map->heap);
-    if (map->spare_chunk != NULL && map->num_chunks == map->capacity) {
-        map->spare_slots = alloc_slots(map->heap, map->capacity + SLOTS_STEP);
-        if (map->spare_slots == NULL) {
-            gm_range_map_cancel(map);
-        }
+    map->spare_slots = full ? alloc_slots(map->heap, map->capacity + SLOTS_STEP) : NULL;
+    if (map->spare_chunk == NULL || (full && map->spare_slots == NULL)) {
+        gm_range_map_cancel(map);
+        return -1;
     }
-    return map->spare_chunk != NULL ? 0 : -1;
+    return 0;
 }
 
 void gm_range_map_cancel(gm_range_map_t *map)
@@ -217,9 +220,9 @@ void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, vo
 bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base)
 {
     size_t at = gm_range_chunk_at(map, base);
-    gm_range_slot_t *slot = &map->slots[at];
-    size_t i = at < map->num_chunks ? gm_range_floor(slot->chunk->base, slot->count, base) : 0;
-    if (at >= map->num_chunks || slot->chunk->base[i] != base) {
+    gm_range_slot_t *slot = map->num_chunks > 0 ? &map->slots[at] : NULL;
+    size_t i = slot != NULL ? gm_range_floor(slot->chunk->base, slot->count, base) : 0;
+    if (slot == NULL || slot->chunk->base[i] != base) {
         return false;
     }
     copy_ranges(slot->chunk, i, slot->chunk, i + 1, slot->count - i - 1);

@@ -8,9 +8,9 @@
 /**
  * @file
  * An ordered map of disjoint address ranges, each with a value. Pure C11: no seL4 types. Ranges are
- * `(base, last)`, both inclusive, so one may end at the top of the address space. Insertion is in
- * two steps: gm_range_map_prepare() gets the memory, gm_range_map_insert() cannot fail. Removing a
- * range right after its insertion frees all memory that the insertion took.
+ * `(base, last)`, both inclusive. Insertion is in two steps: gm_range_map_prepare() gets the
+ * memory, gm_range_map_insert() cannot fail. Removing a range right after that frees all that it
+ * took.
  */
 
 #include <stdbool.h>
@@ -20,7 +20,6 @@
 
 #define GM_RANGE_CHUNK 64 /* ranges in a chunk at most */
 
-/** What a range has beside its key. */
 typedef struct gm_range_rest {
     uintptr_t last;
     void *value;
@@ -67,8 +66,7 @@ int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base);
 /** Free what gm_range_map_prepare() got, if the insertion will not be done. */
 void gm_range_map_cancel(gm_range_map_t *map);
 
-/** Insert a range that overlaps none. gm_range_map_prepare() for the same base came before, with no
- *  other change of the map between. Cannot fail. */
+/** Insert a range that overlaps none, right after gm_range_map_prepare() of its base. */
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
 /** Remove the range that starts at `base`; needs no memory. @return whether there was one */
@@ -77,8 +75,8 @@ bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base);
 /** Find the highest range that starts at or below `address`. @return whether there is one */
 bool gm_range_map_previous(const gm_range_map_t *map, uintptr_t address, gm_range_t *range);
 
-/* The last of `n` sorted keys that is at or below `address`, or 0: one before is at or below it if
- * low > 0, and none from low + n on. No branch depends on the keys. */
+/* The last of `n` sorted keys that is at or below `address`; 0 if none is. None from low + n on is.
+ */
 static inline size_t gm_range_floor(const uintptr_t *keys, size_t n, uintptr_t address)
 {
     size_t low = 0;
@@ -101,8 +99,7 @@ static inline size_t gm_range_chunk_at(const gm_range_map_t *map, uintptr_t addr
     return low;
 }
 
-/** The value of the highest range that starts at or below `address`, else of the lowest one. The
- *  map must not be empty. */
+/** As gm_range_map_previous(), else the lowest range; its value. The map must not be empty. */
 static inline void *gm_range_map_nearest(const gm_range_map_t *map, uintptr_t address)
 {
     const gm_range_slot_t *slot = &map->slots[gm_range_chunk_at(map, address)];

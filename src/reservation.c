@@ -13,7 +13,22 @@
  */
 
 #include <inttypes.h>
+#include <sel4vm/guest_memory_helpers.h>
+#include <utils/util.h>
 #include "reservation.h"
+
+int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
+{
+    *last = gm_last_of(addr, size);
+    if (size == 0) {
+        return gm_fail(memory, GUESTMEM_BAD_RANGE, "the size is 0; give at least one byte");
+    }
+    if (size - 1 > UINTPTR_MAX - addr) {
+        return gm_fail(memory, GUESTMEM_BAD_RANGE,
+                       "0x%zx bytes from there wrap at the top of the address space", size);
+    }
+    return 0;
+}
 
 int gm_reservation_check(gm_memory_t *memory, const vm_memory_reservation_t *reservation)
 {
@@ -389,4 +404,25 @@ void gm_reservation_free_all(gm_memory_t *memory)
     }
     gm_range_map_destroy(&memory->regions);
     gm_range_map_destroy(&memory->reservations);
+}
+
+memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
+                                                   size_t fault_length, void *cookie)
+{
+    (void)vcpu;
+    (void)cookie;
+    const gm_memory_t *memory = gm_memory_of(vm, __func__);
+    const vm_memory_reservation_t *reservation =
+        memory != NULL ? gm_reservation_find(memory, fault_addr) : NULL;
+    if (reservation != NULL) {
+        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR
+                " is not allowed in the reservation [0x%" PRIxPTR "..0x%" PRIxPTR "]%s%s",
+                fault_length, fault_addr, reservation->base, reservation->last,
+                reservation->name != NULL ? " " : "",
+                reservation->name != NULL ? reservation->name : "");
+    } else {
+        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR " is in no reservation",
+                fault_length, fault_addr);
+    }
+    return FAULT_ERROR;
 }

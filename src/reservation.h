@@ -49,6 +49,9 @@ typedef struct gm_region {
     uintptr_t no_room_below; /* each page of the region below this is taken */
 } gm_region_t;
 
+/** Check `[addr, addr + size)` and find its last address. @return 0; -1 after gm_fail() */
+int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last);
+
 /** Reserve `[addr, addr + size)`. @return NULL after gm_fail(). @see gm_reservation_free */
 vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr, size_t size,
                                              gm_request_t request);

@@ -110,9 +110,6 @@ int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t bas
 /** Make the VM's last error and one log line of the failure. @return -1 */
 int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
 
-/** Check `[addr, addr + size)` and find its last address. @return 0; -1 after gm_fail() */
-int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last);
-
 /** The last address of a range for a report, even if it is empty or wraps. */
 static inline uintptr_t gm_last_of(uintptr_t addr, size_t size)
 {

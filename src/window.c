@@ -8,10 +8,10 @@
  * copy. All goes through the VMM's own vspace_t, which knows the copy that it has at an address: so
  * none is kept here, and other code can look up a window's pages there as well.
  *
- * seL4's own vspace_t never frees a page table: where a small page was, a large one finds the table
- * in its place and fails, and the next search for a free range may end at the same address. So
+ * The vspace_t of libsel4utils never frees a page table: where a small page was, a large one finds
+ * the table there and fails, and the next search for a free range may find the same address. So
  * ranges where large frames do not fit are held while another one is looked for. They double in
- * size, so that a few of them lead past any place where the VMM once had small pages.
+ * size, so that a few of them lead past all addresses where the VMM once had small pages.
  */
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 
 #pragma once
 
-/** @file Maps of ranges that are compared with the library's, behind one interface. */
+/** @file Maps of ranges that are compared with the library's, through one interface. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,5 +23,5 @@ typedef struct candidate {
 
 extern const candidate_t candidate_red_black; /* <bsd/sys/tree.h> */
 
-/** malloc() that ends the program where there is none. */
+/** malloc() that aborts the program where there is none. */
 void *candidate_alloc(size_t size);

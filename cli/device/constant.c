@@ -5,7 +5,7 @@
 
 /*
  * Owns the devices that have no state: what reads as all ones (a PCI configuration space without
- * cards), as zeros (a window with nothing behind it), and a virtio window without a device. Writes
+ * cards), as zeros (a window without a device), and a virtio window without a device. Writes
  * to them are lost.
  */
 
@@ -46,7 +46,7 @@ static uint64_t zeros_read(device_t *device, uint64_t offset, unsigned width)
     return 0;
 }
 
-/** Virtio 1.2, 4.2.2: magic, version 2, and device 0, which tells a driver to leave it alone. */
+/** Virtio 1.2, 4.2.2: magic, version 2, and device 0, which a driver must leave alone. */
 static uint64_t virtio_empty_read(device_t *device, uint64_t offset, unsigned width)
 {
     /* Windows are 0x200 bytes; one range may hold many. */
@@ -79,7 +79,7 @@ const device_class_t device_zeros = {
 
 const device_class_t device_virtio_empty = {
     .name = "virtio-empty",
-    .summary = "virtio windows of 0x200 bytes each, with no device behind them",
+    .summary = "virtio windows of 0x200 bytes each, without a device",
     .create = constant_create,
     .read = virtio_empty_read,
     .write = constant_write,

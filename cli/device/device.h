@@ -23,7 +23,7 @@ typedef struct device_class {
     const char *summary; /* one line for --help and the manual */
     /** For device_create() only. */
     device_t *(*create)(void);
-    /** Answer a read of `width` (1, 2, 4, 8) bytes at `offset`. */
+    /** Read `width` (1, 2, 4, 8) bytes at `offset`. */
     uint64_t (*read)(device_t *device, uint64_t offset, unsigned width);
     /** Take a write; bits of `value` above the width are zero. */
     void (*write)(device_t *device, uint64_t offset, unsigned width, uint64_t value);
@@ -31,7 +31,7 @@ typedef struct device_class {
     void (*destroy)(device_t *device);
 } device_class_t;
 
-/** One access, as a log device tells it. */
+/** One access, as a log device notes it. */
 typedef struct device_access {
     uint64_t offset;
     uint64_t value; /* written; 0 for a read */
@@ -58,17 +58,17 @@ struct device {
 /** The class called `name`, or NULL. */
 const device_class_t *device_class_find(const char *name);
 
-/** All classes, in alphabetical order; NULL behind the last. */
+/** All classes, in alphabetical order; NULL after the last. */
 const device_class_t *device_class_at(size_t index);
 
 /**
  * Make a device, all reset, without a host.
  *
- * @return to be ended with device_destroy(); NULL if memory is exhausted
+ * @return to be freed with device_destroy(); NULL if memory is exhausted
  */
 device_t *device_create(const device_class_t *class);
 
-/** End a device. NULL is allowed. */
+/** Free a device. NULL is allowed. */
 void device_destroy(device_t *device);
 
 extern const device_class_t device_pl011;

@@ -21,7 +21,7 @@ typedef struct device_window {
 } device_window_t;
 
 /**
- * A memory_fault_callback_fn that lets a device answer the access.
+ * A memory_fault_callback_fn that passes the access to a device.
  *
  * @param cookie  a device_window_t that lives as long as the reservation
  * @return FAULT_HANDLED; FAULT_ERROR for an instruction fetch or a width that no device knows

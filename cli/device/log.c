@@ -4,8 +4,8 @@
  */
 
 /*
- * Owns the log device: reads answer zero, writes are lost, and each access is kept (the latest
- * LOG_KEPT of them) and told to the host.
+ * Owns the log device: reads return zero, writes are lost, and each access is kept (the latest
+ * LOG_KEPT of them) and passed to the host.
  */
 
 #include "log.h"
@@ -70,7 +70,7 @@ const device_access_t *device_log_access(const device_t *device, uint64_t index)
 
 const device_class_t device_log = {
     .name = "log",
-    .summary = "tells each access; reads answer zero, writes are lost",
+    .summary = "logs each access; reads return zero, writes are lost",
     .create = log_create,
     .read = log_read,
     .write = log_write,

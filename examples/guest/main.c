@@ -102,10 +102,10 @@ static void print_left_text(uint64_t address)
     print("\"");
 }
 
-/** A page that the VMM sees as well: read its text, leave an answer in the second half. */
+/** A page that the VMM sees as well: read its text, leave a reply in the second half. */
 static void check_shared(const void *tree, const char *name)
 {
-    static const char answer[] = "the guest was here";
+    static const char reply[] = "the guest was here";
     fdt_range_t range;
 
     if (!find(tree, name, &range)) {
@@ -113,10 +113,10 @@ static void check_shared(const void *tree, const char *name)
     }
     print(": the VMM says");
     print_left_text(range.base);
-    for (unsigned i = 0; i < sizeof(answer); i++) {
-        write8(range.base + 2048 + i, (uint8_t)answer[i]);
+    for (unsigned i = 0; i < sizeof(reply); i++) {
+        write8(range.base + 2048 + i, (uint8_t)reply[i]);
     }
-    print(", answered\n");
+    print(", replied\n");
 }
 
 /** A page without write right: reads are plain, writes trap and change nothing. */
@@ -142,7 +142,7 @@ static void check_read_only(const void *tree, const char *name)
     print(", unchanged by 4 writes\n");
 }
 
-/** What an emulated device answers at each width, and a byte with its sign. */
+/** What an emulated device returns at each width, and a byte with its sign. */
 static void print_reads(const void *tree, const char *name)
 {
     fdt_range_t range;
@@ -163,7 +163,7 @@ static void print_reads(const void *tree, const char *name)
     print("\n");
 }
 
-/** Accesses of each width to a device that tells them to the VMM's user. */
+/** Accesses of each width to a device that logs them for the VMM's user. */
 static void write_log(const void *tree, const char *name)
 {
     fdt_range_t range;
@@ -180,7 +180,7 @@ static void write_log(const void *tree, const char *name)
     print("\n");
 }
 
-/** Called by start.S; the guest ends when this returns. */
+/** Called by start.S; the guest stops when this returns. */
 void guest_main(const void *tree)
 {
     fdt_range_t port;

@@ -109,7 +109,7 @@ static int cost_of_freeing(vm_t *vm, uintptr_t base, size_t mib)
 }
 
 /* All sizes side by side, so that none gets memory which another has used: the kernel clears that
- * before it gives it out again, as the last row shows. */
+ * before it makes an object there again, as the last row says. */
 static int costs_of_registering(vm_t *vm)
 {
     static vka_object_t kept[CONFIG_MAX_NUM_BOOTINFO_UNTYPED_CAPS];

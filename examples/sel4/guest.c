@@ -5,8 +5,8 @@
 
 /*
  * The guest runs until it stores to END_PAGE, whose callback signals a notification that is bound
- * to this task. vm_run() receives that in place of the next fault, asks the notification callback,
- * and ends as that says so.
+ * to this task. vm_run() receives that instead of the next fault, calls the notification callback,
+ * and returns as that says so.
  */
 
 #include "guest.h"
@@ -38,7 +38,7 @@ static int end_of_run(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *c
     return -1; /* do not go on */
 }
 
-static int bind_notification(root_task_t *task, vm_t *vm, guest_memory_t *memory, bool *ended)
+static int bind_notification(root_task_t *task, vm_t *vm, guest_memory_t *memory, bool *stopped)
 {
     vka_object_t notification;
     if (vka_alloc_notification(&task->vka, &notification) != 0) {
@@ -48,7 +48,7 @@ static int bind_notification(root_task_t *task, vm_t *vm, guest_memory_t *memory
     if (seL4_TCB_BindNotification(simple_get_tcb(&task->simple), notification.cptr) != 0) {
         return -1;
     }
-    return vm_register_notification_callback(vm, end_of_run, ended);
+    return vm_register_notification_callback(vm, end_of_run, stopped);
 }
 
 /* The guest starts with its caches off, and so fetches what is in memory. */
@@ -96,13 +96,13 @@ static int look(vm_t *vm, const guest_memory_t *memory)
 
 int guest_run(root_task_t *task, vm_t *vm, vm_vcpu_t *vcpu, guest_memory_t *memory)
 {
-    bool ended = false;
-    if (bind_notification(task, vm, memory, &ended) != 0 || start(vm, vcpu) != 0) {
+    bool stopped = false;
+    if (bind_notification(task, vm, memory, &stopped) != 0 || start(vm, vcpu) != 0) {
         printf("  the guest could not be started\n");
         return 1;
     }
     (void)vm_run(vm);
     seL4_TCB_Suspend(vm_get_vcpu_tcb(vcpu));
     seL4_TCB_UnbindNotification(simple_get_tcb(&task->simple));
-    return expect("guest: ended by itself", ended, true) + look(vm, memory);
+    return expect("guest: stopped by itself", stopped, true) + look(vm, memory);
 }

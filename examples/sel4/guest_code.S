@@ -27,7 +27,7 @@ guest_code:
     ldr     w2, [x1]
     str     x2, [x10, #(8 * FOUND_READ_ONLY)]
 
-    /* What the VMM's callback answers. */
+    /* What the VMM's callback returns. */
     address x1, EMULATED_PAGE
     ldr     w2, [x1]
     str     x2, [x10, #(8 * FOUND_EMULATED)]

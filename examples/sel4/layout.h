@@ -18,8 +18,8 @@
 #define READ_ONLY_PAGE 0x0c001000 /* an allocated frame that only the VMM writes */
 #define DEVICE_PAGE    0x09010000 /* the board's PL031, by create_device_reservation_frame() */
 #define PASSED_DEVICE  0x09030000 /* the board's PL061, by map_ut_alloc_reservation() */
-#define EMULATED_PAGE  0x0b000000 /* loads answer with EMULATED_VALUE, stores are counted */
-#define END_PAGE       0x0b001000 /* a store here ends the run */
+#define EMULATED_PAGE  0x0b000000 /* loads return EMULATED_VALUE, stores are counted */
+#define END_PAGE       0x0b001000 /* a store here stops the run */
 #define FREE_MEMORY    0x90000000 /* memory of the board, far from where a task is loaded */
 #define SCRATCH_MEMORY 0x48000000 /* memory of the board that the kernel has as a device's */
 #define PAGE_BYTES     0x1000

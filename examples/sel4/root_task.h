@@ -20,7 +20,7 @@ typedef struct root_task {
     seL4_CPtr endpoint; /* where the VMM receives its guests' faults */
 } root_task_t;
 
-/** Start up: allocator, address space, console, io_ops. Ends the program if that fails. */
+/** Start up: allocator, address space, console, io_ops. Stops the program if that fails. */
 void root_task_start(root_task_t *task);
 
 /** End of the program: there is nothing to return to. */

@@ -27,7 +27,7 @@ static memory_fault_result_t on_emulated(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t ad
     if (memory->stores++ == 0) {
         memory->first_store = memory->last_store;
     }
-    return FAULT_IGNORE; /* go on behind the store */
+    return FAULT_IGNORE; /* go on after the store */
 }
 
 static memory_fault_result_t on_read_only(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
@@ -39,7 +39,7 @@ static memory_fault_result_t on_read_only(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t a
     return FAULT_IGNORE;
 }
 
-/* The signal makes vm_run() ask the notification callback, which ends it. */
+/* The signal makes vm_run() call the notification callback, which stops it. */
 static memory_fault_result_t on_end(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                     void *cookie)
 {

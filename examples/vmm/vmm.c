@@ -27,7 +27,7 @@ static int back_memory(vm_t *vm)
     char *page = create_allocated_reservation_frame(vm, 0xa000000, seL4_CanRead, on_fault, NULL);
     char *uart = create_device_reservation_frame(vm, 0x9000000, seL4_AllRights, on_fault, NULL);
     if (error || page == NULL || uart == NULL) {
-        return -1; /* the log has said why, and guestmem_last_error(vm) tells */
+        return -1; /* the log says why, and guestmem_last_error(vm) */
     }
     return snprintf(page, 4096, "the guest reads this at 0xa000000") > 0 ? 0 : -1;
 }

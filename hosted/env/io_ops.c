@@ -67,7 +67,7 @@ static int heap_free(void *cookie, size_t size, void *ptr)
     return 0;
 }
 
-/* Map page after page into a range of the VMM, which ends with the last of them. */
+/* Map page after page into a range of the VMM, which is freed with the last of them. */
 static void *io_map(void *cookie, uintptr_t paddr, size_t size, int cached, ps_mem_flags_t flags)
 {
     (void)flags;

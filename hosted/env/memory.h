@@ -14,7 +14,7 @@
  *   the other are neighbours in physical memory.
  * - When all parts of a piece are free again they are revoked, and it is one piece as before. What
  *   is free therefore returns exactly to what it was once everything is given back.
- * - A call that fails leaves nothing behind.
+ * - A call that fails changes nothing.
  */
 
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  */
 
 /*
- * The boot information behind a simple_t. All untypeds belong to the system's vka; so there is no
+ * The boot information as a simple_t. All untypeds belong to the system's vka; so there is no
  * frame to hand out here, and simple_get_frame_cap() sends its callers to vka_alloc_frame_at().
  */
 

@@ -24,7 +24,8 @@ typedef struct slots {
     size_t num_taken;                   /* of them */
 } slots_t;
 
-/** Let all slots from `first` below `end` be free. @return 0, or -1 without memory */
+/** Let all slots from `first` up to, not including, `end` be free. @return 0, or -1 without memory
+ */
 int slots_init(slots_t *slots, uint64_t first, uint64_t end);
 void slots_free(slots_t *slots);
 

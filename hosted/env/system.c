@@ -4,7 +4,7 @@
  */
 
 /*
- * Making and ending a hosted system: boot the kernel model on a board, write down its boot
+ * Making and destroying a hosted system: boot the kernel model on a board, write down its boot
  * information, and build the root task's handles.
  */
 

@@ -61,7 +61,7 @@ void simple_init(hosted_system_t *system);
 void vmm_vspace_init(hosted_system_t *system);
 void io_ops_init(hosted_system_t *system);
 
-/** End all reservations of the VMM. */
+/** Free all reservations of the VMM. */
 void vmm_vspace_free(hosted_system_t *system);
 
 /** Whether the VMM has reserved all of [vaddr, vaddr + size): the kernel maps nowhere else. */

@@ -4,7 +4,7 @@
  */
 
 /*
- * The allocator interface of a hosted system: slots.h and memory.h behind a vka_t. The cookie of an
+ * The allocator interface of a hosted system: slots.h and memory.h as a vka_t. The cookie of an
  * object is its address and log2 size, so it needs no memory of its own and a wrong one is noticed.
  */
 

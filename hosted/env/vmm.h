@@ -29,7 +29,7 @@ typedef struct vmm_reservation {
     seL4_CapRights_t rights;
     bool deferred_rights;
     bool cacheable;
-    bool freed; /* ends with its last page */
+    bool freed; /* goes with its last page */
     size_t num_mapped;
     vmm_page_t *pages; /* by 4 KiB */
 } vmm_reservation_t;
@@ -38,7 +38,7 @@ typedef struct vmm_reservation {
 vmm_reservation_t *vmm_reserve(hosted_system_t *system, size_t bytes, size_t align_bits,
                                void **vaddr);
 
-/** End a reservation, now or with its last page. */
+/** Free a reservation, now or with its last page. */
 void vmm_release(hosted_system_t *system, vmm_reservation_t *reservation);
 
 /** The reservation that holds `vaddr`, or NULL. */
@@ -55,5 +55,5 @@ int vmm_map(hosted_system_t *system, vmm_reservation_t *reservation, uint64_t va
 /** Unmap the pages there, and free their frames with `vka` if it is not NULL. */
 void vmm_unmap(hosted_system_t *system, uint64_t vaddr, size_t count, size_t size_bits, vka_t *vka);
 
-/** Unmap all pages of a reservation, and end it. */
+/** Unmap all pages of a reservation, and free it. */
 void vmm_clear(hosted_system_t *system, vmm_reservation_t *reservation, vka_t *vka);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/* The VMM's address space behind a vspace_t: arguments, locking, and frames of its own. */
+/* The VMM's address space as a vspace_t: arguments, locking, and frames of its own. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +129,7 @@ static int map_pages_at_vaddr(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cook
                                               seL4_NoRights, reservation);
 }
 
-/* The range of pages that have no reservation of their own ends with them. */
+/* The range of pages that have no reservation of their own is freed with them. */
 static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
                        seL4_CapRights_t rights, size_t num_pages, size_t size_bits, int cacheable)
 {

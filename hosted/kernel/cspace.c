@@ -147,10 +147,10 @@ static seL4_Error target(kernel_t *kernel, seL4_CNode service, seL4_Word index, 
     return cspace_lookup(cnode, index, depth, false, slot);
 }
 
-/* Both ends of a copy or move: the target is empty, the source is not. */
-static seL4_Error ends(kernel_t *kernel, seL4_CNode service, seL4_Word dest_index,
-                       seL4_Word dest_depth, seL4_CNode src_root, seL4_Word src_index,
-                       seL4_Word src_depth, slot_t **dest, slot_t **src)
+/* Look up both slots of a copy or move: the target is empty, the source is not. */
+static seL4_Error slots(kernel_t *kernel, seL4_CNode service, seL4_Word dest_index,
+                        seL4_Word dest_depth, seL4_CNode src_root, seL4_Word src_index,
+                        seL4_Word src_depth, slot_t **dest, slot_t **src)
 {
     seL4_Error error = target(kernel, service, dest_index, dest_depth, dest);
     if (error) {
@@ -200,7 +200,7 @@ seL4_Error seL4_CNode_Copy(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     }
     slot_t *dest, *src;
     error =
-        ends(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
+        slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
     if (!error) {
         error = copy(kernel, dest, src, rights, NULL);
     }
@@ -218,7 +218,7 @@ seL4_Error seL4_CNode_Mint(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     }
     slot_t *dest, *src;
     error =
-        ends(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
+        slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
     if (!error) {
         error = copy(kernel, dest, src, rights, &badge);
     }
@@ -235,7 +235,7 @@ seL4_Error seL4_CNode_Move(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     }
     slot_t *dest, *src;
     error =
-        ends(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
+        slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
     if (!error) {
         cap_t cap = src->cap;
         derivation_move(src, dest, &cap);
@@ -254,7 +254,7 @@ seL4_Error seL4_CNode_Mutate(seL4_CNode service, seL4_Word dest_index, seL4_Uint
     }
     slot_t *dest, *src;
     error =
-        ends(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
+        slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
     if (!error) {
         cap_t cap = cap_update_data(src->cap, badge, true);
         if (cap.type == CAP_NULL) {

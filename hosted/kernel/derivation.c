@@ -5,9 +5,9 @@
 
 /*
  * The capability derivation tree. It is the list of all capabilities in which each is followed by
- * its descendants; where a descendance ends is found from the capabilities: memory that lies inside
- * the other's, or the same object with a badge. This is the kernel's own representation (manual,
- * "Deletion, Revocation, and Recycling"), so that what is a child here is one there.
+ * its descendants; where the descendants stop is found from the capabilities: memory that lies
+ * inside the other's, or the same object with a badge. This is the kernel's own representation
+ * (manual, "Deletion, Revocation, and Recycling"), so that what is a child here is one there.
  *
  * Capabilities to the same object are neighbours in the list: a capability is the last one if
  * neither neighbour names the same object.
@@ -202,7 +202,7 @@ void derivation_delete(kernel_t *kernel, slot_t *slot)
 
 void derivation_revoke(kernel_t *kernel, slot_t *slot)
 {
-    /* Deleting a CNode can delete `slot` itself; its memory stays until the invocation ends. */
+    /* Deleting a CNode can delete `slot` itself; its memory stays until the invocation returns. */
     while (slot->cap.type != CAP_NULL && derivation_has_children(kernel, slot)) {
         derivation_delete(kernel, slot->next);
     }

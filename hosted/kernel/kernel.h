@@ -108,7 +108,7 @@ typedef struct page_table {
     uint64_t entries[512] __attribute__((aligned(64)));
 } __attribute__((aligned(64))) page_table_t;
 
-/** An address space: the root table and who is told of changes. */
+/** An address space: the root table and who is notified of changes. */
 typedef struct vspace_object {
     kernel_object_t object;
     uint16_t asid;
@@ -191,7 +191,7 @@ typedef struct kernel {
 /** The kernel of a system (hosted/env). */
 kernel_t *hosted_system_kernel(struct hosted_system *system);
 
-/* boot.c: start with the capabilities of a root task, end with nothing. */
+/* boot.c: start with the capabilities of a root task, destroy everything. */
 int kernel_boot(kernel_t *kernel);
 /** Delete every capability, and so every object and mapping. */
 void kernel_delete_all(kernel_t *kernel);
@@ -229,7 +229,8 @@ bool derivation_is_final(const kernel_t *kernel, const slot_t *slot);
 /** What a copy of the capability would be. */
 seL4_Error derivation_derive(const kernel_t *kernel, const slot_t *slot, const cap_t *cap,
                              cap_t *derived);
-/** Put a new object's capability into `slot`, as a child of `parent` (NULL: at the list's end). */
+/** Put a new object's capability into `slot`, as a child of `parent` (NULL: at the end of the
+ * list). */
 void derivation_add(kernel_t *kernel, slot_t *parent, slot_t *slot, const cap_t *cap);
 /** Put a capability derived from `source` into `slot`. */
 void derivation_insert(kernel_t *kernel, slot_t *source, slot_t *slot, const cap_t *cap);

@@ -52,8 +52,8 @@ void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uin
     };
 }
 
-static void tell(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, unsigned bits,
-                 uint64_t entry, bool mapped)
+static void notify(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, unsigned bits,
+                   uint64_t entry, bool mapped)
 {
     if (vspace->host) {
         kernel->counts.vmm_mappings += mapped ? 1 : -1;
@@ -76,9 +76,9 @@ void mapping_set_page(kernel_t *kernel, vspace_object_t *vspace, pte_slot_t at, 
     uint64_t replaced = *at.entry;
     *at.entry = entry;
     if (replaced & PTE_VALID) {
-        tell(kernel, vspace, vaddr, at.bits, replaced, false);
+        notify(kernel, vspace, vaddr, at.bits, replaced, false);
     }
-    tell(kernel, vspace, vaddr, at.bits, entry, true);
+    notify(kernel, vspace, vaddr, at.bits, entry, true);
 }
 
 void mapping_unmap_page(kernel_t *kernel, const cap_t *frame)
@@ -90,13 +90,13 @@ void mapping_unmap_page(kernel_t *kernel, const cap_t *frame)
     pte_slot_t at = mapping_lookup(vspace, frame->vaddr);
     uint64_t entry = *at.entry;
     if (!(entry & PTE_VALID) || at.bits != frame->bits || paddr_of(entry) != frame->paddr) {
-        return; /* another frame took its place, or the table is gone */
+        return; /* another frame replaced it, or the table is gone */
     }
     *at.entry = 0;
     if (vspace->host) {
         host_unmap_page(frame->vaddr, at.bits);
     }
-    tell(kernel, vspace, frame->vaddr, at.bits, entry, false);
+    notify(kernel, vspace, frame->vaddr, at.bits, entry, false);
 }
 
 /* Everything below an entry goes out of reach. Tables keep what is in them. */
@@ -107,7 +107,7 @@ static void detach(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, un
         return;
     }
     if (!(entry & PTE_TABLE) || bits <= seL4_PageBits) {
-        tell(kernel, vspace, vaddr, bits, entry, false);
+        notify(kernel, vspace, vaddr, bits, entry, false);
         return;
     }
     page_table_t *table = table_of(entry);

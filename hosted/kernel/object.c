@@ -4,8 +4,8 @@
  */
 
 /*
- * Life and death of kernel objects. An object is made by a retype and ends with its last
- * capability. What ends inside an invocation is freed at the end of the invocation, because a
+ * Life and death of kernel objects. An object is made by a retype and destroyed with its
+ * last capability. What is destroyed inside an invocation is freed at its end, because a
  * revoke can delete the CNode that holds the slot it works on.
  */
 
@@ -203,7 +203,7 @@ void object_destroy(kernel_t *kernel, cap_t *cap)
 {
     if (cap->type != CAP_FRAME && cap->type != CAP_UNTYPED && cap->type != CAP_CONTROL &&
         ((void *)cap->object == kernel->root || (void *)cap->object == kernel->host)) {
-        return; /* the running thread holds them too; they end with the system */
+        return; /* the running thread holds them too; they go with the system */
     }
     switch (cap->type) {
     case CAP_FRAME:

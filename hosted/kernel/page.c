@@ -6,7 +6,7 @@
 /*
  * The invocations of frames, page tables and ASID pools: each finds out in the kernel's order what
  * is wrong with its arguments, then does its work, which cannot fail (but for the host's own
- * limits, which answer seL4_NotEnoughMemory).
+ * limits, which return seL4_NotEnoughMemory).
  */
 
 #include "kernel.h"
@@ -35,7 +35,7 @@ static seL4_Error address_space(kernel_t *kernel, seL4_CPtr cptr, vspace_object_
     return &(*vspace)->object == cap->object ? seL4_NoError : error_capability(1);
 }
 
-/* An address space answers for its own addresses: 40 bits, or for the VMM what it has reserved. */
+/* The addresses that an address space has: 40 bits, or for the VMM what it has reserved. */
 static bool in_range(kernel_t *kernel, const vspace_object_t *vspace, uint64_t vaddr, uint64_t size)
 {
     if (vspace->host) {
@@ -68,7 +68,7 @@ static seL4_Error check_page_map(kernel_t *kernel, const cap_t *frame, vspace_ob
             return error_argument(0);
         }
     }
-    /* The kernel leaves a remap out here; for the VMM its reservation could have ended. */
+    /* The kernel leaves a remap out here; for the VMM its reservation could have been freed. */
     if ((frame->asid == 0 || vspace->host) && !in_range(kernel, vspace, vaddr, size)) {
         return error_argument(0);
     }

@@ -4,7 +4,7 @@
  */
 
 /*
- * The invocations of virtual processors, and the notifications that tell a VMM of their events.
+ * The invocations of virtual processors, and the notifications that signal their events to a VMM.
  * The registers here are where an engine (hosted/vcpu) keeps them while it does not run.
  */
 

@@ -7,7 +7,7 @@
 
 /**
  * @file
- * What access an abort was: the processor tells that one happened and at which instruction; which
+ * What access an abort was: the processor reports that one happened and at which instruction; which
  * guest-physical address, width and direction follows from the instruction, the registers, and the
  * tables of both stages.
  */
@@ -23,7 +23,7 @@ typedef struct abort_view {
     uint64_t pc;
     stage1_regime_t regime;
     const shadow_t *shadow;
-    /** Host memory behind a physical address of the shadow tables; NULL if there is none. */
+    /** Host memory at a physical address of the shadow tables; NULL if there is none. */
     const void *(*host)(void *cookie, uint64_t target);
     void *cookie;
 } abort_view_t;

@@ -5,8 +5,8 @@
 
 /*
  * The load/store decoder. It follows the tables "Loads and Stores" of the A64 chapter in the Arm
- * architecture reference manual: one function a group, each told by fixed bits of the encoding.
- * When a syndrome is valid is told by the manual's description of ESR_ELx, field ISV.
+ * architecture reference manual: one function a group, each known by fixed bits of the encoding.
+ * When a syndrome is valid is in the manual's description of ESR_ELx, field ISV.
  */
 
 #include "decode.h"

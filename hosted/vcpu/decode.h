@@ -30,7 +30,7 @@ typedef enum a64_kind {
 
 typedef struct a64_access {
     a64_kind_t kind;
-    bool valid_syndrome; /* whether hardware tells Rt and width: A64_SINGLE only */
+    bool valid_syndrome; /* whether hardware reports Rt and width: A64_SINGLE only */
     bool store;          /* writes memory; atomics read as well */
     bool sign_extend;    /* a load extends the sign */
     bool sixty_four;     /* the register is Xt, not Wt: how far a sign is extended */

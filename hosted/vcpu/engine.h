@@ -92,7 +92,7 @@ struct engine {
 /** The engine of that name; NULL if this build has none such. NULL as name: the default one. */
 const engine_class_t *engine_find(const char *name);
 
-/** The names of this build's engines, the default first; NULL behind the last. */
+/** The names of this build's engines, the default first; NULL after the last. */
 const char *engine_name(size_t index);
 
 #ifdef __cplusplus

@@ -147,7 +147,7 @@ static uint64_t encode(const shadow_entry_t *entry)
     return value;
 }
 
-/* Make way for a block or page: what is in its place goes, with the tables below. */
+/* Make way for a block or page: what is there is removed, with the tables below. */
 static void clear_entry(shadow_t *shadow, size_t table, size_t index, unsigned size_bits)
 {
     uint64_t entry = *entry_at(shadow, table, index);

@@ -33,7 +33,7 @@ typedef struct shadow_entry {
  * Make empty tables.
  *
  * @param arena_address  where the processor will see the arena; aligned to 8 KiB
- * @return NULL if the host has no memory; to be ended with shadow_destroy()
+ * @return NULL if the host has no memory; to be freed with shadow_destroy()
  */
 shadow_t *shadow_create(uint64_t arena_address);
 void shadow_destroy(shadow_t *shadow);
@@ -42,7 +42,7 @@ void shadow_destroy(shadow_t *shadow);
 void *shadow_arena(shadow_t *shadow, size_t *size);
 
 /**
- * Enter a mapping at `gpa`, in place of all that is there.
+ * Enter a mapping at `gpa`; it replaces all that is there.
  *
  * @return 0; -1 if the address is out of range or misaligned, or the arena is full
  */

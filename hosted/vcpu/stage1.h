@@ -8,7 +8,8 @@
 /**
  * @file
  * The guest's own translation (stage 1) of EL1 and EL0, from virtual to guest-physical addresses,
- * as the architecture's table walk does it. Needed because a fault is told by its virtual address.
+ * as the architecture's table walk does it. Needed because a fault is reported by its virtual
+ * address.
  */
 
 #include <stdbool.h>

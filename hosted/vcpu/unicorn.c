@@ -126,7 +126,7 @@ static void own_exception(engine_exit_t *exit, const char *what)
     snprintf(exit->text, sizeof(exit->text), "%s, for the guest's own vectors", what);
 }
 
-/* Calls leave the program counter behind the instruction; all else leaves it at it. */
+/* Calls leave the program counter after the instruction; all else leaves it at it. */
 static void classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
 {
     abort_view_t view;
@@ -204,10 +204,10 @@ static void run(engine_t *engine, engine_exit_t *exit)
     uc_err status = UC_ERR_OK;
     if (!atomic_exchange(&self->kicked, false) && !(self->counting && self->budget == 0)) {
         uint64_t budget = self->budget;
-        /* No instruction is at the last address, so the run ends by an exit only. */
+        /* No instruction is at the last address, so the run stops by an exit only. */
         status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
         if (self->counting && self->budget == budget) {
-            self->budget--; /* a fetch that faults, again and again, must come to an end too */
+            self->budget--; /* a fetch that faults, again and again, must stop too */
         }
     }
     classify(self, status, exit);

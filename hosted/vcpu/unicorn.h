@@ -101,7 +101,7 @@ void *unicorn_cover_pointer(void);
 /** Let the next instruction see the mappings as they are now. */
 void unicorn_synchronise(unicorn_engine_t *self);
 
-/** Host memory behind Unicorn's physical address; NULL if there is none. */
+/** Host memory at Unicorn's physical address; NULL if there is none. */
 const void *unicorn_host(void *self, uint64_t target);
 
 extern const engine_class_t engine_unicorn;

@@ -221,7 +221,7 @@ static void forget_code(unicorn_engine_t *self, bank_t *bank,
     flush_translations(self);
 }
 
-/* Mappings are told when nobody can be answered, so a failure is kept for the next run. */
+/* Notifications of mappings cannot fail, so a failure is kept for the next run. */
 static void fail(unicorn_engine_t *self, uint64_t gpa)
 {
     if (!self->failed) {

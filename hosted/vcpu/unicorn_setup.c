@@ -84,7 +84,7 @@ void unicorn_destroy(engine_t *engine)
 
 /*
  * Called before each basic block: stops are made here, because here they are exact. Unicorn 2.0.1
- * looks for a stop at the beginning of a block and behind each memory access; there, it forgets
+ * looks for a stop at the beginning of a block and after each memory access; there, it forgets
  * that a part of the block was executed and sets the program counter back to the block's beginning.
  * So a stop must not come at any other time, such as from another thread.
  */

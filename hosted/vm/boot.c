@@ -4,9 +4,9 @@
  */
 
 /*
- * The beginning and the end of a VM. vm_init() makes, in this order: runtime state, name, memory
+ * Making and destroying a VM. vm_init() makes, in this order: runtime state, name, memory
  * management, capability space, address space. Each is undone by vm_destroy(), which works on a VM
- * of which only a part was made; a failing vm_init() ends with it and leaves `vm` zeroed.
+ * of which only a part was made; a failing vm_init() calls it and leaves `vm` zeroed.
  */
 
 #include <string.h>

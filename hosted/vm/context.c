@@ -105,7 +105,7 @@ int vm_get_arm_vcpu_reg(vm_vcpu_t *vcpu, seL4_Word reg, uintptr_t *value)
     return 0;
 }
 
-/* The physical address behind one guest address, and the size of its frame; 0 if there is none. */
+/* The physical address of one guest address, and the size of its frame; 0 if there is none. */
 static size_t frame_at(vm_t *vm, uintptr_t gpa, uintptr_t *paddr)
 {
     vspace_t *vspace = vm_get_vspace(vm);

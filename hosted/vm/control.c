@@ -4,7 +4,7 @@
  */
 
 /*
- * The settings of a hosted VM, and the report of its end.
+ * The settings of a hosted VM, and the report of why it stopped.
  */
 
 #include <inttypes.h>
@@ -178,7 +178,7 @@ void report_access(vm_vcpu_t *vcpu, const char *problem)
 {
     const fault_t *fault = vcpu->vcpu_arch.fault;
     const engine_fault_t *access = &fault->exit.fault;
-    hosted_vm_report_t told = {
+    hosted_vm_report_t report = {
         .reason = HOSTED_VM_FAULT,
         .pc = fault->exit.pc,
         .has_access = true,
@@ -190,20 +190,20 @@ void report_access(vm_vcpu_t *vcpu, const char *problem)
     char where[96] = "in no reservation";
     char what[48];
 
-    find_reservation(vcpu->vm, &told);
-    if (told.has_reservation) {
+    find_reservation(vcpu->vm, &report);
+    if (report.has_reservation) {
         snprintf(where, sizeof(where), "in reservation 0x%" PRIxPTR "..0x%" PRIxPTR "%s%s",
-                 told.reservation_base, told.reservation_last,
-                 told.reservation_name[0] != '\0' ? " " : "", told.reservation_name);
+                 report.reservation_base, report.reservation_last,
+                 report.reservation_name[0] != '\0' ? " " : "", report.reservation_name);
     }
     const char *direction = access->fetch ? "fetch" : access->write ? "write" : "read";
-    if (told.width > 0) {
-        snprintf(what, sizeof(what), "%zu-byte %s", told.width, direction);
+    if (report.width > 0) {
+        snprintf(what, sizeof(what), "%zu-byte %s", report.width, direction);
     } else {
         snprintf(what, sizeof(what), "%s of unknown width", direction);
     }
-    report_end(vcpu->vm, HOSTED_VM_FAULT, told.pc, "%s at 0x%" PRIxPTR " %s: %s", what,
-               told.address, where, problem);
-    memcpy(told.text, runtime_of(vcpu->vm)->report.text, sizeof(told.text));
-    runtime_of(vcpu->vm)->report = told;
+    report_end(vcpu->vm, HOSTED_VM_FAULT, report.pc, "%s at 0x%" PRIxPTR " %s: %s", what,
+               report.address, where, problem);
+    memcpy(report.text, runtime_of(vcpu->vm)->report.text, sizeof(report.text));
+    runtime_of(vcpu->vm)->report = report;
 }

@@ -4,8 +4,8 @@
  */
 
 /*
- * What fault callbacks see and do: the functions of guest_vcpu_fault.h, on what the engine told and
- * the thread's registers. `active` is true from fault_begin() until the VCPU is let go on, by
+ * What fault callbacks see and do: the functions of guest_vcpu_fault.h, on what the engine reported
+ * and the thread's registers. `active` is true from fault_begin() until the VCPU is let go on, by
  * advancing or restarting it.
  */
 

@@ -34,7 +34,7 @@ enum {
     PSCI_FEATURES = 10,
 };
 
-/* Answers. */
+/* Results. */
 enum {
     PSCI_SUCCESS = 0,
     PSCI_NOT_SUPPORTED = -1,
@@ -74,29 +74,29 @@ static int psci_features(seL4_Word id)
 int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs)
 {
     uintptr_t pc = vcpu->vcpu_arch.fault->exit.pc;
-    int answer = PSCI_NOT_SUPPORTED;
+    int result = PSCI_NOT_SUPPORTED;
 
     switch (psci_function(regs->x0)) {
     case PSCI_VERSION:
-        answer = PSCI_1_0;
+        result = PSCI_1_0;
         break;
     case PSCI_CPU_OFF:
-        answer = PSCI_DENIED; /* it is the last one that is on */
+        result = PSCI_DENIED; /* it is the last one that is on */
         break;
     case PSCI_CPU_ON:
-        answer = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_ALREADY_ON : PSCI_DENIED;
+        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_ALREADY_ON : PSCI_DENIED;
         break;
     case PSCI_AFFINITY_INFO:
-        answer = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_AFFINITY_ON : PSCI_AFFINITY_OFF;
+        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_AFFINITY_ON : PSCI_AFFINITY_OFF;
         break;
     case PSCI_MIGRATE_INFO_TYPE:
-        answer = PSCI_NO_MIGRATION;
+        result = PSCI_NO_MIGRATION;
         break;
     case PSCI_FEATURES:
-        answer = psci_features(regs->x1);
+        result = psci_features(regs->x1);
         break;
     case PSCI_SYSTEM_OFF:
-        report_end(vcpu->vm, HOSTED_VM_POWEROFF, pc, "the guest switched itself off");
+        report_end(vcpu->vm, HOSTED_VM_POWEROFF, pc, "the guest powered off");
         return 1;
     case PSCI_SYSTEM_RESET:
         report_end(vcpu->vm, HOSTED_VM_RESET, pc, "the guest reset itself");
@@ -104,12 +104,12 @@ int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs)
     default:
         break;
     }
-    regs->x0 = (seL4_Word)(int64_t)answer;
+    regs->x0 = (seL4_Word)(int64_t)result;
     return 0;
 }
 
-/* Answer through the VM's handler or PSCI, then let the VCPU go on. */
-static int answer_call(vm_vcpu_t *vcpu)
+/* Call the VM's handler or PSCI, then let the VCPU go on. */
+static int make_call(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
     seL4_UserContext regs = *fault->regs;
@@ -144,7 +144,7 @@ int handle_hypercall(vm_vcpu_t *vcpu)
     runtime_of(vcpu->vm)->counters.hypercalls++;
     vcpu->vm->run.exit_reason = VM_GUEST_UNKNOWN_EXIT;
     if (hvc) {
-        /* As the architecture has it: HVC returns behind itself, SMC that is trapped to itself. */
+        /* As the architecture has it: HVC returns after itself, SMC that is trapped to itself. */
         fault->regs->pc = fault->exit.pc + 4;
     }
     if (arch->unhandled_vcpu_callback != NULL &&
@@ -156,5 +156,5 @@ int handle_hypercall(vm_vcpu_t *vcpu)
         }
         return 0;
     }
-    return answer_call(vcpu);
+    return make_call(vcpu);
 }

@@ -5,7 +5,7 @@
 
 /*
  * Accesses that stage 2 did not allow: ask the reservation, then the VM's unhandled-fault callback,
- * and do what the answer says. What nobody handled ends the VM with a report.
+ * and do what the result says. What nobody handled stops the VM with a report.
  */
 
 #include <guestmem/inspect.h>
@@ -58,7 +58,7 @@ static bool crosses_reservation(vm_t *vm, const engine_fault_t *access)
            access->width - 1 > info.last - access->address;
 }
 
-/* Why the access ended the VM, from what it is and what was answered. */
+/* Why the access stopped the VM, from what it is and what was returned. */
 static const char *problem(vm_vcpu_t *vcpu, memory_fault_result_t result)
 {
     const fault_t *fault = vcpu->vcpu_arch.fault;

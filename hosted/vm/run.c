@@ -126,7 +126,7 @@ static void nap(vm_vcpu_t *vcpu)
     fault_skip(vcpu);
 }
 
-/* @return 0 to go on; 1 when the guest ended itself; -1 with a report */
+/* @return 0 to go on; 1 when the guest stopped itself; -1 with a report */
 static int handle_exit(vm_vcpu_t *vcpu, const engine_exit_t *exit)
 {
     vm_t *vm = vcpu->vm;

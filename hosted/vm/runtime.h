@@ -28,7 +28,7 @@ struct fault {
     bool data_access;       /* a load or store; else a fetch or a trapped instruction */
     bool completable;       /* the syndrome is valid and the access aligned */
     bool refused;           /* a callback wanted to complete what cannot be completed */
-    engine_exit_t exit;     /* what the engine told */
+    engine_exit_t exit;     /* what the engine reported */
     seL4_Word data;         /* what a read finds, in its lanes */
     seL4_UserContext *regs; /* the thread's registers, which the engine takes over */
 };
@@ -38,7 +38,7 @@ typedef struct hosted_vm {
     hosted_system_t *system;
     const engine_class_t *class; /* chosen engine; NULL: this build has none */
     engine_t *engine;            /* made by the first vm_run() */
-    bool listening;              /* the engine is told of stage-2 changes */
+    bool listening;              /* the engine is notified of stage-2 changes */
     hosted_vm_report_t report;
     hosted_vm_counters_t counters;
     uint64_t budget;       /* instructions of all runs; 0: any number */
@@ -61,22 +61,22 @@ int runtime_start_engine(vm_t *vm);
 /** Undo runtime_start_engine(). */
 void runtime_end_engine(vm_t *vm);
 
-/** End all VCPUs of a VM: objects, slots, heap. */
+/** Destroy all VCPUs of a VM: objects, slots, heap. */
 void runtime_destroy_vcpus(vm_t *vm);
 
-/** Begin a fault at what the engine told. */
+/** Begin a fault at what the engine reported. */
 void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);
 
-/** The fault was not handled by a callback: go on behind the instruction, whatever it was. */
+/** The fault was not handled by a callback: go on after the instruction, whatever it was. */
 void fault_skip(vm_vcpu_t *vcpu);
 
 /** Handle an access that stage 2 did not allow. @return 0 to go on; -1 with a report */
 int handle_memory_fault(vm_vcpu_t *vcpu);
 
-/** Handle HVC or SMC. @return 0 to go on; 1 when the guest ended itself; -1 with a report */
+/** Handle HVC or SMC. @return 0 to go on; 1 when the guest stopped itself; -1 with a report */
 int handle_hypercall(vm_vcpu_t *vcpu);
 
-/** The runtime's own PSCI: answers in `regs`. @return as handle_hypercall() */
+/** The runtime's own PSCI: the result is in `regs`. @return as handle_hypercall() */
 int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs);
 
 /** Write the VM's report. */

@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file See what a VM's memory is made of: reservations, their names and backing, statistics. */
+/**
+ * @file
+ * See what a VM's memory is made of: reservations, their names and backing, statistics.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +33,12 @@ typedef enum guestmem_frame_size {
     GUESTMEM_NUM_FRAME_SIZES
 } guestmem_frame_size_t;
 
-/** @return the bytes of a frame, as a power of two; 0 if the architecture has none of that size */
+/**
+ * The bytes of a frame, as a power of two.
+ *
+ * @param size  a frame size of any architecture
+ * @return e.g. 12 for GUESTMEM_FRAME_4K; 0 if the architecture has no frames of that size
+ */
 size_t guestmem_frame_size_bits(guestmem_frame_size_t size);
 
 /** How a reservation is backed. */
@@ -42,11 +50,12 @@ typedef enum guestmem_backing {
     GUESTMEM_CALLER,       /**< frames that an iterator or array handed in */
 } guestmem_backing_t;
 
+/** What there is to know about a reservation. */
 typedef struct guestmem_reservation_info {
-    uintptr_t base;   /**< first GPA */
-    uintptr_t last;   /**< last GPA (inclusive) */
-    const char *name; /**< "" if it has none; valid until renamed or freed */
-    guestmem_backing_t backing;
+    uintptr_t base;                          /**< first GPA */
+    uintptr_t last;                          /**< last GPA (inclusive) */
+    const char *name;                        /**< "" if it has none; valid until renamed or freed */
+    guestmem_backing_t backing;              /**< where its frames come from */
     bool anonymous;                          /**< its address was taken from an anonymous region */
     bool ram;                                /**< registered as RAM */
     bool mapped;                             /**< has frames, or will get them on fault */
@@ -59,6 +68,8 @@ typedef struct guestmem_reservation_info {
 /**
  * The reservation that holds a GPA.
  *
+ * @param vm    the VM
+ * @param addr  GPA
  * @return owned by the VM; NULL if there is none
  */
 vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr);
@@ -66,13 +77,18 @@ vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr);
 /**
  * The reservation with the lowest address above `reservation`; the lowest of all for NULL.
  *
- * @return NULL behind the last, or if `reservation` is none of this VM's
+ * @param vm           the VM
+ * @param reservation  one of its reservations, or NULL
+ * @return NULL after the last, or if `reservation` is none of this VM's
  */
 vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 
 /**
  * Describe a reservation.
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations
+ * @param info         receives the description; written only on success
  * @return 0; -1 if it is none of this VM's
  */
 int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
@@ -81,37 +97,41 @@ int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
 /**
  * Name a reservation, for errors, logs and maps.
  *
- * @param name  copied, cut to GUESTMEM_NAME_SIZE - 1 bytes; NULL or "" removes the name
+ * @param vm           the VM
+ * @param reservation  one of its reservations
+ * @param name         copied, cut to GUESTMEM_NAME_SIZE - 1 bytes; NULL or "" removes the name
  * @return 0; -1 if the reservation is none of this VM's, or the heap is exhausted
  */
 int guestmem_name_reservation(vm_t *vm, vm_memory_reservation_t *reservation, const char *name);
 
 /** What a VM's memory consists of now, and what it has asked of the kernel so far. */
 typedef struct guestmem_statistics {
-    size_t reservations;
-    size_t anonymous_regions;
+    size_t reservations;                     /**< of all kinds */
+    size_t anonymous_regions;                /**< made with vm_memory_make_anon() */
     size_t frames[GUESTMEM_NUM_FRAME_SIZES]; /**< mapped in the guest, by size */
     size_t page_tables;                      /**< objects below the root */
     size_t window_frames;                    /**< guest frames that the VMM has mapped as well */
     size_t heap_bytes;                       /**< held from malloc_ops */
-    size_t heap_blocks;
-    uint64_t faults;           /**< calls of vm_memory_handle_fault() */
-    uint64_t faults_unhandled; /**< of them, with no reservation at the address */
-    uint64_t page_maps;        /**< kernel invocations by this library */
-    uint64_t page_unmaps;
-    uint64_t table_maps;
-    uint64_t cap_copies;
-    uint64_t cap_deletes;
-    uint64_t object_allocations; /**< frames and tables asked of the vka */
-    uint64_t
-        lost_objects; /**< what the kernel refused to undo: objects whose
-                           slot and memory stay taken, rather than go to another while the
-                           guest may still reach them, and a caller's frames that stay mapped */
+    size_t heap_blocks;                      /**< in as many allocations */
+    uint64_t faults;                         /**< calls of vm_memory_handle_fault() */
+    uint64_t faults_unhandled;               /**< of them, with no reservation at the address */
+    uint64_t page_maps;                      /**< frames mapped: in the guest, the VMM, IO spaces */
+    uint64_t page_unmaps;                    /**< frames unmapped */
+    uint64_t table_maps;                     /**< page tables mapped */
+    uint64_t cap_copies;                     /**< capabilities copied */
+    uint64_t cap_deletes;                    /**< capabilities deleted */
+    uint64_t object_allocations;             /**< frames and tables asked of the vka */
+    uint64_t lost_objects;                   /**< what the kernel refused to undo: objects whose
+                                                  slot and memory stay taken, rather than go to
+                                                  another while the guest may still reach them, and
+                                                  a caller's frames that stay mapped */
 } guestmem_statistics_t;
 
 /**
- * Tell a VM's statistics.
+ * Get a VM's statistics.
  *
+ * @param vm          the VM
+ * @param statistics  receives them; written only on success
  * @return 0; -1 if an argument is NULL or the VM has no memory management
  */
 int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics);

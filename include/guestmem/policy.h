@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file Choices that a VMM can make for a VM's memory. They hold for later calls. */
+/**
+ * @file
+ * Choices that a VMM can make for a VM's memory. They hold for later calls.
+ */
 
 #include <stddef.h>
 #include <sel4vm/guest_memory.h>
@@ -23,14 +26,21 @@ typedef enum guestmem_map_time {
                                 frames, and frame arrays are always mapped in the call. */
 } guestmem_map_time_t;
 
-/** @return 0; -1 if an argument is bad */
+/**
+ * Choose when memory is mapped.
+ *
+ * @param vm        the VM
+ * @param map_time  for reservations that are mapped from now on
+ * @return 0; -1 if an argument is bad
+ */
 int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time);
 
 /**
  * The largest frames that the library acquires. Dirty tracking or sharing may want 4 KiB.
  *
- * @param size_bits  12, 21 or 30 on aarch64; 12, 16, 21 or 25 on arm_hyp; 12 or 21 on x86_64.
- *                   The default is the largest
+ * @param vm         the VM
+ * @param size_bits  12, 21 or 30 on aarch64; 12, 16, 21 or 25 on arm_hyp; 12 or 21 on x86_64. The
+ *                   default is the largest
  * @return 0; -1 if the architecture has no such frame
  */
 int guestmem_set_largest_frame(vm_t *vm, size_t size_bits);
@@ -38,6 +48,9 @@ int guestmem_set_largest_frame(vm_t *vm, size_t size_bits);
 /**
  * The same for one reservation, when it is mapped later; it goes before the VM's.
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations
+ * @param size_bits    as for guestmem_set_largest_frame()
  * @return 0; -1 if the reservation is none of this VM's, or there is no such frame
  */
 int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *reservation,
@@ -55,6 +68,8 @@ typedef enum guestmem_windows {
 /**
  * Choose for later accesses. Windows that are open stay open, and are used.
  *
+ * @param vm       the VM
+ * @param windows  for accesses from now on
  * @return 0; -1 if an argument is bad
  */
 int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows);

@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file The guest's address space, as the runtime sets it up. */
+/**
+ * @file
+ * The guest's address space, as the runtime sets it up.
+ */
 
 #include <vka/vka.h>
 #include <vspace/vspace.h>
@@ -19,7 +22,7 @@ extern "C" {
  * Give a VM its guest address space; vm_init() calls it, after vm_memory_init() and after the root
  * object got its ASID.
  *
- * `new_vspace` becomes a view of that space: get_cap, get_cookie (size in bits) and get_root answer
+ * `new_vspace` becomes a view of that space: get_cap, get_cookie (size in bits) and get_root work
  * for what reservations have mapped. It is not mapped through: that is what reservations are for,
  * and its mapping functions fail and say so.
  *
@@ -27,7 +30,7 @@ extern "C" {
  * @param vmm             the VMM's address space
  * @param new_vspace      the member `mem.vm_vspace` of a vm_t; nothing else is possible
  * @param vka             the VM's allocator
- * @param page_directory  the root object's capability; vm_memory_destroy() ends it if it is also
+ * @param page_directory  the root object's capability; vm_memory_destroy() deletes it if it is also
  *                        `vm->mem.vm_vspace_root`
  * @return 0; -1 if the VM's memory is not initialised
  */

@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file IO spaces: what a guest's devices see through the machine's IOMMU. */
+/**
+ * @file
+ * IO spaces: what a guest's devices see through the machine's IOMMU.
+ */
 
 #include <sel4/sel4.h>
 #include <sel4vm/guest_vm.h>
@@ -16,7 +19,7 @@ extern "C" {
 #endif
 
 /**
- * Show a VM's memory to a device: what the guest has mapped, now and later, is mapped in the IO
+ * Map a VM's memory for a device: what the guest has mapped, now and later, is mapped in the IO
  * space at the same addresses and with the same rights, and unmapped with it. So the device can
  * reach the memory of its guest, and no other.
  *
@@ -25,9 +28,10 @@ extern "C" {
  * larger ones are mapped. Memory mapped for an IO space takes a capability slot a frame, and page
  * tables.
  *
+ * @param vm       the VM
  * @param loader   not used; for compatibility
  * @param iospace  the capability of the IO space, which stays the caller's. vm_memory_destroy()
- * ends what was mapped in it
+ *                 unmaps what was mapped in it
  * @return 0; -1 with nothing changed: the kernel has no IO spaces (CONFIG_IOMMU or
  * CONFIG_TK1_SMMU), `iospace` is null or there already, a frame is too large, or slots, page tables
  * or heap are exhausted

@@ -15,7 +15,7 @@
  * forbid reach the callback. Reservations are byte-granular and never overlap; several emulated
  * ones may share a page, a mapped one shares none.
  *
- * Each call either does all that it says or changes nothing. A call that fails answers -1 or NULL,
+ * Each call either does all that it says or changes nothing. A call that fails returns -1 or NULL,
  * logs one line, and leaves the reason with guestmem_last_error() of <guestmem/error.h>. One VM is
  * driven by one thread at a time; different VMs share nothing.
  */
@@ -29,7 +29,9 @@
 extern "C" {
 #endif
 
+/** A VM; see <sel4vm/guest_vm.h>. */
 typedef struct vm vm_t;
+/** A VCPU; see <sel4vm/guest_vm.h>. */
 typedef struct vm_vcpu vm_vcpu_t;
 
 /** A frame that a map iterator hands out. */
@@ -55,6 +57,8 @@ typedef enum memory_fault_result {
  *
  * It may reserve, map and free (its own reservation too), and touch guest RAM.
  *
+ * @param vm            the VM
+ * @param vcpu          the VCPU whose access it is
  * @param fault_addr    GPA of the access
  * @param fault_length  its width in bytes
  * @param cookie        as given with the callback
@@ -70,18 +74,21 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
  * handed out before. Its capability stays the caller's: it is unmapped when the reservation is
  * freed, never deleted. The iterator must not call the library for the same VM.
  *
- * @param addr    GPA; the first is the reservation's address, then the first one behind each frame
+ * @param addr    GPA; the first is the reservation's address, then the first one after each frame
  * @param cookie  as given to vm_map_reservation()
  * @return a frame, or one with `cptr` seL4_CapNull to fail the map
  */
 typedef vm_frame_t (*memory_map_iterator_fn)(uintptr_t addr, void *cookie);
 
+/** A reservation: a handle that the library gives out. */
 typedef struct vm_memory_reservation vm_memory_reservation_t;
+/** What the library keeps for a VM, in `vm->mem.reservation_cookie`. */
 typedef struct vm_memory_reservation_cookie vm_memory_reservation_cookie_t;
 
 /**
  * Reserve `[addr, addr + size)`.
  *
+ * @param vm              the VM
  * @param addr            GPA, any alignment
  * @param size            bytes, at least 1; the range may end at the top of the address space but
  *                        not wrap
@@ -101,9 +108,12 @@ vm_memory_reservation_t *vm_reserve_memory_at(vm_t *vm, uintptr_t addr, size_t s
  * The lowest fitting address of the oldest region with room is taken. The reservation occupies
  * whole 4 KiB pages, so it can always be mapped.
  *
- * @param size   bytes, at least 1
- * @param align  power of two; less than 4 KiB counts as 4 KiB
- * @param addr   receives the GPA; not NULL, written only on success
+ * @param vm              the VM
+ * @param size            bytes, at least 1
+ * @param align           power of two; less than 4 KiB counts as 4 KiB
+ * @param fault_callback  called on faults in the range; not NULL
+ * @param cookie          passed on to it; stays the caller's
+ * @param addr            receives the GPA; not NULL, written only on success
  * @return as vm_reserve_memory_at(); NULL also if no anonymous region has room
  * @see vm_memory_make_anon
  */
@@ -115,6 +125,9 @@ vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t al
  * Make `[addr, addr + size)` an anonymous region, from which vm_reserve_anon_memory() and
  * vm_ram_register() take addresses. It lives as long as the VM's memory.
  *
+ * @param vm    the VM
+ * @param addr  GPA
+ * @param size  bytes, at least 1
  * @return 0; -1 if an argument is bad, the range overlaps a reservation or another region, or the
  *         heap is exhausted
  */
@@ -125,8 +138,11 @@ int vm_memory_make_anon(vm_t *vm, uintptr_t addr, size_t size);
  *
  * Frames that the library acquired go back to where they came from; frames that a caller's iterator
  * handed in are unmapped and stay the caller's. Pointers that create_allocated_reservation_frame()
- * or create_device_reservation_frame() gave for it become invalid. RAM stops being RAM.
+ * or create_device_reservation_frame() gave for it become invalid, and so does the handle. RAM
+ * stops being RAM.
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations; the handle is invalid after the call
  * @return 0; -1 if `reservation` is none of this VM's
  */
 int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation);
@@ -137,6 +153,8 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation);
  * With GUESTMEM_MAP_ON_FAULT (see <guestmem/policy.h>) the iterator is kept and asked for one frame
  * at each first fault; `cookie` must live until the reservation is fully mapped or freed.
  *
+ * @param vm            the VM
+ * @param reservation   one of its reservations
  * @param map_iterator  see memory_map_iterator_fn; not NULL
  * @param cookie        passed on to it; stays the caller's
  * @return 0; -1 with nothing mapped if an argument is bad, the reservation is mapped already,
@@ -147,8 +165,22 @@ int vm_map_reservation(vm_t *vm, vm_memory_reservation_t *reservation,
                        memory_map_iterator_fn map_iterator, void *cookie);
 
 /**
+ * As vm_map_reservation(), in the call whatever the policy is; the runtime calls it on x86_64.
+ *
+ * @param vm              the VM
+ * @param vm_reservation  one of its reservations
+ * @param map_iterator    see memory_map_iterator_fn; not NULL
+ * @param map_cookie      passed on to it; not kept
+ * @return as vm_map_reservation()
+ */
+int map_vm_memory_reservation(vm_t *vm, vm_memory_reservation_t *vm_reservation,
+                              memory_map_iterator_fn map_iterator, void *map_cookie);
+
+/**
  * Map a reservation, at once, with an array of frames of one size, with all rights.
  *
+ * @param vm               the VM
+ * @param reservation      one of its reservations
  * @param frames           capabilities in ascending order of GPA; the array may go after the call,
  *                         the capabilities stay the caller's
  * @param num_frames       how many there are; they must cover the reservation
@@ -159,10 +191,11 @@ int vm_map_reservation_frames(vm_t *vm, vm_memory_reservation_t *reservation, se
                               size_t num_frames, size_t frame_size_bits);
 
 /**
- * Tell a reservation's range.
+ * Get a reservation's range.
  *
- * @param addr  receives its GPA
- * @param size  receives its size in bytes
+ * @param reservation  a reservation of any VM
+ * @param addr         receives its GPA
+ * @param size         receives its size in bytes
  */
 void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
                                       size_t *size);
@@ -183,8 +216,11 @@ int vm_memory_init(vm_t *vm);
  * The fault goes to the reservation that holds the whole access `[addr, addr + size)`: it maps the
  * frame if the reservation is mapped on fault, else its callback is called.
  *
+ * @param vm    the VM
+ * @param vcpu  the VCPU whose access it is; passed on to the callback
+ * @param addr  GPA of the access
  * @param size  width of the access in bytes; 0 (an instruction fetch of unknown width) counts as 1
- * @return what the callback answered; FAULT_RESTART after a map; FAULT_UNHANDLED if no reservation
+ * @return what the callback returned; FAULT_RESTART after a map; FAULT_UNHANDLED if no reservation
  *         holds `addr`; FAULT_ERROR if the access crosses the reservation's end, or a map failed
  */
 memory_fault_result_t vm_memory_handle_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr,

@@ -5,7 +5,10 @@
 
 #pragma once
 
-/** @file Ready-made parts for users of <sel4vm/guest_memory.h>. */
+/**
+ * @file
+ * Ready-made parts for users of <sel4vm/guest_memory.h>.
+ */
 
 #include <sel4vm/guest_vm.h>
 #include <sel4vm/guest_memory.h>
@@ -18,6 +21,11 @@ extern "C" {
  * A fault callback for memory that the guest should never fault on: logs the access and the
  * reservation, and stops the VM.
  *
+ * @param vm            the VM
+ * @param vcpu          the VCPU whose access it is
+ * @param fault_addr    GPA of the access
+ * @param fault_length  its width in bytes
+ * @param cookie        not used
  * @return FAULT_ERROR
  */
 memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,

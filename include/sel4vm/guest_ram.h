@@ -24,12 +24,13 @@ extern "C" {
 /**
  * Called by vm_ram_touch() for each 4 KiB page of the range, in ascending order.
  *
+ * @param vm          the VM
  * @param guest_addr  GPA of the first byte touched in this page
  * @param vmm_vaddr   the same byte in the VMM's address space, valid during the call
  * @param size        bytes of this page that are touched
  * @param offset      bytes of the range that came before
  * @param cookie      as given to vm_ram_touch()
- * @return 0 to go on; anything else ends the touch and is its result
+ * @return 0 to go on; anything else stops the touch and is its result
  */
 typedef int (*ram_touch_callback_fn)(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size,
                                      size_t offset, void *cookie);
@@ -37,7 +38,12 @@ typedef int (*ram_touch_callback_fn)(vm_t *vm, uintptr_t guest_addr, void *vmm_v
 /**
  * A touch callback that copies guest RAM into a buffer.
  *
- * @param buf  buffer for the whole range; this page's bytes go to `buf + offset`
+ * @param vm          not used
+ * @param guest_addr  not used
+ * @param vaddr       where the bytes are in the VMM
+ * @param size        how many
+ * @param offset      bytes of the range that came before
+ * @param buf         buffer for the whole range; this page's bytes go to `buf + offset`
  * @return 0
  */
 int vm_guest_ram_read_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size,
@@ -46,7 +52,12 @@ int vm_guest_ram_read_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size
 /**
  * A touch callback that copies a buffer into guest RAM.
  *
- * @param buf  buffer for the whole range; this page's bytes come from `buf + offset`
+ * @param vm          not used
+ * @param guest_addr  not used
+ * @param vaddr       where the bytes are in the VMM
+ * @param size        how many
+ * @param offset      bytes of the range that came before
+ * @param buf         buffer for the whole range; this page's bytes come from `buf + offset`
  * @return 0
  */
 int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size,
@@ -57,9 +68,12 @@ int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, siz
  *
  * The range may cross frames and neighbouring RAM regions, allocated or not.
  *
+ * @param vm              the VM
+ * @param addr            GPA
+ * @param size            bytes, at least 1
  * @param touch_callback  called for each page; not NULL. It must not free this RAM.
  * @param cookie          passed on to it
- * @return 0; what the callback answered if that was not 0; -1 before the first call back if an
+ * @return 0; what the callback returned if that was not 0; -1 before the first call back if an
  *         argument is bad or part of the range is no RAM, or if the RAM cannot be mapped in the VMM
  */
 int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
@@ -68,6 +82,7 @@ int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn to
 /**
  * Find the largest range of RAM that is not allocated.
  *
+ * @param vm    the VM
  * @param addr  receives its GPA
  * @param size  receives its size in bytes
  * @return 0; -1 if all RAM is allocated
@@ -77,6 +92,7 @@ int vm_ram_find_largest_free_region(vm_t *vm, uintptr_t *addr, size_t *size);
 /**
  * Add RAM at a free address of an anonymous region (see vm_memory_make_anon()).
  *
+ * @param vm     the VM
  * @param bytes  size, at least 1
  * @return its GPA; 0 on failure. (An anonymous region should not start at GPA 0.)
  */
@@ -85,6 +101,7 @@ uintptr_t vm_ram_register(vm_t *vm, size_t bytes);
 /**
  * Add RAM at `start`.
  *
+ * @param vm       the VM
  * @param start    GPA
  * @param bytes    size, at least 1
  * @param untyped  false: any free memory; true: the physical memory at the same address (1:1)
@@ -96,6 +113,9 @@ int vm_ram_register_at(vm_t *vm, uintptr_t start, size_t bytes, bool untyped);
  * Add RAM at `start`, backed by the caller's frames (shared memory, for example), which are not
  * cleared and stay the caller's.
  *
+ * @param vm            the VM
+ * @param start         GPA
+ * @param bytes         size, at least 1
  * @param map_iterator  hands out the frames; see memory_map_iterator_fn
  * @param cookie        passed on to it
  * @return 0; -1 with nothing changed on failure
@@ -106,12 +126,18 @@ int vm_ram_register_at_custom_iterator(vm_t *vm, uintptr_t start, size_t bytes,
 /**
  * Record that `[start, start + bytes)` of unallocated RAM is in use. If it is not all unallocated
  * RAM, nothing changes and the reason is left with guestmem_last_error().
+ *
+ * @param vm     the VM
+ * @param start  GPA
+ * @param bytes  size, at least 1
  */
 void vm_ram_mark_allocated(vm_t *vm, uintptr_t start, size_t bytes);
 
 /**
  * Allocate RAM: the lowest unallocated range of `bytes`.
  *
+ * @param vm     the VM
+ * @param bytes  size, at least 1
  * @return its GPA; 0 if no unallocated range is large enough
  */
 uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes);
@@ -119,6 +145,10 @@ uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes);
 /**
  * Record that allocated RAM is free again. If the range is not all allocated RAM, nothing changes
  * and the reason is left with guestmem_last_error(). The RAM stays mapped; its content stays.
+ *
+ * @param vm     the VM
+ * @param start  GPA
+ * @param bytes  size, at least 1
  */
 void vm_ram_free(vm_t *vm, uintptr_t start, size_t bytes);
 

@@ -25,6 +25,7 @@ extern "C" {
  * Reserve a page of guest memory, back it with a free 4 KiB frame (zeroed), and map that in both
  * the guest and the VMM, so that both see the same bytes.
  *
+ * @param vm                    the VM
  * @param addr                  GPA, a multiple of 4 KiB
  * @param rights                what the guest may do; the rest faults into the callback. The VMM
  *                              always reads and writes.
@@ -41,6 +42,7 @@ void *create_allocated_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRight
  * Reserve a page of guest memory, back it with the device page at the same physical address, and
  * map that, uncached, in both the guest and the VMM.
  *
+ * @param vm              the VM
  * @param addr            GPA and physical address, a multiple of 4 KiB
  * @param rights          what the guest may do; the rest faults into the callback
  * @param fault_callback  called on faults in the page; not NULL
@@ -55,8 +57,10 @@ void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t
  *
  * Memory of a device untyped is mapped uncached and not cleared; other memory cached, and zeroed.
  *
+ * @param vm           the VM
  * @param paddr        physical address of the reservation's first byte; modulo 4 KiB it must be the
  *                     reservation's address
+ * @param reservation  one of its reservations
  * @return 0; -1 on failure, also if no free untyped holds one of the frames
  */
 int map_ut_alloc_reservation_with_base_paddr(vm_t *vm, uintptr_t paddr,
@@ -65,6 +69,8 @@ int map_ut_alloc_reservation_with_base_paddr(vm_t *vm, uintptr_t paddr,
 /**
  * Map a reservation with the physical memory at the same addresses (1:1).
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations
  * @return as map_ut_alloc_reservation_with_base_paddr()
  */
 int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
@@ -72,15 +78,19 @@ int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 /**
  * Map a reservation with free memory, zeroed.
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations
  * @return 0; -1 on failure
  */
 int map_frame_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 
 /**
  * Map a reservation with free memory, where the allocator may also give memory of device untypeds
- * (memory that the kernel cannot use itself) when no other is left. That is mapped uncached and not
- * cleared.
+ * (memory that the kernel cannot use itself); which it prefers is its policy. That of device
+ * untypeds is mapped uncached and not cleared.
  *
+ * @param vm           the VM
+ * @param reservation  one of its reservations
  * @return 0; -1 on failure
  */
 int map_maybe_device_reservation(vm_t *vm, vm_memory_reservation_t *reservation);

@@ -201,10 +201,7 @@ static char *read_expected(const char *name)
 static machine_t *run_guest(void)
 {
     machine_until_t until = {.max_seconds = 60};
-    cli_error_t error = {0};
-    machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
-    assert_string_equal(error.line, "");
-    assert_non_null(machine);
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
     assert_int_equal(machine_run(machine, &until), MACHINE_POWERED_OFF);
     return machine;
 }
@@ -246,10 +243,8 @@ static void a_run_can_be_interrupted_at_any_output(void **state)
 {
     machine_until_t first = {.output = "tree: ", .max_seconds = 60};
     machine_until_t second = {.output = "zeros ", .max_seconds = 60};
-    cli_error_t error = {0};
-    machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
     char *expected = read_expected("expected-output.txt");
-    assert_non_null(machine);
     assert_int_equal(machine_run(machine, &first), MACHINE_SAW_OUTPUT);
     assert_null(strstr(machine_output(machine), "zeros "));
     assert_int_equal(machine_run(machine, &second), MACHINE_SAW_OUTPUT);
@@ -263,9 +258,7 @@ static void a_run_can_be_interrupted_at_any_output(void **state)
 static void budgets_end_a_run(void **state)
 {
     machine_until_t few = {.max_instructions = 1000};
-    cli_error_t error = {0};
-    machine_t *machine = machine_create(GUESTMEM_EXAMPLE, NULL, &error);
-    assert_non_null(machine);
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
     assert_int_equal(machine_run(machine, &few), MACHINE_OUT_OF_TIME);
     assert_int_equal(machine_destroy(machine), 0);
 }

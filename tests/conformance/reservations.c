@@ -18,11 +18,11 @@ static vm_memory_reservation_t *reserve_anon(suite_t *suite, size_t size, size_t
 
 static void two_emulated_devices_may_share_a_page(suite_t *suite)
 {
+    vm_memory_reservation_t *high = reserve(suite, 0x1010, 0xff0);
     vm_memory_reservation_t *low = reserve(suite, 0x1000, 0x10);
-    vm_memory_reservation_t *high = reserve(suite, 0x1010, 0x10);
     EXPECT(guestmem_find_reservation(&suite->vm, 0x100f) == low);
     EXPECT(guestmem_find_reservation(&suite->vm, 0x1010) == high);
-    EXPECT(guestmem_find_reservation(&suite->vm, 0x1020) == NULL);
+    EXPECT(guestmem_find_reservation(&suite->vm, 0x2000) == NULL);
 }
 
 static void mapping_fails_where_another_reservation_shares_a_page(suite_t *suite)
@@ -59,18 +59,25 @@ static void anonymous_reservations_can_be_freed_and_their_space_is_used_again(su
         EXPECT(addr[i] >= GPA && addr[i] <= GPA + 3 * PAGE);
     }
     EXPECT_REFUSED(reserve_anon(suite, 1, 1, &addr[4]) == NULL, GUESTMEM_NO_ADDRESS);
-    EXPECT(vm_free_reserved_memory(&suite->vm, r[1]) == 0);
+    EXPECT(vm_free_reserved_memory(&suite->vm, r[0]) == 0);
     EXPECT(vm_free_reserved_memory(&suite->vm, r[2]) == 0);
+    EXPECT_REFUSED(reserve_anon(suite, 2 * PAGE, 1, &addr[4]) == NULL, GUESTMEM_NO_ADDRESS);
+    EXPECT(vm_free_reserved_memory(&suite->vm, r[3]) == 0);
     EXPECT(reserve_anon(suite, 2 * PAGE, PAGE, &addr[4]) != NULL);
-    EXPECT_EQUAL(addr[4], addr[1] < addr[2] ? addr[1] : addr[2]);
+    EXPECT_EQUAL(addr[4], addr[2]);
+    EXPECT(reserve_anon(suite, PAGE, PAGE, &addr[4]) != NULL);
+    EXPECT_EQUAL(addr[4], addr[0]);
 }
 
 static void anonymous_alignment_is_honoured(suite_t *suite)
 {
     uintptr_t addr = 0;
     EXPECT(vm_memory_make_anon(&suite->vm, GPA + PAGE, 8 * MEGABYTE) == 0);
-    EXPECT(reserve_anon(suite, PAGE, 2 * MEGABYTE, &addr) != NULL);
-    EXPECT_EQUAL(addr & (2 * MEGABYTE - 1), 0);
+    for (uintptr_t i = 1; i <= 4; i++) { /* past the gaps that the others leave */
+        EXPECT(reserve_anon(suite, PAGE, 2 * MEGABYTE, &addr) != NULL);
+        EXPECT_EQUAL(addr, GPA + i * 2 * MEGABYTE);
+    }
+    EXPECT_REFUSED(reserve_anon(suite, 1, 16 * MEGABYTE, &addr) == NULL, GUESTMEM_NO_ADDRESS);
     EXPECT(reserve_anon(suite, PAGE, 1, &addr) != NULL);
     EXPECT_EQUAL(addr & (PAGE - 1), 0);
 }

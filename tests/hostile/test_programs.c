@@ -205,17 +205,11 @@ static void memory_can_be_mapped_after_a_guest_was_everywhere(void **state)
 
 static void calls_take_any_arguments(void **state)
 {
-    static const seL4_Word functions[] = {0x84000000, 0x84000001,
-                                          0x84000002, 0x84000003,
-                                          0xc4000003, 0x84000004,
-                                          0xc4000004, 0x84000005,
-                                          0x84000006, 0x84000007,
-                                          0x8400000a, 0x8400000b,
-                                          0x8400001f, 0x84000020,
-                                          0xc4000012, 0,
-                                          1,          0x7fffffff,
-                                          0x80000000, 0xffffffff,
-                                          UINT64_MAX, 0x84000008 | 1ull << 63 | 1 << 20};
+    static const seL4_Word functions[] = {
+        0x84000000,        0x84000001, 0x84000002, 0x84000003, 0xc4000003, 0x84000004, 0xc4000004,
+        0x84000005,        0x84000006, 0x84000007, 0x8400000a, 0x8400000b, 0x8400001f, 0x84000020,
+        0xc4000012,        0,          1,          0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX,
+        0x8000000084100008};
     static const seL4_Word arguments[] = {0,          1,         HOSTILE_DEVICE, 0xff00ffffff,
                                           1ull << 63, UINT64_MAX};
     hostile_t *hostile = *state;

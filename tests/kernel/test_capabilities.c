@@ -18,24 +18,6 @@ static void copies_have_no_children(void **state)
     assert_int_equal(frame_address(second), frame_address(frame));
 }
 
-static void badge_is_given_once(void **state)
-{
-    seL4_CPtr notification = new_object(seL4_NotificationObject, 0).cptr;
-    seL4_CPtr badged = new_slot();
-    assert_error(mint(badged, notification, seL4_AllRights, 5), seL4_NoError);
-    assert_error(mint(new_slot(), badged, seL4_AllRights, 6), seL4_IllegalOperation);
-    seL4_Word word;
-    seL4_Signal(badged);
-    seL4_Poll(notification, &word);
-    assert_int_equal(word, 5);
-    seL4_Poll(notification, &word);
-    assert_int_equal(word, 0);
-    assert_error(revoke(notification), seL4_NoError);
-    seL4_Signal(badged);
-    seL4_Poll(notification, &word);
-    assert_int_equal(word, 0);
-}
-
 /* The capability space of a VM: a CNode that holds a capability to itself, with a guard. */
 static void cnode_with_a_guard_resolves_whole_words(void **state)
 {
@@ -119,16 +101,8 @@ static void registers_are_what_was_written(void **state)
     assert_error(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_VBAR, 77), seL4_NoError);
     assert_int_equal(seL4_ARM_VCPU_ReadRegs(vcpu, seL4_VCPUReg_VBAR).value, 77);
     assert_error_0(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_Num, 0), seL4_InvalidArgument, 1);
-    assert_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 27, 0, 1, 0), seL4_NoError);
-    assert_range_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 1024, 0, 0, 0), 0, 1023);
-    assert_range_error(seL4_ARM_VCPU_InjectIRQ(vcpu, 1, 32, 0, 0), 0, 31);
-    assert_error(seL4_ARM_VCPU_AckVPPI(vcpu, 27), seL4_NoError);
-    assert_error(seL4_TCB_SetSchedParams(tcb, seL4_CapInitThreadTCB, 254, 254), seL4_NoError);
-    assert_range_error(seL4_TCB_SetSchedParams(vcpu ? tcb : 0, tcb, 0, 255), 0, 254);
-    assert_error(seL4_TCB_SetAffinity(tcb, CONFIG_MAX_NUM_NODES), seL4_IllegalOperation);
 }
 
-WORLD_MAIN(WORLD_TEST(copies_have_no_children), WORLD_TEST(badge_is_given_once),
-           WORLD_TEST(cnode_with_a_guard_resolves_whole_words),
+WORLD_MAIN(WORLD_TEST(copies_have_no_children), WORLD_TEST(cnode_with_a_guard_resolves_whole_words),
            WORLD_TEST(last_cnode_capability_takes_its_contents_along),
            WORLD_TEST(thread_holds_its_address_space), WORLD_TEST(registers_are_what_was_written))

@@ -43,19 +43,6 @@ static void rights_are_read_or_read_and_write_or_none(void **state)
     }
 }
 
-static void attributes_reach_the_mapping(void **state)
-{
-    hosted_stage2_mapping_t mapping;
-    seL4_CPtr space = new_space(), frame = new_frame(12);
-    make_tables(space, BASE, 12);
-    assert_error(seL4_ARM_Page_Map(frame, space, BASE, seL4_AllRights,
-                                   seL4_ARM_PageCacheable | seL4_ARM_ExecuteNever),
-                 seL4_NoError);
-    assert_true(mapped_at(space, BASE, &mapping));
-    assert_true(mapping.cacheable);
-    assert_false(mapping.execute);
-}
-
 static void cache_operations_check_their_range(void **state)
 {
     seL4_CPtr space = new_space(), frame = new_frame(12);
@@ -198,7 +185,7 @@ static void objects_in_several_slots_are_made_together(void **state)
 }
 
 WORLD_MAIN(WORLD_TEST(rights_are_read_or_read_and_write_or_none),
-           WORLD_TEST(attributes_reach_the_mapping), WORLD_TEST(cache_operations_check_their_range),
+           WORLD_TEST(cache_operations_check_their_range),
            WORLD_TEST(cut_off_table_leaves_those_below_unreachable),
            WORLD_TEST(deleting_a_table_unmaps_it), WORLD_TEST(listener_hears_of_every_change),
            WORLD_TEST(all_mappings_are_visited_in_order),

@@ -10,39 +10,11 @@
 #define GPA ((uintptr_t)0x80000000)
 #define RAM (GPA + 16 * PAGE) /* RAM of its own, apart from that at GPA */
 
-/* What a touch callback was called with. */
-typedef struct touched {
-    int calls;
-    uintptr_t addr[8];
-    size_t size[8];
-    size_t offset[8];
-    int answer;
-} touched_t;
-
-static int record_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
-                        void *cookie)
+static int count_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
+                       void *cookie)
 {
-    touched_t *touched = cookie;
-    touched->addr[touched->calls] = guest_addr;
-    touched->size[touched->calls] = size;
-    touched->offset[touched->calls] = offset;
-    touched->calls++;
-    return touched->calls == 3 ? touched->answer : 0;
-}
-
-static void any_mapped_memory_can_be_accessed(void **state)
-{
-    world_t *w = *state;
-    char text[] = "written by the VMM";
-    unsigned char *page =
-        create_allocated_reservation_frame(&w->vm, GPA + 2 * PAGE, seL4_NoRights, record_fault, w);
-    vm_memory_reservation_t *frames = world_reserve(w, GPA, 2 * PAGE);
-    assert_int_equal(map_frame_alloc_reservation(&w->vm, frames), 0);
-    uintptr_t at = GPA + 2 * PAGE - 4;
-    assert_int_equal(guestmem_access(&w->vm, at, sizeof(text), vm_guest_ram_write_callback, text),
-                     0);
-    assert_memory_equal(page, text + 4, sizeof(text) - 4);
-    assert_memory_equal(guest_bytes(w, at), text, 4);
+    ++*(int *)cookie;
+    return 0;
 }
 
 /* RAM of two reservations side by side, the second of several frame sizes. */
@@ -106,9 +78,9 @@ static void bytes_are_moved_without_windows(void **state)
     assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
     hosted_census_take(w->system, &before);
     move_bytes(w);
-    touched_t touched = {0};
-    assert_int_equal(vm_ram_touch(&w->vm, GPA + 2 * MEGABYTE - 8, 16, record_touch, &touched), 0);
-    assert_int_equal(touched.calls, 2);
+    int touched = 0;
+    assert_int_equal(vm_ram_touch(&w->vm, GPA + 2 * MEGABYTE - 8, 16, count_touch, &touched), 0);
+    assert_int_equal(touched, 2);
     assert_int_equal(guestmem_access(&w->vm, GPA, 8, vm_guest_ram_write_callback, text), 0);
     expect_census(w, &before);
     size_t length;
@@ -120,11 +92,11 @@ static void bytes_are_moved_without_windows(void **state)
     vm_memory_reservation_t *late = world_reserve(w, GPA + 8 * MEGABYTE, 2 * PAGE);
     assert_int_equal(map_frame_alloc_reservation(&w->vm, late), 0);
     assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 8 * MEGABYTE, 1), FAULT_RESTART);
-    touched = (touched_t){0};
-    assert_int_equal(guestmem_access(&w->vm, GPA + 8 * MEGABYTE, 2 * PAGE, record_touch, &touched),
+    touched = 0;
+    assert_int_equal(guestmem_access(&w->vm, GPA + 8 * MEGABYTE, 2 * PAGE, count_touch, &touched),
                      -1);
     expect_failure(w, GUESTMEM_NOT_MAPPED);
-    assert_int_equal(touched.calls, 0);
+    assert_int_equal(touched, 0);
 }
 
 /* RAM of two reservations side by side, and of a third one apart. */
@@ -213,7 +185,6 @@ static void the_default_fault_callback_names_what_it_can(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        world_test(any_mapped_memory_can_be_accessed),
         world_test(bytes_are_moved_through_windows),
         world_test(bytes_are_moved_without_windows),
         world_test(a_copy_that_fails_has_moved_nothing),

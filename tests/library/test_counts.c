@@ -94,18 +94,6 @@ static void small_frames_take_a_retype_and_a_map_each(void **state)
     assert_in_range(total, 2 * (frames + 33), 2 * (frames + 33) + 3 * 34);
 }
 
-static void a_paddr_that_large_frames_do_not_fit_takes_small_ones_at_once(void **state)
-{
-    world_t *world = *state;
-    uint64_t before = hosted_invocation_failures(world->system, HOSTED_UNTYPED_RETYPE);
-    vm_memory_reservation_t *r = world_reserve(world, RAM, 2 * MEGABYTE);
-    assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&world->vm, 0x4800000000 + PAGE, r),
-                     0);
-    assert_int_equal(statistics(world).frames[GUESTMEM_FRAME_4K], 512);
-    assert_int_equal(statistics(world).object_allocations, 512 + 2);
-    assert_int_equal(hosted_invocation_failures(world->system, HOSTED_UNTYPED_RETYPE), before);
-}
-
 static void accesses_after_the_first_do_not_enter_the_kernel(void **state)
 {
     world_t *world = *state;
@@ -183,10 +171,17 @@ static void expect_heap_a_reservation(world_t *world, const char *order, size_t 
 static void heap_a_reservation_is_bounded_in_any_order(void **state)
 {
     world_t *world = *state;
-    static const char *const orders[] = {"random", "ascending", "descending"};
-    for (int order = 0; order < 3; order++) {
+    static const char *const orders[] = {"random", "ascending", "descending", "anonymous"};
+    uintptr_t addr;
+    for (int order = 0; order < 4; order++) {
         size_t before = statistics(world).heap_bytes;
+        assert_int_equal(vm_memory_make_anon(&world->vm, GIGABYTE, GIGABYTE), 0);
         for (size_t i = 0; i < RESERVATIONS; i++) {
+            if (order == 3) {
+                assert_non_null(
+                    vm_reserve_anon_memory(&world->vm, PAGE, PAGE, record_fault, world, &addr));
+                continue;
+            }
             uintptr_t at = order == 0 ? shuffled(i) : order == 1 ? i : RESERVATIONS - i;
             world_reserve(world, at * PAGE, PAGE);
         }
@@ -195,29 +190,15 @@ static void heap_a_reservation_is_bounded_in_any_order(void **state)
     }
 }
 
-static void heap_an_anonymous_reservation_is_bounded(void **state)
-{
-    world_t *world = *state;
-    uintptr_t addr;
-    size_t before = statistics(world).heap_bytes;
-    assert_int_equal(vm_memory_make_anon(&world->vm, RAM, GIGABYTE), 0);
-    for (size_t i = 0; i < RESERVATIONS; i++) {
-        assert_non_null(vm_reserve_anon_memory(&world->vm, PAGE, PAGE, record_fault, world, &addr));
-    }
-    expect_heap_a_reservation(world, "anonymous", before);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         large_test(a_gibibyte_of_2_mib_frames_takes_a_retype_and_a_map_a_frame),
         large_test(a_gibibyte_frame_takes_a_handful),
         large_test(small_frames_take_a_retype_and_a_map_each),
-        large_test(a_paddr_that_large_frames_do_not_fit_takes_small_ones_at_once),
         large_test(accesses_after_the_first_do_not_enter_the_kernel),
         large_test(heap_a_frame_is_bounded),
         large_test(heap_a_reservation_is_bounded_in_any_order),
-        large_test(heap_an_anonymous_reservation_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,39 +210,6 @@ static void removal_works_where_the_heap_has_nothing(void **state)
     assert_int_equal(heap.blocks, 0);
 }
 
-static void ranges_at_both_ends_and_in_the_middle_are_found_alike(void **state)
-{
-    enum { CROWD = 3000 };
-    static const uintptr_t crowds[] = {UINTPTR_MAX / 2, 3, UINTPTR_MAX - 8 * CROWD, 1u << 20};
-    test_heap_t test_heap = {0};
-    gm_heap_t heap = test_heap_make(&test_heap);
-    gm_range_t entry;
-    gm_range_map_t map;
-    gm_range_map_init(&map, &heap);
-    for (size_t c = 0; c < sizeof(crowds) / sizeof(crowds[0]); c++) {
-        for (uintptr_t i = 0; i < CROWD; i++) {
-            uintptr_t base = crowds[c] + 2 * ((i * 1009) % CROWD);
-            insert(&map, base, base, &map);
-        }
-        for (size_t seen = 0; seen <= c; seen++) {
-            for (uintptr_t i = 0; i < CROWD; i++) {
-                uintptr_t base = crowds[seen] + 2 * i;
-                assert_ptr_equal(gm_range_map_get(&map, base), &map);
-                assert_null(gm_range_map_get(&map, base + 1));
-            }
-            assert_null(gm_range_map_get(&map, crowds[seen] - 1));
-            assert_true(gm_range_map_next(&map, crowds[seen] - 1, &entry));
-            assert_int_equal(entry.base, crowds[seen]);
-        }
-    }
-    for (size_t c = 0; c < sizeof(crowds) / sizeof(crowds[0]); c++) {
-        for (uintptr_t i = 0; i < CROWD; i++) {
-            assert_true(gm_range_map_remove(&map, crowds[c] + 2 * i));
-        }
-    }
-    assert_int_equal(heap.blocks, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,7 +219,6 @@ int main(void)
         cmocka_unit_test(no_map_takes_more_than_52_bytes_a_range),
         cmocka_unit_test(a_prepare_that_fails_changes_nothing),
         cmocka_unit_test(removal_works_where_the_heap_has_nothing),
-        cmocka_unit_test(ranges_at_both_ends_and_in_the_middle_are_found_alike),
     };
     return cmocka_run_group_tests_name("range_map", tests, NULL, NULL);
 }

@@ -38,5 +38,5 @@ uint64_t hosted_invocation_count(hosted_system_t *system, hosted_invocation_t in
 /** Invocations of all kinds since the system was made. */
 uint64_t hosted_invocation_total(hosted_system_t *system);
 
-/** Invocations of that kind that answered an error since the system was made. */
+/** Invocations of that kind that returned an error since the system was made. */
 uint64_t hosted_invocation_failures(hosted_system_t *system, hosted_invocation_t invocation);

@@ -7,11 +7,11 @@
 
 /**
  * @file
- * Make the k-th operation fail, to see what a caller leaves behind.
+ * Make the k-th operation fail, to see what a caller does not undo.
  *
  * Operations are counted from the call of hosted_inject_fail(). An operation that is made to fail
- * changes nothing: a kernel invocation answers `seL4_NotEnoughMemory` (with a bytes-left of 0), an
- * allocator call answers non-zero, a heap allocation ENOMEM. Operations that undo (see
+ * changes nothing: a kernel invocation returns `seL4_NotEnoughMemory` (with a bytes-left of 0), an
+ * allocator call returns non-zero, a heap allocation ENOMEM. Operations that undo (see
  * HOSTED_OPERATION_UNDO) cannot fail on the kernel and are made to fail only when asked for.
  */
 
@@ -40,7 +40,7 @@ void hosted_inject_fail(hosted_system_t *system, unsigned operations, uint64_t k
 void hosted_inject_fail_from(hosted_system_t *system, unsigned operations, uint64_t k);
 
 /**
- * Behind hosted_inject_fail(): once its operation has failed, let the k-th (from 1) of those that
+ * After hosted_inject_fail(): once its operation has failed, let the k-th (from 1) of those that
  * follow among `operations` fail too, once. So undo can be made to fail.
  */
 void hosted_inject_then_fail(hosted_system_t *system, unsigned operations, uint64_t k);

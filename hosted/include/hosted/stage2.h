@@ -8,8 +8,8 @@
 /**
  * @file
  * What a processor sees of a guest's address space (stage 2): translate one address, go through all
- * mappings, and be told of changes. An engine in hosted/vcpu stands on this; tests use it to see
- * what a guest can reach.
+ * mappings, and be notified of changes. An engine in hosted/vcpu is built on this; tests use it to
+ * see what a guest can reach.
  */
 
 #include <stdbool.h>
@@ -32,14 +32,14 @@ typedef struct hosted_stage2_mapping {
 bool hosted_stage2_translate(hosted_system_t *system, seL4_CPtr vspace, seL4_Word gpa,
                              hosted_stage2_mapping_t *mapping);
 
-/** Call `visit` for each mapping, by ascending address, until it answers false. */
+/** Call `visit` for each mapping, by ascending address, until it returns false. */
 void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
                             bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
                             void *cookie);
 
 /**
- * What a listener is told, after the change. A replaced mapping is told as unmapped, then mapped.
- * It is told inside the invocation that makes the change, and must make none itself.
+ * What a listener is notified of, after the change. A replaced mapping is unmapped, then mapped. It
+ * is called inside the invocation that makes the change, and must make none itself.
  */
 typedef struct hosted_stage2_listener {
     void (*mapped)(void *cookie, const hosted_stage2_mapping_t *mapping);
@@ -48,9 +48,9 @@ typedef struct hosted_stage2_listener {
 } hosted_stage2_listener_t;
 
 /**
- * Let `listener` be told of each change in that address space; NULL ends it. One listener a space.
- * The listener must live until it is ended, or until the address space object is deleted (then all
- * mappings are told as unmapped first).
+ * Notify `listener` of each change in that address space; NULL removes it. One listener a space.
+ * The listener must live until it is removed, or until the address space object is deleted (then it
+ * is notified first that all mappings are unmapped).
  *
  * @return 0, or -1 if `vspace` is no VSpace capability
  */
@@ -59,7 +59,7 @@ int hosted_stage2_listen(hosted_system_t *system, seL4_CPtr vspace,
 
 /**
  * The registers of a TCB and of a VCPU object, by capability: what seL4_TCB_ReadRegisters and
- * seL4_ARM_VCPU_ReadRegs answer from, and where an engine keeps them while it does not run.
+ * seL4_ARM_VCPU_ReadRegs read, and where an engine keeps them while it does not run.
  *
  * @return NULL if the capability is no such object
  */

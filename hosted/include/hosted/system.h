@@ -32,7 +32,7 @@ typedef struct hosted_system hosted_system_t;
  * @param size        bytes of `board_dtb`
  * @param error       receives one line when the call fails; may be NULL
  * @param error_size  bytes of `error`
- * @return the system, to be ended with hosted_system_destroy(); NULL on failure
+ * @return the system, to be destroyed with hosted_system_destroy(); NULL on failure
  */
 hosted_system_t *hosted_system_create(const void *board_dtb, size_t size, char *error,
                                       size_t error_size);
@@ -40,7 +40,7 @@ hosted_system_t *hosted_system_create(const void *board_dtb, size_t size, char *
 /** hosted_system_create() with the contents of the file at `path`. */
 hosted_system_t *hosted_system_create_from_file(const char *path, char *error, size_t error_size);
 
-/** End a system: all of its objects, memory and mappings. @see hosted_system_create */
+/** Destroy a system: all of its objects, memory and mappings. @see hosted_system_create */
 void hosted_system_destroy(hosted_system_t *system);
 
 /** Direct the calling thread's seL4 invocations to `system` (NULL: to none). */

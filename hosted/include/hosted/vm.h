@@ -7,8 +7,8 @@
 
 /**
  * @file
- * What a hosted VM has beyond the calls of <sel4vm/guest_vm.h> and <sel4vm/boot.h>: its end, which
- * engine runs it, where it starts, how long it may run, and how it ended.
+ * What a hosted VM has beyond the calls of <sel4vm/guest_vm.h> and <sel4vm/boot.h>: destroying
+ * it, which engine runs it, where it starts, how long it may run, and why it stopped.
  *
  * One thread drives a VM; only hosted_vm_request_stop() may be called from others. One VCPU of a VM
  * runs: the one that vcpu_start() was called for first.
@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /**
- * End a VM: VCPUs, memory, address space, everything that vm_init() and later calls allocated.
+ * Destroy a VM: VCPUs, memory, address space, everything that vm_init() and later calls allocated.
  * Nothing happens where vm_init() has not succeeded, or for NULL. The memory of `vm` is the
  * caller's. Not to be called inside vm_run(). @see vm_init
  */
@@ -34,7 +34,7 @@ void vm_destroy(vm_t *vm);
 /** Why vm_run() came back. */
 typedef enum hosted_vm_reason {
     HOSTED_VM_NOT_RUN,   /**< vm_run() was not called yet */
-    HOSTED_VM_POWEROFF,  /**< the guest switched itself off (PSCI SYSTEM_OFF) */
+    HOSTED_VM_POWEROFF,  /**< the guest powered off (PSCI SYSTEM_OFF) */
     HOSTED_VM_RESET,     /**< the guest reset itself (PSCI SYSTEM_RESET) */
     HOSTED_VM_STOPPED,   /**< hosted_vm_request_stop(), or the poll function said so */
     HOSTED_VM_FAULT,     /**< an access that nobody handled, or that cannot be emulated */
@@ -47,10 +47,10 @@ typedef enum hosted_vm_reason {
 /** A reason's name, e.g. "poweroff". */
 const char *hosted_vm_reason_name(hosted_vm_reason_t reason);
 
-/** How a VM ended. */
+/** Why a VM stopped. */
 typedef struct hosted_vm_report {
     hosted_vm_reason_t reason;
-    uintptr_t pc;               /**< virtual address of the instruction that it ended at */
+    uintptr_t pc;               /**< virtual address of the instruction that it stopped at */
     bool has_access;            /**< whether the members below are about an access */
     uintptr_t address;          /**< guest-physical */
     size_t width;               /**< bytes; 0 if not known */
@@ -63,7 +63,7 @@ typedef struct hosted_vm_report {
     char text[320];             /**< all of it in one line, with what was wrong */
 } hosted_vm_report_t;
 
-/** How the last vm_run() ended. @return owned by the VM; NULL if `vm` is not initialised */
+/** Why the last vm_run() returned. @return owned by the VM; NULL if `vm` is not initialised */
 const hosted_vm_report_t *hosted_vm_get_report(const vm_t *vm);
 
 /** What a VM has done so far. */
@@ -88,22 +88,26 @@ int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters);
  */
 int hosted_vm_set_engine(vm_t *vm, const char *name);
 
-/** The engines of this build, the default first; NULL behind the last. */
+/** The engines of this build, the default first; NULL after the last. */
 const char *hosted_engine_name(size_t index);
 
 /**
  * Set where a VCPU starts: in EL1 with its own stack pointer, interrupts masked, MMU off.
  *
- * @param pc       guest-physical address of the first instruction
- * @param x0..x3   first registers; the others are zero. x0 is the device tree's address where an
- *                 operating system is booted
+ * @param vcpu  the VCPU
+ * @param pc    guest-physical address of the first instruction
+ * @param x0    first registers; the others are zero. Where an operating system is booted, x0 is the
+ *              address of the device tree
+ * @param x1    see x0
+ * @param x2    see x0
+ * @param x3    see x0
  * @return 0; -1 if the VCPU is NULL or the kernel refuses
  */
 int hosted_vm_set_entry(vm_vcpu_t *vcpu, seL4_Word pc, seL4_Word x0, seL4_Word x1, seL4_Word x2,
                         seL4_Word x3);
 
 /**
- * Bound the next vm_run() calls. What is reached ends vm_run() with HOSTED_VM_BUDGET.
+ * Bound the next vm_run() calls. vm_run() returns with HOSTED_VM_BUDGET when one is reached.
  *
  * @param instructions  about how many instructions may run in all, counted by basic blocks, which
  *                      makes the guest slower; 0: any number
@@ -114,7 +118,7 @@ int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds)
 
 /**
  * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
- * callbacks. A request made while the VM does not run ends the next vm_run() at once.
+ * callbacks. After a request made while the VM does not run, the next vm_run() returns at once.
  */
 void hosted_vm_request_stop(vm_t *vm);
 

@@ -5,7 +5,7 @@
 
 #pragma once
 
-/** @file What the kernel tells the root task at boot. */
+/** @file What the kernel passes to the root task at boot. */
 
 #include <sel4/types.h>
 

@@ -5,7 +5,7 @@
 
 #pragma once
 
-/** @file What a kernel invocation answers. */
+/** @file What a kernel invocation returns. */
 
 /** Details of an error are in the message registers; see the seL4 manual's chapter on errors. */
 typedef enum {

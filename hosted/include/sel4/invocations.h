@@ -9,7 +9,7 @@
  * @file
  * Kernel invocations. The first parameter is the capability that is invoked; meaning, errors and
  * their details in the message registers are the seL4 manual's. Without a current system (see
- * hosted_system_enter()) every one answers seL4_InvalidCapability.
+ * hosted_system_enter()) every one returns seL4_InvalidCapability.
  */
 
 #include <sel4/types.h>
@@ -44,7 +44,7 @@ seL4_Error seL4_CNode_Mint(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
                            seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth,
                            seL4_CapRights_t rights, seL4_Word badge);
 
-/** Move a capability; its mapping and its place in the derivation tree go with it. */
+/** Move a capability; its mapping and its position in the derivation tree go with it. */
 seL4_Error seL4_CNode_Move(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
                            seL4_CNode src_root, seL4_Word src_index, seL4_Uint8 src_depth);
 
@@ -130,7 +130,7 @@ seL4_Error seL4_TCB_UnbindNotification(seL4_TCB service);
 
 /* Virtual processors. */
 
-/** Bind a VCPU and a thread to each other, in place of whatever they were bound to. */
+/** Bind a VCPU and a thread to each other, instead of whatever they were bound to. */
 seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb);
 
 typedef struct seL4_ARM_VCPU_ReadRegs {

@@ -14,7 +14,7 @@
  * those are. Only get_vcpu_fault_data() of a write differs: it is the register's value, unshifted;
  * emulate_vcpu_fault() puts it into the lanes. An access of 8 bytes has all bits, unshifted.
  *
- * A callback that answers FAULT_HANDLED has called advance_vcpu_fault() or restart_vcpu_fault().
+ * A callback that returns FAULT_HANDLED has called advance_vcpu_fault() or restart_vcpu_fault().
  */
 
 #include <stdbool.h>
@@ -67,12 +67,12 @@ seL4_Word emulate_vcpu_fault(vm_vcpu_t *vcpu, seL4_Word data);
 
 /**
  * Complete the instruction: a read's destination register receives the data, extended as the
- * instruction says, and the VCPU goes on behind it. For a trapped instruction without data only the
- * program counter moves on. (After HVC it stands behind the instruction already, as the
+ * instruction says, and the VCPU goes on after it. For a trapped instruction without data only the
+ * program counter moves on. (After HVC it stands after the instruction already, as the
  * architecture has it; complete that with restart_vcpu_fault().)
  *
  * An access whose syndrome is not valid (pairs, vectors, exclusives, write-back, unaligned) cannot
- * be completed: the VM ends with a report.
+ * be completed: the VM stops with a report.
  */
 void advance_vcpu_fault(vm_vcpu_t *vcpu);
 

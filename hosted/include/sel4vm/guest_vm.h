@@ -38,10 +38,10 @@ typedef struct vm_arch vm_arch_t;
 /**
  * Called for an access that no reservation's callback handled.
  *
- * It may reserve and map memory and answer FAULT_RESTART.
+ * It may reserve and map memory and return FAULT_RESTART.
  *
  * @param paddr   guest-physical address of the access
- * @param len     its width in bytes; 0 where the processor does not tell
+ * @param len     its width in bytes; 0 where the processor does not report it
  * @param cookie  as registered
  */
 typedef memory_fault_result_t (*unhandled_mem_fault_callback_fn)(vm_t *vm, vm_vcpu_t *vcpu,
@@ -54,7 +54,7 @@ typedef memory_fault_result_t (*unhandled_mem_fault_callback_fn)(vm_t *vm, vm_vc
  * @param badge   badge that the event came with
  * @param tag     message information of the event
  * @param cookie  as registered
- * @return 0 to go on; anything else ends vm_run() with an error
+ * @return 0 to go on; anything else makes vm_run() return with an error
  */
 typedef int (*notification_callback_fn)(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag,
                                         void *cookie);
@@ -126,12 +126,12 @@ struct vm {
     simple_t *simple;
     seL4_Word entry;    /**< address of the first instruction, for image loaders */
     char *vm_name;      /**< owned by the VM */
-    unsigned int vm_id; /**< tells VMs of one system apart in logs */
+    unsigned int vm_id; /**< distinguishes VMs of one system in logs */
     bool vm_initialised;
 };
 
 /**
- * Run the guest until it ends.
+ * Run the guest until it stops.
  *
  * @return 0 when the guest powered off, was reset or was asked to stop; negative on an error, or
  *         on an access or event that nobody handled
@@ -157,7 +157,7 @@ int vm_register_unhandled_mem_fault_callback(vm_t *vm,
                                              void *cookie);
 
 /**
- * Register who is told of events that are no faults of this VM.
+ * Register who is notified of events that are no faults of this VM.
  *
  * @param notification_callback  replaces the one before; not NULL
  * @param cookie                 passed on to it; stays the caller's

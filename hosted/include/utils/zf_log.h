@@ -8,7 +8,7 @@
 /**
  * @file
  * Log lines by level. Each line names file, line and function. They go to stderr, or where
- * <hosted/log.h> sends them; ZF_LOGF() ends the process.
+ * <hosted/log.h> sends them; ZF_LOGF() aborts the process.
  */
 
 #include <sel4/config.h>

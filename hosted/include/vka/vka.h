@@ -8,7 +8,7 @@
 /**
  * @file
  * The allocator interface: capability slots and kernel objects. Unless said otherwise a function
- * answers 0 when it succeeded, and changes nothing when it fails.
+ * returns 0 when it succeeded, and changes nothing when it fails.
  */
 
 #include <assert.h>

@@ -7,8 +7,8 @@
 
 /**
  * @file
- * An address space, behind function pointers: reserve ranges, map and unmap frames, ask what is
- * mapped. Functions that return an int answer 0 when they succeeded.
+ * An address space, as function pointers: reserve ranges, map and unmap frames, ask what is
+ * mapped. Functions that return an int return 0 when they succeeded.
  */
 
 #include <assert.h>
@@ -220,7 +220,7 @@ static inline void vspace_unmap_pages(vspace_t *vspace, void *vaddr, size_t num_
     }
 }
 
-/** Unmap everything and end all reservations. @param vka  as for vspace_unmap_pages() */
+/** Unmap everything and free all reservations. @param vka  as for vspace_unmap_pages() */
 static inline void vspace_tear_down(vspace_t *vspace, vka_t *vka)
 {
     if (_VSPACE_HAS(vspace, tear_down)) {
@@ -276,7 +276,7 @@ static inline reservation_t vspace_reserve_deferred_rights_range_at(vspace_t *vs
     return vspace->reserve_deferred_rights_range_at(vspace, vaddr, bytes, cacheable);
 }
 
-/** End a reservation; its pages must be unmapped before. */
+/** Free a reservation; its pages must be unmapped before. */
 static inline void vspace_free_reservation(vspace_t *vspace, reservation_t reservation)
 {
     if (_VSPACE_HAS(vspace, free_reservation)) {
@@ -284,7 +284,7 @@ static inline void vspace_free_reservation(vspace_t *vspace, reservation_t reser
     }
 }
 
-/** End the reservation that holds `vaddr`. */
+/** Free the reservation that holds `vaddr`. */
 static inline void vspace_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
 {
     if (_VSPACE_HAS(vspace, free_reservation_by_vaddr)) {
@@ -310,7 +310,7 @@ static inline seL4_CPtr vspace_get_root(vspace_t *vspace)
     return _VSPACE_HAS(vspace, get_root) ? vspace->get_root(vspace) : seL4_CapNull;
 }
 
-/** Tell the owner of an address space of an object that was allocated for it. */
+/** Notify the owner of an address space of an object that was allocated for it. */
 static inline void vspace_maybe_call_allocated_object(vspace_t *vspace, vka_object_t object)
 {
     if (vspace && vspace->allocated_object) {

@@ -22,7 +22,7 @@ typedef struct vm_vcpu vm_vcpu_t;
  * Called for a hypercall (SMC, and HVC in the hosted system).
  *
  * @param regs  the guest's registers; what it changes is written back
- * @return 0; anything else ends the guest with an error
+ * @return 0; anything else stops the guest with an error
  */
 typedef int (*smc_handler_callback_fn)(vm_vcpu_t *vcpu, seL4_UserContext *regs);
 
@@ -31,7 +31,7 @@ typedef int (*smc_handler_callback_fn)(vm_vcpu_t *vcpu, seL4_UserContext *regs);
  *
  * @param hsr     syndrome, see <sel4vm/arch/processor.h>
  * @param cookie  as registered
- * @return 0 if it was handled and advanced; anything else ends the guest with an error
+ * @return 0 if it was handled and advanced; anything else stops the guest with an error
  */
 typedef int (*unhandled_vcpu_fault_callback_fn)(vm_vcpu_t *vcpu, uint32_t hsr, void *cookie);
 
@@ -63,7 +63,7 @@ int vm_register_unhandled_vcpu_fault_callback(vm_vcpu_t *vcpu,
                                               void *cookie);
 
 /**
- * Register who handles hypercalls in place of the runtime's own PSCI.
+ * Register who handles hypercalls instead of the runtime's own PSCI.
  *
  * @param vm_smc_handler  replaces the one before; not NULL
  * @return 0; -1 if an argument is bad
