@@ -35,6 +35,7 @@ static void fault_goes_to_the_reservation_that_holds_the_whole_access(suite_t *s
     EXPECT_EQUAL(high.count, 1);
     EXPECT_EQUAL(high.addr, 0x1010);
     EXPECT_EQUAL(low.count, 1);
+    EXPECT(fault(suite, 0x101f, 0) == FAULT_RESTART); /* of no width, where it is not known */
 }
 
 static void access_across_a_reservations_end_is_FAULT_ERROR(suite_t *suite)

@@ -154,6 +154,8 @@ static void ram_is_listed_allocated_at_the_lowest_fit_and_freed(suite_t *suite)
     vm_ram_free(vm, GPA + 4 * PAGE, PAGE);
     vm_ram_free(vm, GPA + 16 * PAGE, 4 * PAGE);
     expect_ram(suite, (vm_ram_region_t[]){{GPA, 8 * PAGE, 0}, {GPA + 16 * PAGE, 4 * PAGE, 0}}, 2);
+    EXPECT(vm_ram_find_largest_free_region(vm, &addr, &size) == 0);
+    EXPECT_EQUAL(addr, GPA);
     EXPECT_EQUAL(vm_ram_allocate(vm, 8 * PAGE), GPA);
     EXPECT_EQUAL(vm_ram_allocate(vm, 4 * PAGE), GPA + 16 * PAGE);
     EXPECT(vm_ram_find_largest_free_region(vm, &addr, &size) == -1);

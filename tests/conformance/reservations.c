@@ -151,6 +151,17 @@ static void anonymous_region_without_a_whole_page_has_no_room(suite_t *suite)
     EXPECT_REFUSED(reserve_anon(suite, 1, 1, &addr) == NULL, GUESTMEM_NO_ADDRESS);
 }
 
+static void anonymous_region_may_end_at_the_top_of_the_address_space(suite_t *suite)
+{
+    uintptr_t addr = 0;
+    EXPECT(vm_memory_make_anon(&suite->vm, UINTPTR_MAX - (2 * PAGE - 1), 2 * PAGE) == 0);
+    EXPECT(reserve_anon(suite, PAGE, 1, &addr) != NULL);
+    EXPECT_EQUAL(addr, UINTPTR_MAX - (2 * PAGE - 1));
+    EXPECT(reserve_anon(suite, 1, 1, &addr) != NULL);
+    EXPECT_EQUAL(addr, UINTPTR_MAX - (PAGE - 1));
+    EXPECT_REFUSED(reserve_anon(suite, 1, 1, &addr) == NULL, GUESTMEM_NO_ADDRESS);
+}
+
 static void names_are_copied_cut_and_removed(suite_t *suite)
 {
     char name[] = "pl011@9000000";
@@ -176,6 +187,7 @@ static const check_t checks[] = {
     CHECK(anonymous_alignment_is_honoured),
     CHECK(anonymous_reservations_are_mapped_and_dispatched_as_others),
     CHECK(anonymous_region_without_a_whole_page_has_no_room),
+    CHECK(anonymous_region_may_end_at_the_top_of_the_address_space),
     CHECK(names_are_copied_cut_and_removed),
     CHECK(different_vms_share_no_state),
     CHECK(many_reservations_are_found_listed_and_freed),
