@@ -50,11 +50,12 @@ static void access_across_a_reservations_end_is_FAULT_ERROR(suite_t *suite)
 
 static void access_without_a_reservation_is_FAULT_UNHANDLED(suite_t *suite)
 {
+    EXPECT(fault(suite, 0x1000, 1) == FAULT_UNHANDLED);
     two_devices(suite);
     EXPECT(fault(suite, 0x1020, 1) == FAULT_UNHANDLED);
     EXPECT(fault(suite, 0xfff, 1) == FAULT_UNHANDLED);
     EXPECT(fault(suite, UINTPTR_MAX, 8) == FAULT_UNHANDLED);
-    EXPECT_EQUAL(statistics_of(suite).faults_unhandled, 3);
+    EXPECT_EQUAL(statistics_of(suite).faults_unhandled, 4);
     EXPECT_EQUAL(low.count + high.count, 0);
 }
 

@@ -69,10 +69,12 @@ static void anonymous_reservations_can_be_freed_and_their_space_is_used_again(su
     EXPECT_EQUAL(addr[4], addr[0]);
 }
 
-static void anonymous_alignment_is_honoured(suite_t *suite)
+static void anonymous_memory_is_for_anonymous_reservations_and_aligned(suite_t *suite)
 {
     uintptr_t addr = 0;
     EXPECT(vm_memory_make_anon(&suite->vm, GPA + PAGE, 8 * MEGABYTE) == 0);
+    EXPECT_REFUSED(vm_reserve_memory_at(&suite->vm, GPA, PAGE + 1, record_fault, &faults) == NULL,
+                   GUESTMEM_OVERLAP);
     for (uintptr_t i = 1; i <= 4; i++) { /* past the gaps that the others leave */
         EXPECT(reserve_anon(suite, PAGE, 2 * MEGABYTE, &addr) != NULL);
         EXPECT_EQUAL(addr, GPA + i * 2 * MEGABYTE);
@@ -184,7 +186,7 @@ static const check_t checks[] = {
     CHECK(mapping_fails_where_another_reservation_shares_a_page),
     CHECK(mapped_reservation_covers_the_pages_that_it_touches),
     CHECK(anonymous_reservations_can_be_freed_and_their_space_is_used_again),
-    CHECK(anonymous_alignment_is_honoured),
+    CHECK(anonymous_memory_is_for_anonymous_reservations_and_aligned),
     CHECK(anonymous_reservations_are_mapped_and_dispatched_as_others),
     CHECK(anonymous_region_without_a_whole_page_has_no_room),
     CHECK(anonymous_region_may_end_at_the_top_of_the_address_space),
