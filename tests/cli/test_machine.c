@@ -4,8 +4,8 @@
  */
 
 /*
- * What machines promise besides running guests: content is loaded into every kind of memory,
- * descriptions and boards are found in all their forms, and several machines do not meet.
+ * What machines promise: content is loaded into every kind of memory, machines do not meet, and the
+ * example guest and the VMM see what the other writes.
  */
 
 #include <setjmp.h>
@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "command.h"
 #include "machine.h"
 
 #include <guestmem/memory.h>
@@ -23,13 +22,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <dirent.h>
+#include <unistd.h>
+#include "device/log.h"
+#include "file.h"
+
+/** Make a folder for this test's files. @return its path, see remove_folder() */
+static char *make_folder(void)
+{
+    char *folder = strdup("/tmp/guestmem-test-XXXXXX");
+    if (folder == NULL || mkdtemp(folder) == NULL) {
+        abort();
+    }
+    return folder;
+}
+
+/** Write a file. @return its path, to be freed */
+static char *write_file(const char *folder, const char *name, const void *bytes, size_t size)
+{
+    char *path;
+    FILE *file;
+    if (asprintf(&path, "%s/%s", folder, name) < 0 || (file = fopen(path, "wb")) == NULL ||
+        fwrite(bytes, 1, size, file) != size || fclose(file) != 0) {
+        abort();
+    }
+    return path;
+}
+
+/** Remove a folder with the files in it, and free the path. */
+static void remove_folder(char *folder)
+{
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        unlinkat(dirfd(directory), entry->d_name, 0);
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+    rmdir(folder);
+    free(folder);
+}
 
 static machine_t *make(const char *path)
 {
     cli_error_t error = {0};
     machine_t *machine = machine_create(path, NULL, &error);
-
     assert_string_equal(error.line, "");
     assert_non_null(machine);
     return machine;
@@ -59,15 +97,13 @@ static void content_is_loaded_into_every_kind_of_memory(void **state)
                                  "guestmem,load = \"text\"; guestmem,load-offset = <0x123>;\n"
                                  "guestmem,device-tree = \"self\";\n"
                                  "guestmem,device-tree-offset = <0x800>; }; };\n";
-    char *folder = command_make_folder();
-
-    (void)state;
-    free(command_write_file(folder, "text", "some text", 9));
+    char *folder = make_folder();
+    free(write_file(folder, "text", "some text", 9));
     for (size_t i = 0; i < sizeof(backings) / sizeof(backings[0]); i++) {
         char page[4096];
         char text[1024];
         int length = snprintf(text, sizeof(text), source, backings[i]);
-        char *path = command_write_file(folder, "vm.dts", text, (size_t)length);
+        char *path = write_file(folder, "vm.dts", text, (size_t)length);
         machine_t *machine = make(path);
         read_guest(machine, 0x50000000, page, sizeof(page));
         assert_int_equal(page[0x122], 0);
@@ -77,7 +113,7 @@ static void content_is_loaded_into_every_kind_of_memory(void **state)
         assert_int_equal(machine_destroy(machine), 0);
         free(path);
     }
-    command_remove_folder(folder);
+    remove_folder(folder);
 }
 
 static void another_tree_can_be_given_to_the_guest(void **state)
@@ -86,112 +122,18 @@ static void another_tree_can_be_given_to_the_guest(void **state)
                                  "n { reg = <0 0x50000000 0 0x1000>; guestmem,backing = \"ram\";\n"
                                  "guestmem,device-tree = \"other.dts\"; }; };\n";
     static const char other[] = "/dts-v1/; / { other { guestmem,kept; }; };";
-    char *folder = command_make_folder();
-    char *path = command_write_file(folder, "vm.dts", source, strlen(source));
+    char *folder = make_folder();
+    char *path = write_file(folder, "vm.dts", source, strlen(source));
     char page[4096];
     machine_t *machine;
-
-    (void)state;
-    free(command_write_file(folder, "other.dts", other, strlen(other)));
+    free(write_file(folder, "other.dts", other, strlen(other)));
     machine = make(path);
     read_guest(machine, 0x50000000, page, sizeof(page));
     assert_int_equal(fdt_check_full(page, sizeof(page)), 0);
     assert_non_null(fdt_getprop(page, fdt_path_offset(page, "/other"), "guestmem,kept", NULL));
     assert_int_equal(machine_destroy(machine), 0);
     free(path);
-    command_remove_folder(folder);
-}
-
-static void a_flattened_description_is_the_same_machine(void **state)
-{
-    static const char source[] = "/dts-v1/;\n/ { model = \"m\"; #address-cells = <1>;\n"
-                                 "#size-cells = <1>; n { reg = <0x50000000 0x3000>;\n"
-                                 "guestmem,backing = \"ram\"; }; };\n";
-    char *folder = command_make_folder();
-    char *path = command_write_file(folder, "vm.dts", source, strlen(source));
-    const char *from_source[] = {"map", path, NULL};
-    const char *from_flat[] = {"map", NULL, NULL};
-    char *flat;
-    char *command;
-    command_result_t first;
-    command_result_t second;
-
-    (void)state;
-    assert_true(asprintf(&flat, "%s/flat", folder) > 0);
-    assert_true(asprintf(&command, "dtc -q -I dts -O dtb -o %s %s", flat, path) > 0);
-    assert_int_equal(system(command), 0);
-    from_flat[1] = flat;
-    first = command_run(from_source, NULL);
-    second = command_run(from_flat, NULL);
-    assert_int_equal(first.status, 0);
-    assert_string_equal(first.output, second.output);
-    command_release(&first);
-    command_release(&second);
-    free(command);
-    free(flat);
-    free(path);
-    command_remove_folder(folder);
-}
-
-/** A board with 64 MiB of memory at a place of its own. */
-static const char board[] = "/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>;\n"
-                            "memory@200000000 { device_type = \"memory\";\n"
-                            "reg = <2 0 0 0x4000000>; }; };\n";
-
-static const char on_board[] = "/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>; %s\n"
-                               "n { reg = <2 0x100000 0 0x1000>;\n"
-                               "guestmem,backing = \"untyped\"; }; };\n";
-
-/** Print the map of `on_board` with that property, and an option, and expect a status. */
-static void map_on_board(const char *folder, const char *property, const char *option,
-                         const char *value, int status)
-{
-    char text[512];
-    int length = snprintf(text, sizeof(text), on_board, property);
-    char *path = command_write_file(folder, "vm.dts", text, (size_t)length);
-    const char *arguments[] = {"map", path, option, value, NULL};
-    command_result_t result = command_run(arguments, NULL);
-
-    if (result.status != status) {
-        fail_msg("%s %s: status %d: %s", property, option != NULL ? value : "", result.status,
-                 result.messages);
-    }
-    command_release(&result);
-    free(path);
-}
-
-static void boards_are_found_by_file_and_by_name(void **state)
-{
-    char *folder = command_make_folder();
-    char *file = command_write_file(folder, "small.dts", board, strlen(board));
-
-    (void)state;
-    map_on_board(folder, "", NULL, NULL, 1); /* the default board has no memory there */
-    map_on_board(folder, "guestmem,board = \"small.dts\";", NULL, NULL, 0);
-    map_on_board(folder, "guestmem,board = \"./small.dts\";", NULL, NULL, 0);
-    map_on_board(folder, "", "--board", file, 0);
-    map_on_board(folder, "guestmem,board = \"small.dts\";", "--board", "qemu-arm-virt", 1);
-    free(file);
-    command_remove_folder(folder);
-}
-
-static void the_environment_adds_a_folder_of_boards(void **state)
-{
-    char *folder = command_make_folder();
-    char *boards;
-    char *file;
-
-    (void)state;
-    assert_true(asprintf(&boards, "%s/boards", folder) > 0);
-    assert_int_equal(mkdir(boards, 0700), 0);
-    file = command_write_file(boards, "tiny.dts", board, strlen(board));
-    assert_int_equal(setenv("GUESTMEM_DATA", folder, 1), 0);
-    map_on_board(folder, "guestmem,board = \"tiny\";", NULL, NULL, 0);
-    assert_int_equal(unsetenv("GUESTMEM_DATA"), 0);
-    map_on_board(folder, "guestmem,board = \"tiny\";", NULL, NULL, 1);
-    free(file);
-    command_remove_folder(boards);
-    command_remove_folder(folder);
+    remove_folder(folder);
 }
 
 static void machines_do_not_meet(void **state)
@@ -199,13 +141,11 @@ static void machines_do_not_meet(void **state)
     static const char source[] = "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
                                  "page { reg = <0x50000000 0x1000>;\n"
                                  "guestmem,backing = \"allocated-frame\"; }; };\n";
-    char *folder = command_make_folder();
-    char *path = command_write_file(folder, "vm.dts", source, strlen(source));
+    char *folder = make_folder();
+    char *path = write_file(folder, "vm.dts", source, strlen(source));
     machine_t *first = make(path);
     machine_t *second = make(path);
     memory_map_t map;
-
-    (void)state;
     memset(machine_find_frame(first, "page"), 1, 4096);
     memset(machine_find_frame(second, "page"), 2, 4096);
     assert_int_equal(*(char *)machine_find_frame(first, "page"), 1);
@@ -217,7 +157,7 @@ static void machines_do_not_meet(void **state)
     memory_map_release(&map);
     assert_int_equal(machine_destroy(second), 0);
     free(path);
-    command_remove_folder(folder);
+    remove_folder(folder);
 }
 
 static void what_is_not_there_is_not_found(void **state)
@@ -225,11 +165,9 @@ static void what_is_not_there_is_not_found(void **state)
     static const char source[] = "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
                                  "ram { reg = <0x50000000 0x1000>; guestmem,backing = \"ram\"; };\n"
                                  "};\n";
-    char *folder = command_make_folder();
-    char *path = command_write_file(folder, "vm.dts", source, strlen(source));
+    char *folder = make_folder();
+    char *path = write_file(folder, "vm.dts", source, strlen(source));
     machine_t *machine = make(path);
-
-    (void)state;
     assert_null(machine_find_frame(machine, "ram"));
     assert_null(machine_find_frame(machine, "rom"));
     assert_null(machine_find_device(machine, "ram"));
@@ -239,20 +177,107 @@ static void what_is_not_there_is_not_found(void **state)
     assert_int_equal(machine_destroy(machine), 0);
     assert_int_equal(machine_destroy(NULL), 0);
     free(path);
-    command_remove_folder(folder);
+    remove_folder(folder);
 }
+
+#ifdef GUESTMEM_EXAMPLE /* needs an engine, and a compiler for guests */
+
+static char *read_expected(const char *name)
+{
+    char path[4096];
+    cli_error_t error = {0};
+    size_t size;
+    char *bytes;
+    char *text;
+    snprintf(path, sizeof(path), "%s/%s", GUESTMEM_EXPECTED, name);
+    bytes = file_read(path, &size, &error);
+    assert_non_null(bytes);
+    text = realloc(bytes, size + 1);
+    assert_non_null(text);
+    text[size] = '\0';
+    return text;
+}
+
+static machine_t *run_guest(void)
+{
+    machine_until_t until = {.max_seconds = 60};
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
+    assert_int_equal(machine_run(machine, &until), MACHINE_POWERED_OFF);
+    return machine;
+}
+
+static void the_vmm_sees_what_the_guest_wrote(void **state)
+{
+    machine_t *machine = run_guest();
+    char *page = machine_find_frame(machine, "allocated-frame@b000000");
+    assert_non_null(page);
+    assert_string_equal(page + 2048, "the guest was here");
+    assert_int_equal(strncmp(page, "hello from the VMM", 18), 0);
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
+static void writes_to_a_read_only_page_reach_the_callback(void **state)
+{
+    static const device_access_t expected[] = {
+        {.offset = 1, .width = 1, .value = 0xa1, .is_write = true},
+        {.offset = 2, .width = 2, .value = 0xa2a2, .is_write = true},
+        {.offset = 4, .width = 4, .value = 0xa4a4a4a4, .is_write = true},
+        {.offset = 0, .width = 8, .value = UINT64_C(0xa8a8a8a8a8a8a8a8), .is_write = true},
+    };
+    machine_t *machine = run_guest();
+    device_t *log = machine_find_device(machine, "read-only-frame@b001000");
+    char *page = machine_find_frame(machine, "read-only-frame@b001000");
+    assert_int_equal(device_log_count(log), 4);
+    for (unsigned i = 0; i < 4; i++) {
+        const device_access_t *access = device_log_access(log, i);
+        assert_int_equal(access->offset, expected[i].offset);
+        assert_int_equal(access->width, expected[i].width);
+        assert_int_equal(access->value, expected[i].value);
+        assert_true(access->is_write);
+    }
+    assert_string_equal(page, "hello from the VMM\n");
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
+static void a_run_can_be_interrupted_at_any_output(void **state)
+{
+    machine_until_t first = {.output = "tree: ", .max_seconds = 60};
+    machine_until_t second = {.output = "zeros ", .max_seconds = 60};
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
+    char *expected = read_expected("expected-output.txt");
+    assert_int_equal(machine_run(machine, &first), MACHINE_SAW_OUTPUT);
+    assert_null(strstr(machine_output(machine), "zeros "));
+    assert_int_equal(machine_run(machine, &second), MACHINE_SAW_OUTPUT);
+    assert_int_equal(machine_run(machine, NULL), MACHINE_POWERED_OFF);
+    assert_int_equal(machine_run(machine, NULL), MACHINE_POWERED_OFF);
+    assert_string_equal(machine_output(machine), expected);
+    free(expected);
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
+static void budgets_end_a_run(void **state)
+{
+    machine_until_t few = {.max_instructions = 1000};
+    machine_t *machine = make(GUESTMEM_EXAMPLE);
+    assert_int_equal(machine_run(machine, &few), MACHINE_OUT_OF_TIME);
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
+#endif
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(content_is_loaded_into_every_kind_of_memory),
         cmocka_unit_test(another_tree_can_be_given_to_the_guest),
-        cmocka_unit_test(a_flattened_description_is_the_same_machine),
-        cmocka_unit_test(boards_are_found_by_file_and_by_name),
-        cmocka_unit_test(the_environment_adds_a_folder_of_boards),
         cmocka_unit_test(machines_do_not_meet),
         cmocka_unit_test(what_is_not_there_is_not_found),
+#ifdef GUESTMEM_EXAMPLE
+        cmocka_unit_test(the_vmm_sees_what_the_guest_wrote),
+        cmocka_unit_test(writes_to_a_read_only_page_reach_the_callback),
+        cmocka_unit_test(a_run_can_be_interrupted_at_any_output),
+        cmocka_unit_test(budgets_end_a_run),
+#endif
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

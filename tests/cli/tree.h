@@ -64,7 +64,6 @@ static inline void tree_u64(tree_t *tree, const char *name, uint64_t value)
 static inline void tree_reg(tree_t *tree, uint64_t base, uint64_t size)
 {
     fdt64_t reg[2] = {cpu_to_fdt64(base), cpu_to_fdt64(size)};
-
     tree_must(fdt_property(tree->bytes, "reg", reg, sizeof(reg)));
 }
 

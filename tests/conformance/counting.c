@@ -177,10 +177,7 @@ static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
 static void *no_new_pages(vspace_t *vspace, seL4_CapRights_t rights, size_t num_pages,
                           size_t size_bits)
 {
-    (void)vspace;
-    (void)rights;
-    (void)num_pages;
-    (void)size_bits;
+    (void)vspace, (void)rights, (void)num_pages, (void)size_bits;
     return NULL;
 }
 

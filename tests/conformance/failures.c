@@ -65,19 +65,6 @@ static int call_map_frames(suite_t *suite)
     return map_frame_alloc_reservation(&suite->vm, guestmem_find_reservation(&suite->vm, GPA));
 }
 
-static void half_failed_map_of_free_frames_changes_nothing(suite_t *suite)
-{
-    reserve(suite, GPA, 2 * MEGABYTE + 3 * PAGE);
-    fail_each(suite, call_map_frames, unmap_at_gpa, GPA, 10);
-}
-
-static void half_failed_map_of_small_frames_changes_nothing(suite_t *suite)
-{
-    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
-    reserve(suite, GPA, 8 * PAGE);
-    fail_each(suite, call_map_frames, unmap_at_gpa, GPA, 18);
-}
-
 static uintptr_t chosen_paddr;
 
 static int call_map_untyped(suite_t *suite)
@@ -86,22 +73,28 @@ static int call_map_untyped(suite_t *suite)
                                                     guestmem_find_reservation(&suite->vm, GPA));
 }
 
-static void half_failed_map_of_untyped_memory_changes_nothing(suite_t *suite)
-{
-    chosen_paddr = free_paddr(suite, 4 * PAGE);
-    reserve(suite, GPA, 4 * PAGE);
-    fail_each(suite, call_map_untyped, unmap_at_gpa, GPA, 10);
-}
-
 static int call_map_maybe_device(suite_t *suite)
 {
     return map_maybe_device_reservation(&suite->vm, guestmem_find_reservation(&suite->vm, GPA));
 }
 
-static void half_failed_map_of_any_memory_changes_nothing(suite_t *suite)
+static void half_failed_map_changes_nothing(suite_t *suite)
 {
-    reserve(suite, GPA, 3 * PAGE);
-    fail_each(suite, call_map_maybe_device, unmap_at_gpa, GPA, 4);
+    static const struct {
+        size_t largest_bits, size;
+        call_fn map;
+        unsigned at_least;
+    } rows[] = {{21, 2 * MEGABYTE + 3 * PAGE, call_map_frames, 10},
+                {12, 8 * PAGE, call_map_frames, 18},
+                {21, 4 * PAGE, call_map_untyped, 10},
+                {21, 3 * PAGE, call_map_maybe_device, 4}};
+    chosen_paddr = free_paddr(suite, 4 * PAGE);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        EXPECT(guestmem_set_largest_frame(&suite->vm, rows[i].largest_bits) == 0);
+        reserve(suite, GPA, rows[i].size);
+        fail_each(suite, rows[i].map, unmap_at_gpa, GPA, rows[i].at_least);
+        EXPECT(free_at_gpa(suite) == 0);
+    }
 }
 
 static seL4_CPtr callers[4];
@@ -131,24 +124,12 @@ static int call_reserve(suite_t *suite)
     return vm_reserve_memory_at(&suite->vm, GPA, PAGE, record_fault, &faults) != NULL ? 0 : -1;
 }
 
-static void failed_reservation_takes_nothing(suite_t *suite)
-{
-    fail_each(suite, call_reserve, free_at_gpa, GPA, 1);
-}
-
 static int call_allocated_page(suite_t *suite)
 {
     return create_allocated_reservation_frame(&suite->vm, GPA, seL4_AllRights, record_fault,
                                               &faults) != NULL
                ? 0
                : -1;
-}
-
-static void failed_allocated_page_leaves_the_range_free(suite_t *suite)
-{
-    fail_each(suite, call_allocated_page, free_at_gpa, GPA, 8);
-    EXPECT(guestmem_find_reservation(&suite->vm, GPA) == NULL);
-    reserve(suite, GPA, PAGE);
 }
 
 static int call_device_page(suite_t *suite)
@@ -165,20 +146,19 @@ static int free_device_page(suite_t *suite)
                                    guestmem_find_reservation(&suite->vm, suite->env->device_paddr));
 }
 
-static void failed_device_page_leaves_the_device_free(suite_t *suite)
-{
-    fail_each(suite, call_device_page, free_device_page, suite->env->device_paddr, 8);
-}
-
 static int call_ram(suite_t *suite)
 {
     return vm_ram_register_at(&suite->vm, GPA, 2 * MEGABYTE + PAGE, false);
 }
 
-static void failed_ram_registration_leaves_no_ram(suite_t *suite)
+static void failed_reservation_page_or_ram_takes_nothing(suite_t *suite)
 {
+    fail_each(suite, call_reserve, free_at_gpa, GPA, 1);
+    fail_each(suite, call_allocated_page, free_at_gpa, GPA, 8);
+    fail_each(suite, call_device_page, free_device_page, suite->env->device_paddr, 8);
     fail_each(suite, call_ram, free_at_gpa, GPA, 5);
     EXPECT_EQUAL(suite->vm.mem.num_ram_regions, 0);
+    EXPECT(guestmem_find_reservation(&suite->vm, GPA) == NULL);
 }
 
 static int call_touch(suite_t *suite)
@@ -247,15 +227,9 @@ static void map_succeeds_after_it_failed(suite_t *suite)
 }
 
 static const check_t checks[] = {
-    CHECK(half_failed_map_of_free_frames_changes_nothing),
-    CHECK(half_failed_map_of_small_frames_changes_nothing),
-    CHECK(half_failed_map_of_untyped_memory_changes_nothing),
-    CHECK(half_failed_map_of_any_memory_changes_nothing),
+    CHECK(half_failed_map_changes_nothing),
     CHECK(half_failed_map_of_the_callers_frames_leaves_them_unmapped),
-    CHECK(failed_reservation_takes_nothing),
-    CHECK(failed_allocated_page_leaves_the_range_free),
-    CHECK(failed_device_page_leaves_the_device_free),
-    CHECK(failed_ram_registration_leaves_no_ram),
+    CHECK(failed_reservation_page_or_ram_takes_nothing),
     CHECK(failed_access_to_ram_leaves_no_window),
     CHECK(failed_initialisation_takes_nothing),
     CHECK(map_succeeds_after_it_failed),

@@ -33,20 +33,12 @@ static void policy_caps_the_size_for_a_vm_and_a_reservation(suite_t *suite)
     EXPECT(guestmem_set_reservation_largest_frame(&suite->vm, large, 21) == 0);
     EXPECT(map_frame_alloc_reservation(&suite->vm, large) == 0);
     EXPECT_EQUAL(info_of(suite, large).frames[GUESTMEM_FRAME_2M], 1);
-    EXPECT(guestmem_set_largest_frame(&suite->vm, 16) == -1);
-    EXPECT_REASON(GUESTMEM_BAD_ARGUMENT);
-}
-
-static void large_frames_take_a_retype_and_a_map_each(suite_t *suite)
-{
-    guestmem_statistics_t before = statistics_of(suite);
-    vm_memory_reservation_t *r = reserve(suite, GPA, 16 * MEGABYTE);
-    EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-    guestmem_statistics_t after = statistics_of(suite);
-    EXPECT_EQUAL(after.page_maps - before.page_maps, 8);
-    EXPECT_EQUAL(after.table_maps - before.table_maps, 1);
-    EXPECT_EQUAL(after.object_allocations - before.object_allocations, 9);
-    EXPECT_EQUAL(after.cap_copies - before.cap_copies, 0);
+    for (int i = 0; i < GUESTMEM_NUM_FRAME_SIZES; i++) {
+        size_t bits = guestmem_frame_size_bits((guestmem_frame_size_t)i);
+        EXPECT_EQUAL(guestmem_set_largest_frame(&suite->vm, bits), bits != 0 ? 0 : -1);
+    }
+    EXPECT_EQUAL(guestmem_frame_size_bits(GUESTMEM_FRAME_1G), 30);
+    EXPECT_EQUAL(guestmem_frame_size_bits(GUESTMEM_NUM_FRAME_SIZES), 0);
 }
 
 static void a_gigabyte_is_one_frame_where_there_is_one(suite_t *suite)
@@ -159,30 +151,6 @@ static void allocated_frames_are_cached_in_guest_and_vmm(suite_t *suite)
     EXPECT(suite->counting.cached_windows >= 2);
 }
 
-static void device_page_that_is_taken_is_refused(suite_t *suite)
-{
-    uintptr_t paddr = suite->env->device_paddr;
-    EXPECT(create_device_reservation_frame(&suite->vm, paddr, seL4_CanRead, record_fault,
-                                           &faults) != NULL);
-    holdings_t before = suite->counting.held;
-    EXPECT(create_device_reservation_frame(&suite->vm, paddr, seL4_CanRead, record_fault,
-                                           &faults) == NULL);
-    EXPECT_REASON(GUESTMEM_OVERLAP);
-    EXPECT_HELD(&before);
-}
-
-static void single_frames_must_be_aligned(suite_t *suite)
-{
-    holdings_t before = suite->counting.held;
-    EXPECT(create_allocated_reservation_frame(&suite->vm, GPA + 4, seL4_AllRights, record_fault,
-                                              &faults) == NULL);
-    EXPECT_REASON(GUESTMEM_MISALIGNED);
-    EXPECT(create_device_reservation_frame(&suite->vm, suite->env->device_paddr + 4, seL4_AllRights,
-                                           record_fault, &faults) == NULL);
-    EXPECT_REASON(GUESTMEM_MISALIGNED);
-    EXPECT_HELD(&before);
-}
-
 static void vmms_pointer_always_reads_and_writes(suite_t *suite)
 {
     static const seL4_Word rights[][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}}; /* read, write */
@@ -199,19 +167,86 @@ static void vmms_pointer_always_reads_and_writes(suite_t *suite)
     }
 }
 
+static void guests_vspace_refuses_what_changes_it(suite_t *suite)
+{
+    vspace_t *face = &suite->vm.mem.vm_vspace;
+    holdings_t before = suite->counting.held;
+    seL4_CPtr cap = seL4_CapNull;
+    void *vaddr = NULL, *at = (void *)GPA;
+    const reservation_t some = {&before};
+    EXPECT(face->new_pages(face, seL4_AllRights, 1, 12) == NULL);
+    EXPECT(face->map_pages(face, &cap, NULL, seL4_AllRights, 1, 12, 1) == NULL);
+    EXPECT(face->reserve_range_aligned(face, PAGE, 12, seL4_AllRights, 1, &vaddr).res == NULL);
+    EXPECT(face->reserve_range_at(face, at, PAGE, seL4_AllRights, 1).res == NULL);
+    EXPECT(face->reserve_deferred_rights_range_at(face, at, PAGE, 1).res == NULL);
+    EXPECT(face->map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, some) != 0);
+    EXPECT(face->new_pages_at_vaddr(face, at, 1, 12, some, false) != 0);
+    EXPECT(face->deferred_rights_map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, seL4_AllRights,
+                                                    some) != 0);
+    EXPECT(face->share_mem_at_vaddr(face, face, at, 1, 12, at, some) != 0);
+    face->unmap_pages(face, at, 1, 12, VSPACE_PRESERVE);
+    face->free_reservation(face, some);
+    face->free_reservation_by_vaddr(face, at);
+    face->tear_down(face, VSPACE_PRESERVE);
+    EXPECT_EQUAL(vspace_get_cap(face, at), seL4_CapNull);
+    EXPECT_EQUAL(vspace_get_cookie(face, at), 0);
+    EXPECT_HELD(&before);
+}
+
+/* Whether a physical address is of one of the board's device untypeds. */
+static bool is_device(suite_t *suite, uintptr_t paddr)
+{
+    int count = simple_get_untyped_count(suite->env->simple);
+    for (int i = 0; i < count; i++) {
+        size_t bits;
+        uintptr_t base;
+        bool device;
+        simple_get_nth_untyped(suite->env->simple, i, &bits, &base, &device);
+        if (paddr - base < (uintptr_t)1 << bits) {
+            return device;
+        }
+    }
+    return true;
+}
+
+static bool frame_is_device(suite_t *suite, uintptr_t gpa)
+{
+    seL4_CPtr cap = vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)gpa);
+    return is_device(suite, frame_paddr(suite, cap));
+}
+
+/* Device memory, if it has some: so a VMM's own regular memory is left alone. */
+static void memory_of_any_kind_is_what_the_allocator_prefers(suite_t *suite)
+{
+    vka_object_t frame;
+    REQUIRE(vka_alloc_frame_maybe_device(suite->env->vka, 12, true, &frame) == 0);
+    bool device = is_device(suite, frame_paddr(suite, frame.cptr));
+    vka_free_object(suite->env->vka, &frame);
+    EXPECT(vm_memory_make_anon(&suite->vm, 3 * GPA, PAGE) == 0);
+    EXPECT(map_maybe_device_reservation(&suite->vm, reserve(suite, GPA, PAGE)) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, 2 * GPA, PAGE, false) == 0);
+    EXPECT(vm_ram_register(&suite->vm, PAGE) == 3 * GPA);
+    EXPECT(map_frame_alloc_reservation(&suite->vm, reserve(suite, 4 * GPA, PAGE)) == 0);
+    EXPECT_EQUAL(frame_is_device(suite, GPA), device);
+    EXPECT_EQUAL(frame_is_device(suite, 2 * GPA), device);
+    EXPECT_EQUAL(frame_is_device(suite, 3 * GPA), device);
+    EXPECT(!frame_is_device(suite, 4 * GPA));
+    EXPECT_EQUAL(info_of(suite, guestmem_find_reservation(&suite->vm, GPA)).cacheable, !device);
+    EXPECT(info_of(suite, guestmem_find_reservation(&suite->vm, 2 * GPA)).cacheable);
+}
+
 static const check_t checks[] = {
     CHECK(largest_frames_that_fit_are_used),
     CHECK(policy_caps_the_size_for_a_vm_and_a_reservation),
-    CHECK(large_frames_take_a_retype_and_a_map_each),
     CHECK(a_gigabyte_is_one_frame_where_there_is_one),
     CHECK(runtime_finds_physical_addresses_through_the_guests_vspace),
+    CHECK(guests_vspace_refuses_what_changes_it),
+    CHECK(memory_of_any_kind_is_what_the_allocator_prefers),
     CHECK(allocated_memory_reaches_the_guest_zeroed),
     CHECK(ram_at_a_chosen_paddr_is_zeroed_whatever_it_held),
     CHECK(ram_of_a_device_untyped_is_zeroed_too),
     CHECK(device_frames_are_uncached_in_guest_and_vmm),
     CHECK(allocated_frames_are_cached_in_guest_and_vmm),
-    CHECK(device_page_that_is_taken_is_refused),
-    CHECK(single_frames_must_be_aligned),
     CHECK(vmms_pointer_always_reads_and_writes),
 };
 

@@ -30,9 +30,7 @@ uint64_t guest_width_mask(size_t width)
 static memory_fault_result_t on_exit_store(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                            void *cookie)
 {
-    (void)vm;
-    (void)addr;
-    (void)length;
+    (void)vm, (void)addr, (void)length;
     guest_t *guest = cookie;
     guest->ended = true;
     advance_vcpu_fault(vcpu);

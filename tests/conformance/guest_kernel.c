@@ -68,18 +68,6 @@ static void unmap_of_the_displaced_capability_leaves_the_new_mapping(suite_t *su
     EXPECT_GUEST_LOADS(AT, NOTHING);
 }
 
-static void copy_has_no_mapping_and_its_delete_leaves_the_originals(suite_t *suite)
-{
-    seL4_CPtr space = space_of_guest(suite), frame = frame_of(suite, 1), copy = new_slot(suite);
-    make_tables(suite, space, AT, 12);
-    EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    EXPECT_ERROR(copy_cap(suite, copy, frame, seL4_AllRights), seL4_NoError);
-    EXPECT_ERROR(seL4_ARM_Page_Unmap(copy), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, 1);
-    EXPECT_ERROR(delete_cap(suite, copy), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, 1);
-}
-
 static void one_frame_can_be_at_two_addresses_by_two_capabilities(suite_t *suite)
 {
     seL4_CPtr space = space_of_guest(suite), frame = frame_of(suite, 1), copy = new_slot(suite);
@@ -90,43 +78,6 @@ static void one_frame_can_be_at_two_addresses_by_two_capabilities(suite_t *suite
     guest_store_now(suite, 8, AT, 7);
     EXPECT_GUEST_LOADS(AT + PAGE, 7);
     EXPECT_EQUAL(device.count, 0);
-}
-
-static void move_keeps_the_mapping(suite_t *suite)
-{
-    seL4_CPtr space = space_of_guest(suite), frame = frame_of(suite, 1), moved = new_slot(suite);
-    make_tables(suite, space, AT, 12);
-    EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    EXPECT_ERROR(move_cap(suite, moved, frame), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, 1);
-    EXPECT_ERROR(seL4_ARM_Page_Unmap(moved), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, NOTHING);
-}
-
-static void delete_of_the_mapped_capability_ends_the_mapping(suite_t *suite)
-{
-    seL4_CPtr space = space_of_guest(suite), frame = frame_of(suite, 1), copy = new_slot(suite);
-    make_tables(suite, space, AT, 12);
-    EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    EXPECT_ERROR(copy_cap(suite, copy, frame, seL4_AllRights), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, 1);
-    EXPECT_ERROR(delete_cap(suite, frame), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, NOTHING);
-    EXPECT_ERROR(map(copy, space, AT), seL4_NoError); /* the object lives, with its content */
-    EXPECT_GUEST_LOADS(AT, 1);
-}
-
-static void revoke_of_the_original_ends_the_copies_mappings_only(suite_t *suite)
-{
-    seL4_CPtr space = space_of_guest(suite), frame = frame_of(suite, 1), copy = new_slot(suite);
-    make_tables(suite, space, AT, 12);
-    EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    EXPECT_ERROR(copy_cap(suite, copy, frame, seL4_AllRights), seL4_NoError);
-    EXPECT_ERROR(map(copy, space, AT + PAGE), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT + PAGE, 1);
-    EXPECT_ERROR(revoke_cap(suite, frame), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT, 1);
-    EXPECT_GUEST_LOADS(AT + PAGE, NOTHING);
 }
 
 static void revoke_of_the_untyped_ends_mappings(suite_t *suite)
@@ -174,33 +125,13 @@ static void table_unmap_takes_its_pages_along(suite_t *suite)
     EXPECT_GUEST_LOADS(AT, NOTHING); /* the table is empty again */
 }
 
-static void large_page_is_mapped_whole_and_replaced_whole(suite_t *suite)
-{
-    seL4_CPtr space = space_of_guest(suite), first = new_frame(suite, 21);
-    seL4_CPtr second = new_frame(suite, 21);
-    make_tables(suite, space, AT, 21);
-    EXPECT_ERROR(map(first, space, AT), seL4_NoError);
-    guest_store_now(suite, 8, AT + 2 * MEGABYTE - 8, 3);
-    EXPECT_GUEST_LOADS(AT + 2 * MEGABYTE - 8, 3);
-    EXPECT_GUEST_LOADS(AT + 2 * MEGABYTE, NOTHING);
-    EXPECT_ERROR(map(second, space, AT), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT + 2 * MEGABYTE - 8, 0);
-    EXPECT_ERROR(seL4_ARM_Page_Unmap(first), seL4_NoError);
-    EXPECT_GUEST_LOADS(AT + 2 * MEGABYTE - 8, 0);
-}
-
 static const check_t checks[] = {
     CHECK(frame_at_an_occupied_address_replaces_silently),
     CHECK(unmap_of_the_displaced_capability_leaves_the_new_mapping),
-    CHECK(copy_has_no_mapping_and_its_delete_leaves_the_originals),
     CHECK(one_frame_can_be_at_two_addresses_by_two_capabilities),
-    CHECK(move_keeps_the_mapping),
-    CHECK(delete_of_the_mapped_capability_ends_the_mapping),
-    CHECK(revoke_of_the_original_ends_the_copies_mappings_only),
     CHECK(revoke_of_the_untyped_ends_mappings),
     CHECK(map_again_changes_the_rights),
     CHECK(table_unmap_takes_its_pages_along),
-    CHECK(large_page_is_mapped_whole_and_replaced_whole),
 };
 
 const area_t area_guest_kernel = AREA("kernel by guest", FIXTURE_GUEST, checks);

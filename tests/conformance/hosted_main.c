@@ -20,9 +20,7 @@ static void print_line(const char *line)
 /* Most checks provoke errors, and the suite looks at the reason that is left, not at the log. */
 static void drop_line(void *cookie, int level, const char *line)
 {
-    (void)cookie;
-    (void)level;
-    (void)line;
+    (void)cookie, (void)level, (void)line;
 }
 
 static const char *why_no_guest(void)

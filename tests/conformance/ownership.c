@@ -157,15 +157,6 @@ static void memory_destroy_returns_every_count_to_its_start(suite_t *suite)
     EXPECT(vm_ram_register(&suite->vm, 3 * PAGE) != 0);
 }
 
-static void memory_destroy_of_nothing_does_nothing(suite_t *suite)
-{
-    static vm_t never;
-    vm_memory_destroy(&never);
-    vm_memory_destroy(NULL);
-    vm_memory_destroy(&suite->vm);
-    vm_memory_destroy(&suite->vm);
-}
-
 static void page_tables_go_with_their_last_page(suite_t *suite)
 {
     size_t tables = statistics_of(suite).page_tables;
@@ -176,26 +167,13 @@ static void page_tables_go_with_their_last_page(suite_t *suite)
     EXPECT_EQUAL(statistics_of(suite).page_tables, tables);
 }
 
-static void sixteen_MiB_again_and_again_never_run_out(suite_t *suite)
-{
-    holdings_t before = suite->counting.held;
-    for (int round = 0; round < 100 && !suite->broken; round++) {
-        vm_memory_reservation_t *r = reserve(suite, GPA, 16 * MEGABYTE);
-        EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-        EXPECT(vm_free_reserved_memory(&suite->vm, r) == 0);
-        EXPECT_HELD(&before);
-    }
-}
-
 static const check_t checks[] = {
     CHECK(frames_that_the_caller_handed_in_are_unmapped_and_stay_the_callers),
     CHECK(callers_frames_survive_the_end_of_the_vms_memory),
     CHECK(callers_ram_frames_stay_the_callers_and_keep_their_content),
     CHECK(reserve_map_free_returns_every_count_to_its_start),
     CHECK(memory_destroy_returns_every_count_to_its_start),
-    CHECK(memory_destroy_of_nothing_does_nothing),
     CHECK(page_tables_go_with_their_last_page),
-    CHECK(sixteen_MiB_again_and_again_never_run_out),
 };
 
 const area_t area_ownership = AREA("ownership", FIXTURE_MEMORY, checks);

@@ -60,30 +60,14 @@ static void capability_and_mapping(suite_t *suite, seL4_CapRights_t capability,
     EXPECT(vm_free_reserved_memory(vm, r) == 0);
 }
 
-static void read_write_capability_mapped_read_write_loads_and_stores(suite_t *suite)
+static void guest_may_do_what_both_capability_and_mapping_allow(suite_t *suite)
 {
     capability_and_mapping(suite, seL4_ReadWrite, seL4_ReadWrite, ALLOWS_BOTH);
     capability_and_mapping(suite, seL4_AllRights, seL4_AllRights, ALLOWS_BOTH);
-}
-
-static void read_write_capability_mapped_read_loads_only(suite_t *suite)
-{
     capability_and_mapping(suite, seL4_ReadWrite, seL4_CanRead, ALLOWS_LOAD);
-}
-
-static void read_capability_mapped_read_write_loads_only(suite_t *suite)
-{
     capability_and_mapping(suite, seL4_CanRead, seL4_ReadWrite, ALLOWS_LOAD);
-}
-
-static void write_only_or_no_rights_of_the_capability_allow_nothing(suite_t *suite)
-{
     capability_and_mapping(suite, seL4_CanWrite, seL4_ReadWrite, ALLOWS_NOTHING);
     capability_and_mapping(suite, seL4_NoRights, seL4_ReadWrite, ALLOWS_NOTHING);
-}
-
-static void write_only_or_no_rights_of_the_mapping_allow_nothing(suite_t *suite)
-{
     capability_and_mapping(suite, seL4_ReadWrite, seL4_CanWrite, ALLOWS_NOTHING);
     capability_and_mapping(suite, seL4_ReadWrite, seL4_NoRights, ALLOWS_NOTHING);
 }
@@ -109,11 +93,7 @@ static void rights_of_an_allocated_page_are_the_guests(suite_t *suite)
 }
 
 static const check_t checks[] = {
-    CHECK(read_write_capability_mapped_read_write_loads_and_stores),
-    CHECK(read_write_capability_mapped_read_loads_only),
-    CHECK(read_capability_mapped_read_write_loads_only),
-    CHECK(write_only_or_no_rights_of_the_capability_allow_nothing),
-    CHECK(write_only_or_no_rights_of_the_mapping_allow_nothing),
+    CHECK(guest_may_do_what_both_capability_and_mapping_allow),
     CHECK(rights_of_an_allocated_page_are_the_guests),
 };
 

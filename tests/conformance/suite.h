@@ -81,8 +81,8 @@ void suite_run_area(suite_t *suite, const area_t *area);
 void suite_skip(suite_t *suite, const char *why);
 
 /* The areas, each in the file of its name. */
-extern const area_t area_page_map, area_huge_page, area_tables, area_capabilities, area_untyped;
-extern const area_t area_ranges, area_reservations, area_mapping, area_ownership, area_frames;
+extern const area_t area_page_map, area_tables, area_capabilities, area_untyped;
+extern const area_t area_refusals, area_reservations, area_mapping, area_ownership, area_frames;
 extern const area_t area_failures, area_faults, area_ram, area_guest, area_guest_faults,
     area_rights, area_guest_kernel, area_guest_end;
 

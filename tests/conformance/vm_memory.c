@@ -50,8 +50,7 @@ void memory_close(suite_t *suite)
 memory_fault_result_t record_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                    void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
+    (void)vm, (void)vcpu;
     faults_t *faults = cookie;
     faults->count++;
     faults->addr = addr;

@@ -58,6 +58,13 @@ vm_memory_reservation_t *reserve(suite_t *suite, uintptr_t addr, size_t size);
 bool suite_expect_reason(suite_t *suite, guestmem_error_code_t code, const char *file, int line);
 #define EXPECT_REASON(code) suite_expect_reason(suite, code, __FILE__, __LINE__)
 
+/** Expect that a call is refused, as `refusal` says, for that reason. */
+#define EXPECT_REFUSED(refusal, code)                                                              \
+    do {                                                                                           \
+        EXPECT(refusal);                                                                           \
+        EXPECT_REASON(code);                                                                       \
+    } while (0)
+
 /** The reservation's description, or zeroes with an unmet expectation. */
 guestmem_reservation_info_t info_of(suite_t *suite, vm_memory_reservation_t *reservation);
 

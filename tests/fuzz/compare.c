@@ -88,7 +88,7 @@ static bool compare_mapping(void *cookie, const hosted_stage2_mapping_t *mapping
                                              sizeof(*frame), frame_order);
         must(frame != NULL && frame->bits == mapping->size_bits && frame->paddr == mapping->paddr,
              "another frame at 0x%lx", (unsigned long)gpa);
-        must(mapping->read == reservation->read && mapping->write == reservation->write,
+        must(mapping->read == frame->read && mapping->write == frame->write,
              "other rights at 0x%lx", (unsigned long)gpa);
         walk->mappings++;
         return true;
@@ -120,9 +120,7 @@ static void compare_counts(hosted_system_t *system, model_vm_t *vm)
     walk_t walk = {vm, 0};
     must(guestmem_get_statistics(&vm->vm, &statistics) == 0, "no statistics");
     size_t all = count_frames(vm, frames, &window_frames);
-    hosted_stage2_for_each(system,
-
-                           vm->vm.mem.vm_vspace_root.cptr, compare_mapping, &walk);
+    hosted_stage2_for_each(system, vm->vm.mem.vm_vspace_root.cptr, compare_mapping, &walk);
     must(walk.mappings == all, "the guest has %zu frames mapped, not %zu", walk.mappings, all);
     must(memcmp(statistics.frames, frames, sizeof(frames)) == 0, "the statistics' frames");
     must(statistics.window_frames == window_frames, "%zu frames in the VMM, not %zu",

@@ -43,15 +43,22 @@ static void check_size(const model_t *model, const model_reservation_t *reservat
          (unsigned long)mapping->gpa, predicted);
 }
 
-static void check_frame(const model_reservation_t *reservation,
+static void check_frame(const model_t *model, const model_reservation_t *reservation,
                         const hosted_stage2_mapping_t *mapping)
 {
+    bool read = reservation->read;
+    bool write = reservation->write;
+    if (reservation->backing == GUESTMEM_CALLER) {
+        unsigned index = pool_find(model, mapping->paddr);
+        must(index < POOL_SIZE, "0x%lx is of no caller", (unsigned long)mapping->gpa);
+        read = reservation->supply->read[index];
+        write = reservation->supply->write[index];
+    }
     bool untyped = reservation->backing == GUESTMEM_UNTYPED;
     bool device = model_is_device(mapping->paddr);
     bool cacheable = !device || reservation->ram;
-    must(mapping->read == reservation->read && mapping->write == reservation->write,
-         "the guest may %s%s at 0x%lx", mapping->read ? "read " : "", mapping->write ? "write" : "",
-         (unsigned long)mapping->gpa);
+    must(mapping->read == read && mapping->write == write, "the guest may %s%s at 0x%lx",
+         mapping->read ? "read " : "", mapping->write ? "write" : "", (unsigned long)mapping->gpa);
     must(!untyped || mapping->paddr == mapping->gpa + reservation->paddr_offset,
          "0x%lx is mapped to 0x%lx", (unsigned long)mapping->gpa, (unsigned long)mapping->paddr);
     must(untyped || !device || reservation->backing == GUESTMEM_MAYBE_DEVICE,
@@ -73,7 +80,8 @@ static void insert(model_reservation_t *reservation, const hosted_stage2_mapping
     for (; i > 0 && reservation->frames[i - 1].gpa > mapping->gpa; i--) {
         reservation->frames[i] = reservation->frames[i - 1];
     }
-    reservation->frames[i] = (model_frame_t){mapping->gpa, mapping->size_bits, mapping->paddr};
+    reservation->frames[i] = (model_frame_t){mapping->gpa, mapping->size_bits, mapping->paddr,
+                                             mapping->read, mapping->write};
 }
 
 /* Learn the frame at `gpa`, in the hole `[first, last]`. @return its last byte */
@@ -90,7 +98,7 @@ static uintptr_t learn(model_t *model, model_vm_t *vm, model_reservation_t *rese
     if (reservation->backing != GUESTMEM_CALLER) {
         check_size(model, reservation, &mapping, predicted_bits(reservation, gpa, first, last));
     }
-    check_frame(reservation, &mapping);
+    check_frame(model, reservation, &mapping);
     insert(reservation, &mapping);
     return frame_last;
 }

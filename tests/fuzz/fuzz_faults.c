@@ -63,8 +63,6 @@ typedef struct guest {
 static memory_fault_result_t on_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                       size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
     guest_t *guest = cookie;
     guest->calls++;
     guest->called_addr = fault_addr;
@@ -132,7 +130,6 @@ static void fault(guest_t *guest, uintptr_t addr, size_t size)
     memory_fault_result_t expected = expected_result(guest, row, addr, size, present);
     bool whole = row != NULL && (size == 0 || size - 1 <= row->last - addr);
     bool called = whole && row->kind != FORBIDDING && (row->kind != ON_FAULT || present);
-
     guest->calls = 0;
     guest->machine.log_lines = 0;
     memory_fault_result_t result = vm_memory_handle_fault(&guest->vm, NULL, addr, size);
@@ -156,7 +153,6 @@ typedef struct touch {
 static int follow(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                   void *cookie)
 {
-    (void)vm;
     touch_t *touch = cookie;
     unsigned char *bytes = vmm_vaddr;
     must(guest_addr == touch->next && offset == touch->done, "pages out of order");

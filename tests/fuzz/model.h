@@ -39,6 +39,7 @@ typedef struct model_frame {
     uintptr_t gpa;
     unsigned bits;
     uintptr_t paddr;
+    bool read, write; /* what the guest may do */
 } model_frame_t;
 
 /** A byte that must be found in guest memory. */
@@ -59,7 +60,7 @@ typedef struct model_reservation {
     guestmem_backing_t backing;
     bool anonymous, ram, mapped, window;
     bool on_fault;    /* frames still come at first access */
-    bool read, write; /* what the guest may do with its frames */
+    bool read, write; /* what the guest may do with frames that are not a caller's */
     unsigned largest_bits;
     uintptr_t paddr_offset;
     supply_t *supply; /* of the caller's frames */
@@ -106,7 +107,8 @@ typedef struct model_fault {
 struct model {
     machine_t *machine;
     model_vm_t vms[MODEL_VMS];
-    vka_object_t pool[POOL_SIZE]; /* the caller's frames, the large ones last */
+    vka_object_t pool[POOL_SIZE];    /* the caller's frames, the large ones last */
+    cspacepath_t limited[POOL_SIZE]; /* capabilities of fewer rights that stand in for some */
     bool used[POOL_SIZE];
     const uint8_t *next; /* the operations that are left */
     const uint8_t *end;
@@ -203,15 +205,17 @@ typedef enum supply_fault {
     SUPPLY_MISALIGNED,
     SUPPLY_BEFORE,
     SUPPLY_USED,
+    SUPPLY_MEDDLES, /* it calls the library for the same VM, and then gives a good frame */
     SUPPLY_NUM_FAULTS
 } supply_fault_t;
 
 struct supply {
     model_t *model;
+    model_vm_t *vm;
     uintptr_t first; /* the pages of the reservation */
     uintptr_t last;
-    uintptr_t from; /* its first byte */
-    seL4_CapRights_t rights;
+    uintptr_t from;             /* its first byte */
+    seL4_CapRights_t rights[2]; /* of its frames, in turn */
     bool large;
     supply_fault_t fault;
     unsigned spoil; /* which answer */
@@ -220,7 +224,23 @@ struct supply {
     unsigned codes;         /* what the answers of the current call must lead to */
     bool owned[POOL_SIZE];  /* frames of the reservation */
     bool handed[POOL_SIZE]; /* frames handed out in the current call */
+    bool read[POOL_SIZE];   /* what the guest may do with frames that were handed out: what both */
+    bool write[POOL_SIZE];  /* their capability and the rights given with it allow */
 };
+
+/** The capability of a frame of the pool, and whether it has all rights. */
+seL4_CPtr pool_cap(const model_t *model, unsigned index);
+bool pool_is_limited(const model_t *model, unsigned index);
+
+/** Make the capability of fewer rights that stands in for a frame of the pool, if one does. */
+void pool_limit(model_t *model, unsigned index);
+void pool_unlimit(model_t *model, unsigned index);
+
+/** The pool's frame with that memory; POOL_SIZE if there is none. */
+unsigned pool_find(const model_t *model, uintptr_t paddr);
+
+/** Note that a frame is handed out with rights. */
+void supply_give(supply_t *supply, unsigned index, seL4_CapRights_t rights);
 
 /** Prepare for a call that asks for `gpa` first. */
 void supply_begin(supply_t *supply, uintptr_t gpa);

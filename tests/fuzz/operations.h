@@ -73,8 +73,8 @@ void operate_fault(model_t *model, model_vm_t *vm, const operation_t *operation)
 /* operations_map.c, for RAM too */
 
 /** A supply for a reservation of `[base, base + size)`, as the operation says. */
-supply_t *operation_supply(model_t *model, const operation_t *operation, uintptr_t base,
-                           size_t size);
+supply_t *operation_supply(model_t *model, model_vm_t *vm, const operation_t *operation,
+                           uintptr_t base, size_t size);
 
 /** Fill in what a mapping that was made is like. */
 void operation_mapped(model_t *model, model_vm_t *vm, model_reservation_t *reservation,

@@ -23,7 +23,6 @@ typedef struct touch {
 static int touch_page(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                       void *cookie)
 {
-    (void)vm;
     touch_t *touch = cookie;
     volatile uint8_t *bytes = vmm_vaddr;
     must(guest_addr == touch->next && offset == touch->offset, "pages out of order");
@@ -67,6 +66,23 @@ static bool accessible(model_vm_t *vm, uintptr_t addr, uintptr_t last)
     }
 }
 
+/* Whether a range has memory of reservations to whose frames the VMM has not all rights. */
+static bool is_limited(const model_t *model, const model_vm_t *vm, uintptr_t addr, uintptr_t last)
+{
+    for (size_t i = 0; i < vm->num_reservations; i++) {
+        const model_reservation_t *reservation = vm->reservations[i];
+        if (reservation->base > last || reservation->last < addr || reservation->supply == NULL) {
+            continue;
+        }
+        for (unsigned j = 0; j < POOL_SIZE; j++) {
+            if (reservation->supply->owned[j] && pool_is_limited(model, j)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void note_windows(model_vm_t *vm, uintptr_t addr, uintptr_t last)
 {
     for (size_t i = 0; i < vm->num_reservations; i++) {
@@ -102,6 +118,9 @@ static void run_touch(model_t *model, model_vm_t *vm, const operation_t *operati
 {
     uintptr_t last = addr + (size - 1);
     bool callback = operation->arg % 16 != 15;
+    if (last >= addr && is_limited(model, vm, addr, last)) {
+        return;
+    }
     touch_t state = {
         .next = addr,
         .stop = operation->arg % 4 == 2 ? 2 : MOST_PAGES,
@@ -154,8 +173,6 @@ void operate_access(model_t *model, model_vm_t *vm, const operation_t *operation
 memory_fault_result_t operation_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                          size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
     const model_reservation_t *reservation = cookie;
     model_t *model = reservation->model;
     model_fault_t *fault = &model->fault;

@@ -169,16 +169,18 @@ static seL4_CapRights_t choose_rights(unsigned arg)
     return seL4_CapRights_new(0, arg & 1, arg % 8 != 7, arg >> 1 & 1);
 }
 
-supply_t *operation_supply(model_t *model, const operation_t *operation, uintptr_t base,
-                           size_t size)
+supply_t *operation_supply(model_t *model, model_vm_t *vm, const operation_t *operation,
+                           uintptr_t base, size_t size)
 {
     supply_t *supply = calloc(1, sizeof(*supply));
     must(supply != NULL, "no memory");
     supply->model = model;
+    supply->vm = vm;
     supply->from = base;
     supply->first = base & ~(PAGE - 1);
     supply->last = (base + (size - 1)) | (PAGE - 1);
-    supply->rights = choose_rights(operation->arg);
+    supply->rights[0] = choose_rights(operation->arg);
+    supply->rights[1] = choose_rights(operation->arg & 16 ? operation->arg >> 5 : operation->arg);
     supply->large = (operation->arg & 8) != 0;
     supply->fault =
         operation->arg < 160 ? SUPPLY_GOOD : (supply_fault_t)(operation->arg % SUPPLY_NUM_FAULTS);
@@ -193,15 +195,17 @@ void operate_map_iterator(model_t *model, model_vm_t *vm, const operation_t *ope
     model_reservation_t *reservation = picked.reservation;
     unsigned codes = codes_of(vm, &picked);
     uintptr_t base = reservation != NULL ? reservation->base : PAGE;
-    supply_t *supply = operation_supply(model, operation, base,
+    supply_t *supply = operation_supply(model, vm, operation, base,
                                         reservation != NULL ? reservation->last - base + 1 : 1);
     supply->large = supply->large && !vm->map_on_fault;
     model_say(model,
-              "vm_map_reservation(&vm[%u], %s, iterator, NULL); /* 4 KiB%s, rights %u%u, answer "
-              "%u spoilt by %d */",
+              "vm_map_reservation(&vm[%u], %s, iterator, NULL); /* 4 KiB%s, rights %u%u and %u%u, "
+              "answer %u spoilt by %d */",
               vm->index, picked.text, supply->large ? " and 2 MiB" : "",
-              (unsigned)seL4_CapRights_get_capAllowRead(supply->rights),
-              (unsigned)seL4_CapRights_get_capAllowWrite(supply->rights), supply->spoil,
+              (unsigned)seL4_CapRights_get_capAllowRead(supply->rights[0]),
+              (unsigned)seL4_CapRights_get_capAllowWrite(supply->rights[0]),
+              (unsigned)seL4_CapRights_get_capAllowRead(supply->rights[1]),
+              (unsigned)seL4_CapRights_get_capAllowWrite(supply->rights[1]), supply->spoil,
               (int)supply->fault);
     model_begin_call(model, operation->inject);
     bool ok = vm_map_reservation(&vm->vm, picked.handle, supply_next, supply) == 0;
@@ -214,7 +218,7 @@ void operate_map_iterator(model_t *model, model_vm_t *vm, const operation_t *ope
     }
     reservation->supply = supply;
     reservation->on_fault = vm->map_on_fault;
-    operation_mapped(model, vm, reservation, GUESTMEM_CALLER, supply->rights);
+    operation_mapped(model, vm, reservation, GUESTMEM_CALLER, seL4_AllRights);
 }
 
 void operate_map_array(model_t *model, model_vm_t *vm, const operation_t *operation)
@@ -229,14 +233,14 @@ void operate_map_array(model_t *model, model_vm_t *vm, const operation_t *operat
     size_t size = reservation != NULL ? reservation->last - base + 1 : 1;
     operation_t plain = *operation;
     plain.arg = 3; /* all rights, nothing spoilt */
-    supply_t *supply = operation_supply(model, &plain, base, size);
+    supply_t *supply = operation_supply(model, vm, &plain, base, size);
     size_t pages = ((base & (PAGE - 1)) + (size - 1)) / PAGE + 1;
     size_t wanted = pages <= POOL_SMALL ? pages : POOL_SMALL;
     wanted -= operation->arg % 16 == 5 && wanted > 0 ? 1 : 0;
     for (unsigned i = 0; i < POOL_SMALL && count < wanted; i++) {
         if (!model->used[i]) {
-            supply->handed[i] = true;
-            frames[count++] = model->pool[i].cptr;
+            supply_give(supply, i, seL4_AllRights);
+            frames[count++] = pool_cap(model, i);
         }
     }
     codes |= bits == 13 && reservation != NULL ? CODE(BAD_ARGUMENT) : 0;

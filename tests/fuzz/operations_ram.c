@@ -96,8 +96,7 @@ void operate_ram_iterator(model_t *model, model_vm_t *vm, const operation_t *ope
         return;
     }
     unsigned codes = ram_codes(vm, addr, size);
-    supply_t *supply = operation_supply(model, operation, addr, size);
-    seL4_CapRights_t rights = supply->rights;
+    supply_t *supply = operation_supply(model, vm, operation, addr, size);
     model_say(model,
               "vm_ram_register_at_custom_iterator(&vm[%u], 0x%lx, 0x%lx, iterator, NULL); /* "
               "answer %u spoilt by %d */",
@@ -108,7 +107,7 @@ void operate_ram_iterator(model_t *model, model_vm_t *vm, const operation_t *ope
     model_finish_call(model, vm, ok, codes | supply->codes, 0);
     supply_end(supply, ok);
     if (ok) {
-        add_ram(model, vm, addr, size, GUESTMEM_CALLER, rights, supply);
+        add_ram(model, vm, addr, size, GUESTMEM_CALLER, seL4_AllRights, supply);
     } else {
         supply_free(supply);
     }

@@ -19,46 +19,44 @@ static const unsigned injected_codes = CODE(NO_HEAP) | CODE(NO_SLOT) | CODE(NO_F
                                        CODE(NO_TABLE) | CODE(NO_ADDRESS) | CODE(KERNEL);
 
 /* More likely ones are there more than once. */
-static const operation_fn operations[] = {
-    operate_reserve,
-    operate_reserve,
-    operate_reserve,
-    operate_reserve,
-    operate_reserve_anonymous,
-    operate_reserve_anonymous,
-    operate_make_region,
-    operate_free,
-    operate_free,
-    operate_name,
-    operate_map_time,
-    operate_largest_frame,
-    operate_map_frames,
-    operate_map_frames,
-    operate_map_maybe_device,
-    operate_map_untyped,
-    operate_map_untyped_at,
-    operate_map_iterator,
-    operate_map_iterator,
-    operate_map_array,
-    operate_create_allocated,
-    operate_create_device,
-    operate_ram_at,
-    operate_ram_at,
-    operate_ram_anonymous,
-    operate_ram_iterator,
-    operate_ram_state,
-    operate_ram_state,
-    operate_ram_allocate,
-    operate_ram_largest,
-    operate_touch,
-    operate_touch,
-    operate_access,
-    operate_fault,
-    operate_fault,
-    operate_fault,
-    operate_fault,
-    operate_destroy,
-};
+static const operation_fn operations[] = {operate_reserve,
+                                          operate_reserve,
+                                          operate_reserve,
+                                          operate_reserve,
+                                          operate_reserve_anonymous,
+                                          operate_reserve_anonymous,
+                                          operate_make_region,
+                                          operate_free,
+                                          operate_free,
+                                          operate_name,
+                                          operate_map_time,
+                                          operate_largest_frame,
+                                          operate_map_frames,
+                                          operate_map_frames,
+                                          operate_map_maybe_device,
+                                          operate_map_untyped,
+                                          operate_map_untyped_at,
+                                          operate_map_iterator,
+                                          operate_map_iterator,
+                                          operate_map_array,
+                                          operate_create_allocated,
+                                          operate_create_device,
+                                          operate_ram_at,
+                                          operate_ram_at,
+                                          operate_ram_anonymous,
+                                          operate_ram_iterator,
+                                          operate_ram_state,
+                                          operate_ram_state,
+                                          operate_ram_allocate,
+                                          operate_ram_largest,
+                                          operate_touch,
+                                          operate_touch,
+                                          operate_access,
+                                          operate_fault,
+                                          operate_fault,
+                                          operate_fault,
+                                          operate_fault,
+                                          operate_destroy};
 
 void model_say(model_t *model, const char *format, ...)
 {
@@ -188,24 +186,22 @@ static uintptr_t decode_address(unsigned word)
 
 static size_t decode_size(unsigned word)
 {
-    static const size_t specials[] = {
-        0,
-        SIZE_MAX,
-        1ul << 30,
-        (1ul << 30) + PAGE,
-        1ul << 63,
-        3 * (1ul << 20),
-        1ul << 40,
-        (2ul << 30) + 1,
-        0x8000,
-        0x7fff,
-        1,
-        0x108000,
-        (size_t)-0x1000,
-        16 << 20,
-        0x1001,
-        0x200000 + 0x8000,
-    };
+    static const size_t specials[] = {0,
+                                      SIZE_MAX,
+                                      1ul << 30,
+                                      (1ul << 30) + PAGE,
+                                      1ul << 63,
+                                      3 * (1ul << 20),
+                                      1ul << 40,
+                                      (2ul << 30) + 1,
+                                      0x8000,
+                                      0x7fff,
+                                      1,
+                                      0x108000,
+                                      (size_t)-0x1000,
+                                      16 << 20,
+                                      0x1001,
+                                      0x200000 + 0x8000};
     switch (word % 8) {
     case 0 ... 2:
         return (size_t)(word >> 3 & 15) * PAGE + PAGE;
@@ -252,12 +248,14 @@ static void make_pool(model_t *model)
         must(vka_alloc_frame(hosted_vka(model->machine->system), i < POOL_SMALL ? 12 : 21,
                              &model->pool[i]) == 0,
              "no frame for the pool");
+        pool_limit(model, i);
     }
 }
 
 static void free_pool(model_t *model)
 {
     for (unsigned i = 0; i < POOL_SIZE; i++) {
+        pool_unlimit(model, i);
         vka_free_object(hosted_vka(model->machine->system), &model->pool[i]);
     }
 }

@@ -23,7 +23,6 @@ static const uint32_t switch_off[] = {
 static void count_line(void *cookie, int level, const char *line)
 {
     hostile_t *hostile = cookie;
-
     assert_null(strchr(line, '\n'));
     hostile->log_lines += level >= ZF_LOG_ERROR;
 }
@@ -62,7 +61,6 @@ static memory_fault_result_t on_device(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 {
     hostile_t *hostile = cookie;
     guestmem_reservation_info_t info;
-
     hostile->calls++;
     assert_ptr_equal(vm, &hostile->vm);
     assert_ptr_equal(vcpu, hostile->vcpu);
@@ -83,7 +81,6 @@ static void add_device(hostile_t *hostile, uintptr_t base, size_t size, const ch
 {
     vm_memory_reservation_t *reservation =
         vm_reserve_memory_at(&hostile->vm, base, size, on_device, hostile);
-
     assert_non_null(reservation);
     assert_int_equal(guestmem_name_reservation(&hostile->vm, reservation, name), 0);
 }
@@ -92,7 +89,6 @@ static uint8_t *frame_bytes(const hostile_t *hostile, const vka_object_t *frame)
 {
     seL4_Word paddr = seL4_ARM_Page_GetAddress(frame->cptr).paddr;
     uint8_t *bytes = hosted_physical_memory(hostile->system, paddr, PAGE);
-
     assert_non_null(bytes);
     return bytes;
 }
@@ -102,7 +98,6 @@ static void add_protected(hostile_t *hostile)
 {
     vka_t *vka = hosted_vka(hostile->system);
     const seL4_CapRights_t rights[2] = {seL4_CanRead, seL4_NoRights};
-
     for (size_t i = 0; i < ARRAY_SIZE(rights); i++) {
         cspacepath_t from = {0};
         cspacepath_t to = {0};
@@ -123,7 +118,6 @@ static void add_protected(hostile_t *hostile)
 static void end_protected(hostile_t *hostile)
 {
     vka_t *vka = hosted_vka(hostile->system);
-
     for (size_t i = 0; i < ARRAY_SIZE(hostile->frames); i++) {
         const uint8_t *bytes = frame_bytes(hostile, &hostile->frames[i]);
         for (size_t byte = 0; byte < PAGE; byte++) {
@@ -207,7 +201,6 @@ void hostile_check_bystander(hostile_t *hostile)
 {
     const seL4_Word words = (BYSTANDER_BYTES - PAGE) / 8;
     seL4_UserContext regs;
-
     assert_int_equal(
         hosted_vm_set_entry(hostile->bystander_vcpu, HOSTILE_RAM, HOSTILE_RAM + PAGE, words, 0, 0),
         0);
@@ -222,7 +215,6 @@ int hostile_make(void **state)
 {
     char error[256] = "";
     hostile_t *hostile = calloc(1, sizeof(*hostile));
-
     assert_non_null(hostile);
     hostile->system = hosted_system_create_from_file(BOARD_DTB, error, sizeof(error));
     if (hostile->system == NULL) {
@@ -240,7 +232,6 @@ int hostile_end(void **state)
 {
     hostile_t *hostile = *state;
     hosted_census_t after;
-
     hostile_check_bystander(hostile);
     end_protected(hostile);
     vm_destroy(&hostile->vm);
@@ -259,7 +250,6 @@ uintptr_t hostile_load(hostile_t *hostile, const uint32_t *code, size_t words)
 {
     size_t bytes = words * sizeof(*code);
     uintptr_t at = hostile->next_code;
-
     hostile->next_code = ROUND_UP(at + bytes + sizeof(switch_off), 64);
     assert_true(hostile->next_code <= HOSTILE_RAM_END);
     assert_int_equal(

@@ -39,7 +39,6 @@ static size_t resident_bytes(void)
     unsigned long total;
     unsigned long resident;
     FILE *file = fopen("/proc/self/statm", "r");
-
     assert_non_null(file);
     assert_int_equal(fscanf(file, "%lu %lu", &total, &resident), 2);
     fclose(file);
@@ -49,7 +48,6 @@ static size_t resident_bytes(void)
 static uint64_t faults_of(hostile_t *hostile)
 {
     hosted_vm_counters_t counters;
-
     assert_int_equal(hosted_vm_get_counters(&hostile->vm, &counters), 0);
     return counters.read_faults + counters.write_faults + counters.fetch_faults;
 }
@@ -60,7 +58,6 @@ static hosted_census_t run(hostile_t *hostile, uintptr_t pc, uintptr_t address, 
 {
     const seL4_Word x[4] = {address, 0x1122334455667788, STEP, rounds};
     hosted_census_t census;
-
     hostile_run(hostile, pc, x, budget);
     hosted_census_take(hostile->system, &census);
     return census;
@@ -74,7 +71,6 @@ static void check_flat(hostile_t *hostile, const char *what, uintptr_t pc, uintp
         run(hostile, pc, address, WARM_UP / faults_in_round, budget != 0 ? WARM_UP : 0);
     size_t resident = resident_bytes();
     uint64_t faults = faults_of(hostile);
-
     hosted_census_t after = run(hostile, pc, address, rounds, budget);
     size_t grown = resident_bytes();
     faults = faults_of(hostile) - faults;
@@ -116,71 +112,45 @@ static const uint32_t stroll[] = {
 static memory_fault_result_t ignore(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
                                     void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
-    (void)address;
-    (void)length;
-    (void)cookie;
     return FAULT_IGNORE;
 }
 
-static void a_million_accesses_to_a_device_leave_nothing(void **state)
+/* What a guest does without end. */
+typedef struct endless {
+    const char *what;
+    const uint32_t *code;
+    size_t words;
+    uintptr_t address;
+    uint64_t many;
+    unsigned faults_in_round;
+    uint64_t budget;
+    answer_t answer;
+} endless_t;
+
+static void faults_without_end_leave_nothing(void **state)
 {
+    static const endless_t rows[] = {
+        {"device", store_and_load, 4, HOSTILE_DEVICE, MILLION, 2, 0, ANSWER_ADVANCE},
+        {"no access", store_and_load, 4, HOSTILE_READ_ONLY + PAGE, MANY, 2, 0, ANSWER_IGNORE},
+        {"read-only", store_and_load, 4, HOSTILE_READ_ONLY, MANY, 1, 0, ANSWER_IGNORE},
+        {"hopeless", hopeless, 5, HOSTILE_DEVICE, MANY, 3, 0, ANSWER_IGNORE},
+        {"nothing", store_and_load, 4, NOWHERE, MANY, 2, 0, ANSWER_IGNORE},
+        {"strolling", stroll, 4, NOWHERE, MANY, 1, 0, ANSWER_IGNORE},
+        {"beyond stage 2", store_and_load, 4, ((uintptr_t)1 << 40) + 8, MANY, 2, 0, ANSWER_IGNORE},
+        {"beyond the processor", store_and_load, 4, ((uintptr_t)1 << 43) + PAGE * 5, MANY, 2, 0,
+         ANSWER_IGNORE},
+        {"restarts", store_and_load, 4, HOSTILE_DEVICE, MANY, 1, 5 * MANY / DIVISOR,
+         ANSWER_RESTART},
+    };
     hostile_t *hostile = *state;
-    uintptr_t pc = hostile_load(hostile, store_and_load, 4);
-
-    check_flat(hostile, "device", pc, HOSTILE_DEVICE, MILLION, 2, 0);
-    assert_true(hostile->calls >= MILLION / DIVISOR);
-}
-
-static void many_refused_accesses_leave_nothing(void **state)
-{
-    hostile_t *hostile = *state;
-    uintptr_t pc = hostile_load(hostile, store_and_load, 4);
-
-    hostile->answer = ANSWER_IGNORE;
-    check_flat(hostile, "no access", pc, HOSTILE_READ_ONLY + PAGE, MANY, 2, 0);
-    check_flat(hostile, "read-only", pc, HOSTILE_READ_ONLY, MANY, 1, 0);
-}
-
-static void many_hopeless_accesses_leave_nothing(void **state)
-{
-    hostile_t *hostile = *state;
-
-    hostile->answer = ANSWER_IGNORE;
-    check_flat(hostile, "hopeless", hostile_load(hostile, hopeless, 5), HOSTILE_DEVICE, MANY, 3, 0);
-}
-
-static void many_accesses_to_nothing_leave_nothing(void **state)
-{
-    hostile_t *hostile = *state;
-    uintptr_t pc = hostile_load(hostile, store_and_load, 4);
-
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, ignore, NULL), 0);
-    check_flat(hostile, "nothing", pc, NOWHERE, MANY, 2, 0);
-    check_flat(hostile, "strolling", hostile_load(hostile, stroll, 4), NOWHERE, MANY, 1, 0);
-}
-
-static void many_accesses_beyond_stage_2_leave_nothing(void **state)
-{
-    static const uintptr_t beyond[] = {((uintptr_t)1 << 40) + 8, ((uintptr_t)1 << 43) + PAGE * 5,
-                                       ((uintptr_t)3 << 42) + 4};
-    hostile_t *hostile = *state;
-    uintptr_t pc = hostile_load(hostile, store_and_load, 4);
-
-    assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, ignore, NULL), 0);
-    for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
-        check_flat(hostile, "beyond", pc, beyond[i], MANY, 2, 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const endless_t *row = &rows[i];
+        hostile->answer = row->answer;
+        check_flat(hostile, row->what, hostile_load(hostile, row->code, row->words), row->address,
+                   row->many, row->faults_in_round, row->budget);
     }
-}
-
-static void many_restarts_leave_nothing(void **state)
-{
-    hostile_t *hostile = *state;
-    uintptr_t pc = hostile_load(hostile, store_and_load, 4);
-
-    hostile->answer = ANSWER_RESTART;
-    check_flat(hostile, "restarts", pc, HOSTILE_DEVICE, MANY, 1, 5 * MANY / DIVISOR);
+    assert_true(hostile->calls >= MILLION / DIVISOR);
     assert_int_equal(hostile_report(hostile)->reason, HOSTED_VM_BUDGET);
 }
 
@@ -203,9 +173,6 @@ static memory_fault_result_t give_page(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
 {
     churn_t *churn = cookie;
     uintptr_t page = address & ~(PAGE - 1);
-
-    (void)vcpu;
-    (void)length;
     drop_last(vm, churn);
     if (vm_ram_register_at(vm, page, PAGE, false) != 0) {
         return FAULT_ERROR;
@@ -222,7 +189,6 @@ static void pages_that_come_and_go_leave_nothing(void **state)
     churn_t churn = {0};
     hosted_census_t censuses[2];
     size_t resident[2];
-
     assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, give_page, &churn), 0);
     for (size_t i = 0; i < 2; i++) {
         run(hostile, pc, NOWHERE, MANY / 5 / DIVISOR, 0);
@@ -245,12 +211,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, hostile_make, hostile_end)
     const struct CMUnitTest tests[] = {
-        TEST(a_million_accesses_to_a_device_leave_nothing),
-        TEST(many_refused_accesses_leave_nothing),
-        TEST(many_hopeless_accesses_leave_nothing),
-        TEST(many_accesses_to_nothing_leave_nothing),
-        TEST(many_accesses_beyond_stage_2_leave_nothing),
-        TEST(many_restarts_leave_nothing),
+        TEST(faults_without_end_leave_nothing),
         TEST(pages_that_come_and_go_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,6 @@ static void assert_refused(board_t *board, const char *why)
 
 static void what_is_no_tree_is_refused(void **state)
 {
-    (void)state;
     char error[128];
     board_t board;
     assert_null(hosted_system_create("not a tree", 10, error, sizeof(error)));
@@ -87,7 +86,6 @@ static void what_is_no_tree_is_refused(void **state)
 
 static void boards_without_sense_are_refused_by_name(void **state)
 {
-    (void)state;
     board_t board;
     begin(&board, 2, 2);
     assert_refused(&board, "memory");
@@ -110,7 +108,6 @@ static void boards_without_sense_are_refused_by_name(void **state)
 
 static void buses_translate_and_are_checked(void **state)
 {
-    (void)state;
     for (int good = 0; good < 2; good++) {
         board_t board;
         begin(&board, 2, 2);
@@ -153,7 +150,6 @@ static bool has_untyped(hosted_system_t *system, seL4_Word paddr, unsigned bits,
 
 static void reserved_and_device_ranges_are_cut_out(void **state)
 {
-    (void)state;
     board_t board;
     memset(&board, 0, sizeof(board));
     fdt_create(board.tree, sizeof(board.tree));
@@ -190,7 +186,6 @@ static void reserved_and_device_ranges_are_cut_out(void **state)
 
 static void too_many_untypeds_are_refused(void **state)
 {
-    (void)state;
     board_t board;
     begin(&board, 2, 2);
     memory(&board, "memory@0", 0, 0x40000000);

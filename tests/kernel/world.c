@@ -13,12 +13,10 @@ vspace_t *vmm;
 
 static void no_log(void *cookie, int level, const char *line)
 {
-    (void)cookie, (void)level, (void)line;
 }
 
 int world_setup(void **state)
 {
-    (void)state;
     char error[256] = "";
     hosted_log_to(no_log, NULL);
     world = hosted_system_create_from_file(BOARD_DTB, error, sizeof(error));
@@ -33,7 +31,6 @@ int world_setup(void **state)
 
 int world_teardown(void **state)
 {
-    (void)state;
     hosted_system_destroy(world);
     hosted_log_to(NULL, NULL);
     return 0;

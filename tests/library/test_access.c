@@ -3,137 +3,145 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/* Access to guest memory that fails, or whose memory goes away meanwhile. */
+/* Access of the VMM to guest memory, beside what is physically there. */
 
 #include "world.h"
 
 #define GPA ((uintptr_t)0x80000000)
 #define RAM (GPA + 16 * PAGE) /* RAM of its own, apart from that at GPA */
 
+static int count_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
+                       void *cookie)
+{
+    ++*(int *)cookie;
+    return 0;
+}
+
+/* RAM of two reservations side by side, the second of several frame sizes. */
+static void register_two(world_t *w)
+{
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 2 * MEGABYTE, false), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 2 * MEGABYTE, 2 * MEGABYTE + 3 * PAGE, false),
+                     0);
+}
+
+/* Read, write, fill and copy over the seam of reservations and of frames, against a plain buffer.
+ */
+static void move_bytes(world_t *w)
+{
+    enum { SIZE = 5 * 4096 };
+    const uintptr_t at[] = {GPA + 2 * MEGABYTE - 7000, GPA + 4 * MEGABYTE - 5001};
+    static uint8_t expected[SIZE];
+    static uint8_t seen[SIZE];
+    for (int i = 0; i < 2; i++) {
+        for (size_t j = 0; j < SIZE; j++) {
+            expected[j] = (uint8_t)(j * 13 + (size_t)i);
+        }
+        size_t size = i == 0 ? SIZE : 4 * 4096;
+        assert_int_equal(guestmem_write(&w->vm, at[i], expected, size), 0);
+        assert_int_equal(guestmem_fill(&w->vm, at[i] + 100, 0x5a, 7000), 0);
+        memset(expected + 100, 0x5a, 7000);
+        assert_int_equal(guestmem_copy(&w->vm, at[i] + 3000, at[i], 9000), 0);
+        memmove(expected + 3000, expected, 9000);
+        assert_int_equal(guestmem_copy(&w->vm, at[i] + 10, at[i] + 2000, 9000), 0);
+        memmove(expected + 10, expected + 2000, 9000);
+        assert_int_equal(guestmem_copy(&w->vm, GPA + PAGE + 3, at[i], size), 0);
+        assert_int_equal(guestmem_read(&w->vm, at[i], seen, size), 0);
+        assert_memory_equal(seen, expected, size);
+        assert_int_equal(guestmem_read(&w->vm, GPA + PAGE + 3, seen, size), 0);
+        assert_memory_equal(seen, expected, size);
+    }
+    assert_memory_equal(guest_bytes(w, at[1]), expected, 4096);
+}
+
+static void bytes_are_moved_through_windows(void **state)
+{
+    world_t *w = *state;
+    guestmem_statistics_t s;
+    register_two(w);
+    move_bytes(w);
+    uint64_t before = hosted_invocation_total(w->system);
+    move_bytes(w);
+    assert_int_equal(hosted_invocation_total(w->system), before);
+    assert_int_equal(guestmem_get_statistics(&w->vm, &s), 0);
+    assert_int_equal(s.window_frames, 2 + 3);
+}
+
+static void bytes_are_moved_without_windows(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    char text[] = "by page";
+    register_two(w);
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    hosted_census_take(w->system, &before);
+    move_bytes(w);
+    int touched = 0;
+    assert_int_equal(vm_ram_touch(&w->vm, GPA + 2 * MEGABYTE - 8, 16, count_touch, &touched), 0);
+    assert_int_equal(touched, 2);
+    assert_int_equal(guestmem_access(&w->vm, GPA, 8, vm_guest_ram_write_callback, text), 0);
+    expect_census(w, &before);
+    size_t length;
+    assert_null(guestmem_pointer(&w->vm, GPA, &length));
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    expect_census(w, &before);
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_KEPT), 0);
+    assert_non_null(guestmem_pointer(&w->vm, GPA, &length));
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    /* A frame that is missing is seen before the first call back. */
+    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
+    vm_memory_reservation_t *late = world_reserve(w, GPA + 8 * MEGABYTE, 2 * PAGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, late), 0);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 8 * MEGABYTE, 1), FAULT_RESTART);
+    touched = 0;
+    assert_int_equal(guestmem_access(&w->vm, GPA + 8 * MEGABYTE, 2 * PAGE, count_touch, &touched),
+                     -1);
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    assert_int_equal(touched, 0);
+}
+
 /* RAM of two reservations side by side, and of a third one apart. */
-static void register_ram(world_t *w)
+static void register_three(world_t *w)
 {
     assert_int_equal(vm_ram_register_at(&w->vm, GPA, PAGE, false), 0);
     assert_int_equal(vm_ram_register_at(&w->vm, GPA + PAGE, 2 * PAGE, false), 0);
     assert_int_equal(vm_ram_register_at(&w->vm, RAM, 2 * PAGE, false), 0);
 }
 
-static char buffer[2 * 4096];
-
-static int call_read(world_t *w)
-{
-    return guestmem_read(&w->vm, GPA + 1, buffer, sizeof(buffer));
-}
-
-static int call_write(world_t *w)
-{
-    return guestmem_write(&w->vm, GPA + 1, buffer, sizeof(buffer));
-}
-
-static int call_copy_apart(world_t *w)
+static int copy_apart(world_t *w)
 {
     return guestmem_copy(&w->vm, RAM, GPA + PAGE - 8, PAGE);
-}
-
-static int call_copy_overlapping(world_t *w)
-{
-    return guestmem_copy(&w->vm, GPA + 100, GPA, PAGE);
-}
-
-static int call_touch(world_t *w)
-{
-    return vm_ram_touch(&w->vm, GPA, sizeof(buffer), vm_guest_ram_read_callback, buffer);
-}
-
-static int call_pointer(world_t *w)
-{
-    size_t length;
-    return guestmem_pointer(&w->vm, GPA, &length) != NULL ? 0 : -1;
-}
-
-/* Fail each operation of the call in turn, until it succeeds. @return how many there were */
-static int fail_each(world_t *w, int (*call)(world_t *w))
-{
-    hosted_census_t before;
-    int failures = 0;
-    hosted_census_take(w->system, &before);
-    for (uint64_t k = 1;; k++) {
-        hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
-        int result = call(w);
-        hosted_inject_stop(w->system);
-        if (result == 0) {
-            return failures;
-        }
-        assert_int_equal(w->log_lines, 1);
-        w->log_lines = 0;
-        expect_census(w, &before);
-        failures++;
-    }
-}
-
-static void an_access_that_fails_leaves_no_window_open(void **state)
-{
-    world_t *w = *state;
-    int (*const calls[])(world_t *) = {
-        call_read, call_write, call_touch, call_copy_apart, call_copy_overlapping, call_pointer};
-    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        register_ram(w);
-        assert_true(fail_each(w, calls[i]) > 2);
-        vm_memory_destroy(&w->vm);
-        expect_census(w, &w->before);
-        world_make_vm(w, &w->vm);
-    }
-}
-
-static void an_access_without_windows_that_fails_gives_its_frame_back(void **state)
-{
-    world_t *w = *state;
-    int (*const calls[])(world_t *) = {call_read, call_write, call_touch, call_copy_apart,
-                                       call_copy_overlapping};
-    register_ram(w);
-    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
-    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        assert_true(fail_each(w, calls[i]) > 2);
-    }
 }
 
 static void a_copy_that_fails_has_moved_nothing(void **state)
 {
     world_t *w = *state;
-    register_ram(w);
+    char byte;
+    register_three(w);
     /* The source's first window is open; its second cannot be opened. */
     memset(guest_bytes(w, GPA), 0xaa, PAGE);
-    assert_int_equal(guestmem_read(&w->vm, GPA, buffer, 1), 0);
-    assert_int_equal(guestmem_read(&w->vm, RAM, buffer, 1), 0);
+    assert_int_equal(guestmem_read(&w->vm, GPA, &byte, 1), 0);
+    assert_int_equal(guestmem_read(&w->vm, RAM, &byte, 1), 0);
     hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, 1);
-    assert_int_equal(call_copy_apart(w), -1);
+    assert_int_equal(copy_apart(w), -1);
     hosted_inject_stop(w->system);
     assert_int_equal(guest_bytes(w, RAM)[0], 0);
     w->log_lines = 0;
-    assert_int_equal(call_copy_apart(w), 0);
+    assert_int_equal(copy_apart(w), 0);
     assert_int_equal(guest_bytes(w, RAM)[0], 0xaa);
     assert_int_equal(guestmem_copy(&w->vm, GPA, RAM, PAGE), 0);
 }
 
-static void the_last_window_takes_buffers_only(void **state)
+static int free_what_is_touched(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size,
+                                size_t offset, void *cookie)
 {
-    world_t *w = *state;
-    register_ram(w);
-    assert_int_equal(guestmem_write(&w->vm, RAM, "12", 2), 0);
-    assert_int_equal(guestmem_write(&w->vm, RAM + 1, "34", 2), 0);
-    assert_int_equal(guestmem_read(&w->vm, RAM, buffer, 3), 0);
-    assert_memory_equal(buffer, "134", 3);
-    assert_int_equal(guestmem_read(&w->vm, RAM, NULL, 3), -1);
-    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
-    assert_int_equal(guestmem_write(&w->vm, RAM, NULL, 3), -1);
-    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, guest_addr));
 }
 
 /* Free the RAM behind the first page; cookie: the world. */
 static int free_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                        void *cookie)
 {
-    (void)guest_addr, (void)vaddr, (void)size, (void)offset, (void)cookie;
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, GPA + PAGE));
 }
 
@@ -150,25 +158,39 @@ static int replace_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t si
 static void a_touch_ends_where_its_callback_has_freed_the_ram(void **state)
 {
     world_t *w = *state;
-    const ram_touch_callback_fn callbacks[] = {free_second, replace_second};
-    for (size_t i = 0; i < 2; i++) {
-        register_ram(w);
-        assert_int_equal(vm_ram_touch(&w->vm, GPA, 2 * PAGE, callbacks[i], w), -1);
+    const uintptr_t starts[] = {GPA + PAGE, GPA, GPA};
+    const ram_touch_callback_fn callbacks[] = {free_what_is_touched, free_second, replace_second};
+    for (size_t i = 0; i < 3; i++) {
+        register_three(w);
+        assert_int_equal(vm_ram_touch(&w->vm, starts[i], 2 * PAGE, callbacks[i], w), -1);
         expect_failure(w, GUESTMEM_NOT_MAPPED);
-        vm_memory_destroy(&w->vm);
-        expect_census(w, &w->before);
-        world_make_vm(w, &w->vm);
+        world_renew(w);
     }
+}
+
+static void the_default_fault_callback_names_what_it_can(void **state)
+{
+    world_t *w = *state;
+    vm_memory_reservation_t *r = world_reserve(w, 0x1000, 0x1000);
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x1234, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "4 bytes at 0x1234"));
+    assert_non_null(strstr(w->log_line, "[0x1000..0x1fff]"));
+    assert_int_equal(guestmem_name_reservation(&w->vm, r, "rtc"), 0);
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x1234, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "[0x1000..0x1fff] rtc"));
+    assert_int_equal(default_error_fault_callback(&w->vm, NULL, 0x2000, 4, NULL), FAULT_ERROR);
+    assert_non_null(strstr(w->log_line, "in no reservation"));
+    assert_int_equal(w->log_lines, 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        world_test(an_access_that_fails_leaves_no_window_open),
-        world_test(an_access_without_windows_that_fails_gives_its_frame_back),
+        world_test(bytes_are_moved_through_windows),
+        world_test(bytes_are_moved_without_windows),
         world_test(a_copy_that_fails_has_moved_nothing),
-        world_test(the_last_window_takes_buffers_only),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),
+        world_test(the_default_fault_callback_names_what_it_can),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
 }

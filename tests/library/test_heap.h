@@ -27,8 +27,6 @@ static inline void *test_heap_allocate(void *cookie, size_t size)
 
 static inline void test_heap_release(void *cookie, void *block, size_t size)
 {
-    (void)cookie;
-    (void)size;
     free(block);
 }
 

@@ -53,6 +53,13 @@ int world_setup(void **state)
     return 0;
 }
 
+void world_renew(world_t *world)
+{
+    vm_memory_destroy(&world->vm);
+    expect_census(world, &world->before);
+    world_make_vm(world, &world->vm);
+}
+
 int world_teardown(void **state)
 {
     world_t *world = *state;
@@ -67,8 +74,6 @@ int world_teardown(void **state)
 memory_fault_result_t record_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                    size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
     world_t *world = cookie;
     world->faults++;
     world->fault_addr = fault_addr;

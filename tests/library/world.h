@@ -61,6 +61,9 @@ void world_make_vm(world_t *world, vm_t *vm);
 /** cmocka's setup: a system and a VM. */
 int world_setup(void **state);
 
+/** End the world's VM, compare the census with `before`, and make another VM. */
+void world_renew(world_t *world);
+
 /** cmocka's teardown: end the VM, compare the census with `before`, end the system. */
 int world_teardown(void **state);
 

@@ -63,7 +63,6 @@ static unsigned choose(soak_t *soak, unsigned count)
 static memory_fault_result_t on_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                       size_t fault_length, void *cookie)
 {
-    (void)vm, (void)vcpu, (void)fault_addr, (void)fault_length;
     soak_t *soak = cookie;
     soak->faults++;
     return FAULT_HANDLED;

@@ -112,8 +112,6 @@ static void make_neighbours(scene_t *scene, uintptr_t origin)
 static int keep_pointer(vm_t *vm, uintptr_t gpa, void *page, size_t size, size_t offset,
                         void *cookie)
 {
-    (void)size;
-    (void)offset;
     scene_watch(cookie, vm, gpa, page);
     return 0;
 }
@@ -220,7 +218,6 @@ void scene_take_frames(scene_t *scene, size_t count, size_t size_bits, uintptr_t
 /* A copy of the frame at that physical address, if it is one of the scene's. */
 static seL4_Error copy_frame(void *data, void *paddr, int size_bits, cspacepath_t *path)
 {
-    (void)data;
     const scene_t *scene = simple_scene;
     uintptr_t offset = (uintptr_t)paddr - scene->frames_at;
     size_t index = offset / (2 * PAGE);

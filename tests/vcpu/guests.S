@@ -14,7 +14,7 @@
     .text
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
-    .quad reset, psci, wait, svc_, bad_table, write_back
+    .quad reset, psci, wait, svc_, write_back
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -190,17 +190,6 @@ wait:
 
 svc_:
     svc #3
-    b finish
-
-bad_table: /* an MMU with its table where nothing is mapped */
-    constant x2, GUEST_DEVICE
-    msr ttbr0_el1, x2
-    constant x3, (25 | 2 << 32)
-    msr tcr_el1, x3
-    isb
-    mov x3, #1
-    msr sctlr_el1, x3
-    isb
     b finish
 
 /* Loads and stores that change their base register; the changes end up in x12 and x13. */

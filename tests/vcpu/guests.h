@@ -40,8 +40,6 @@
 #define GUEST_PSCI       17
 #define GUEST_WAIT       18
 #define GUEST_SVC        19
-#define GUEST_BAD_TABLE  20
-#define GUEST_WRITE_BACK 21
-#define GUEST_COUNT      22
+#define GUEST_WRITE_BACK 20
 
 #endif

@@ -9,16 +9,12 @@
 
 static void drop_line(void *cookie, int level, const char *line)
 {
-    (void)cookie;
-    (void)level;
-    (void)line;
 }
 
 static void load_guests(machine_t *machine)
 {
     size_t size;
     void *image = read_file(GUESTS, &size);
-
     assert_int_equal(vm_ram_register_at(&machine->vm, GUEST_BASE, MACHINE_RAM_BYTES, false), 0);
     assert_int_equal(
         vm_ram_touch(&machine->vm, GUEST_BASE, size, vm_guest_ram_write_callback, image), 0);
@@ -29,7 +25,6 @@ int machine_make(void **state)
 {
     char error[256] = "";
     machine_t *machine = calloc(1, sizeof(*machine));
-
     assert_non_null(machine);
     machine->system = hosted_system_create_from_file(BOARD_DTB, error, sizeof(error));
     if (machine->system == NULL) {
@@ -55,7 +50,6 @@ int machine_end(void **state)
 {
     machine_t *machine = *state;
     hosted_census_t after;
-
     vm_destroy(&machine->vm);
     hosted_census_take(machine->system, &after);
     hosted_census_print_difference(stderr, &machine->before, &after);
@@ -70,7 +64,6 @@ static memory_fault_result_t on_access(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
                                        void *cookie)
 {
     machine_t *machine = cookie;
-
     assert_ptr_equal(vm, &machine->vm);
     assert_ptr_equal(vcpu, machine->vcpu);
     assert_true(machine->count < sizeof(machine->seen) / sizeof(machine->seen[0]));
@@ -99,7 +92,6 @@ vm_memory_reservation_t *machine_add_device(machine_t *machine, uintptr_t base, 
 {
     vm_memory_reservation_t *reservation =
         vm_reserve_memory_at(&machine->vm, base, size, on_access, machine);
-
     assert_non_null(reservation);
     assert_int_equal(guestmem_name_reservation(&machine->vm, reservation, name), 0);
     return reservation;
@@ -108,7 +100,6 @@ vm_memory_reservation_t *machine_add_device(machine_t *machine, uintptr_t base, 
 int machine_run(machine_t *machine, unsigned guest, seL4_Word x0, seL4_Word x1)
 {
     seL4_Word entry;
-
     assert_int_equal(vm_ram_touch(&machine->vm, GUEST_BASE + guest * sizeof(entry), sizeof(entry),
                                   vm_guest_ram_read_callback, &entry),
                      0);

@@ -74,10 +74,7 @@ static vm_frame_t hand_out(uintptr_t addr, void *cookie)
 static memory_fault_result_t emulate(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                      size_t fault_length, void *cookie)
 {
-    (void)vm;
-    (void)vcpu;
-    (void)fault_addr;
-    (void)fault_length;
+    (void)vm, (void)vcpu, (void)fault_addr, (void)fault_length;
     int *faults = cookie;
     *faults += 1;
     return FAULT_HANDLED;
@@ -157,10 +154,7 @@ static const char *use_the_six_functions(vm_t *vm, const vmm_memory_layout_t *la
 static int count_pages(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, size_t offset,
                        void *cookie)
 {
-    (void)vm;
-    (void)guest_addr;
-    (void)size;
-    (void)offset;
+    (void)vm, (void)guest_addr, (void)size, (void)offset;
     size_t *pages = cookie;
     *pages += 1;
     return vmm_vaddr != NULL ? 0 : -1;

@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the `guestmem` command promises: one clear line for what is broken, maps that are what they
+claim to be, and, where there are guests, their exact output, piped or on a terminal.
+
+Usage: test_command.py GUESTMEM PART [ARGUMENTS]
+  broken                     descriptions that are refused, and wrong usage
+  map                        the forms of a map, and where descriptions and boards come from
+  guest EXAMPLE EXPECTED     the example guest, and the folder with what it prints
+  u-boot VM.dts              U-Boot, with piped input
+  terminal VM.dts            U-Boot, on a terminal"""
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import xml.etree.ElementTree as ElementTree
+
+GUESTMEM, PART, *ARGUMENTS = sys.argv[1:]
+
+
+def guestmem(*arguments, input="", environment=None):
+    return subprocess.run((GUESTMEM, *arguments), input=input, capture_output=True, text=True,
+                          timeout=300, env=environment)
+
+
+def write(folder, nodes, name="vm.dts", cells=2):
+    path = os.path.join(folder, name)
+    with open(path, "w") as file:
+        file.write(f"/dts-v1/;\n/ {{ #address-cells = <{cells}>; #size-cells = <{cells}>;\n"
+                   f"{nodes}\n}};\n")
+    return path
+
+
+def refused(what, path, *says, environment=None):
+    """Exit status 1, nothing on standard output, one line that names the file and the reason."""
+    for command in ("map", "run"):
+        done = guestmem(command, path, environment=environment)
+        lines = done.stderr.splitlines()
+        assert (done.returncode, done.stdout, len(lines)) == (1, "", 1), (what, done)
+        assert lines[0].startswith("guestmem: ") and path in lines[0], (what, lines)
+        for part in says:
+            assert part in lines[0], f"{what}: no {part!r} in {lines[0]}"
+
+
+def node(name, base, size, backing, more=""):
+    return (f'{name} {{ reg = /bits/ 64 <{base} {size}>; guestmem,backing = "{backing}"; {more} }};')
+
+
+ONES = 'guestmem,device = "ones";'
+LOAD = 'guestmem,load = "vm.dts";'
+TREE = 'guestmem,device-tree = "self";'
+BROKEN = (  # what is wrong, the nodes, what the line says
+    ("overlap", node("ram@40000000", "0x40000000", "0x100000", "ram") +
+     node("page@40001000", "0x40001000", "0x1000", "allocated-frame"),
+     "/page@40001000: reg [0x40001000, 0x40001fff]", "ram@40000000", "0x400fffff"),
+    ("overlap of emulated ranges", node("a@1000", "0x1000", "0x20", "emulated", ONES) +
+     node("b@101f", "0x101f", "0x10", "emulated", ONES), "/b@101f: reg [0x101f, 0x102e]", "a@1000"),
+    ("overlap with an anonymous region", node("region", "0x80000000", "0x100000", "anonymous") +
+     node("ram", "0x800ff000", "0x2000", "ram"), "/ram: reg [0x800ff000, 0x80100fff]", "0x80000000"),
+    ("a mapped range that shares a page", node("a@1000", "0x1000", "0x20", "emulated", ONES) +
+     node("b@1800", "0x1800", "0x100", "frames"), "/b@1800: reg [0x1800, 0x18ff]", "a@1000"),
+    ("misaligned frame", node("page", "0xb000800", "0x1000", "allocated-frame"),
+     "/page: reg [0xb000800, 0xb0017ff]"),
+    ("misaligned physical address",
+     node("r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x60000800>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x60000800"),
+    ("out of memory", node("ram", "0x40000000", "0x4000000000", "ram"), "/ram: ",
+     "[0x40000000, 0x403fffffff]"),
+    ("physical memory that no untyped has", node(
+        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = /bits/ 64 <0x7f00000000>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x7f00000000"),
+    ("1:1 where the board has nothing", node("r", "0x7f00000000", "0x1000", "untyped"),
+     "/r: guestmem,backing [0x7f00000000, 0x7f00000fff]"),
+    ("the same physical memory twice",
+     node("a", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x60000000>;") +
+     node("b", "0x60000000", "0x1000", "untyped"), "/b: guestmem,backing [0x60000000, 0x60000fff]"),
+    ("a device that the board lacks", node("d", "0x30000000", "0x1000", "device-frame"),
+     "/d: guestmem,backing [0x30000000, 0x30000fff]"),
+    ("beyond the guest's address space", node("r", "0x10000000000", "0x1000", "frames"), "/r: ",
+     "[0x10000000000, 0x10000000fff]"),
+    ("missing file", node("ram", "0x40000000", "0x1000", "ram", 'guestmem,load = "no-such-file";'),
+     "/ram: guestmem,load [0x40000000, 0x40000fff]", "no-such-file", "No such file or directory"),
+    ("a folder as file", node("ram", "0x40000000", "0x1000", "ram", 'guestmem,load = ".";'),
+     "/ram: guestmem,load [0x40000000, 0x40000fff]", "Is a directory"),
+    ("a file that is too large", node("ram", "0x40000000", "0x1000", "ram",
+                                      LOAD + "guestmem,load-offset = <0xff8>;"),
+     "/ram: guestmem,load [0x40000000, 0x40000fff]", "do not fit", "8 from offset 0xff8"),
+    ("a tree that is too large", node("ram", "0x40000000", "0x1000", "ram",
+                                      TREE + "guestmem,device-tree-offset = <0xff8>;"),
+     "/ram: guestmem,device-tree [0x40000000, 0x40000fff]", "do not fit"),
+    ("a tree over a file", node("ram", "0x40000000", "0x10000", "ram", LOAD + TREE),
+     "/ram: guestmem,device-tree-offset [0x40000000, 0x4000ffff]", "overlaps"),
+    ("content without frames",
+     node("n", "0x1000", "0x1000", "frames", LOAD + "guestmem,map-on-fault;"),
+     "/n: guestmem,map-on-fault: ", "guestmem,load"),
+    ("unknown device", node("d", "0x1000", "0x1000", "emulated", 'guestmem,device = "toaster";'),
+     "/d: guestmem,device [0x1000, 0x1fff]", 'unknown device "toaster"'),
+    ("no region to place a range in", 'n { guestmem,size = <0x1000>; guestmem,backing = "frames"; };',
+     "/n: guestmem,size (4096 bytes): "),
+    ("a region that is too small", node("region", "0x80000000", "0x1000", "anonymous") +
+     'n { guestmem,size = <0x2000>; guestmem,backing = "ram"; };', "/n: guestmem,size (8192 bytes): "),
+    ("unknown engine", 'guestmem,engine = "steam";', "/: guestmem,engine: ", '"steam"'),
+    ("unknown board", 'guestmem,board = "surf-board";', "/: guestmem,board: ", '"surf-board"'),
+    ("missing board file", 'guestmem,board = "./none.dts";', "/: guestmem,board: ",
+     "none.dts: No such file or directory"),
+    ("a syntax error", "n { ", "vm.dts:", "syntax error"),
+    # What the parser of descriptions refuses.
+    ("no backing", 'n { reg = <0 0 0 0x1000>; guestmem,load = "f"; };', "/n: guestmem,load: ",
+     "without guestmem,backing"),
+    ("unknown backing", node("n", "0x1000", "0x1000", "wool"),
+     '/n: guestmem,backing: unknown backing "wool"'),
+    ("unknown property", node("n", "0x1000", "0x1000", "ram", 'guestmem,colour = "red";'),
+     "/n: guestmem,colour: no such property"),
+    ("rights of RAM", node("n", "0x1000", "0x1000", "ram", 'guestmem,rights = "ro";'),
+     "/n: guestmem,rights: has no effect"),
+    ("an address of RAM", node("n", "0x1000", "0x1000", "ram", "guestmem,paddr = <0>;"),
+     "/n: guestmem,paddr: has no effect"),
+    ("an offset of nothing", node("n", "0x1000", "0x1000", "ram", "guestmem,load-offset = <0>;"),
+     "has no effect without guestmem,load"),
+    ("two strings", node("n", "0x1000", "0x1000", "ram", 'guestmem,load = "a", "b";'),
+     "/n: guestmem,load: must be one string"),
+    ("no string", node("n", "0x1000", "0x1000", "ram", "guestmem,load = [61 62];"),
+     "/n: guestmem,load: must be one string"),
+    ("an empty string", node("n", "0x1000", "0x1000", "ram", 'guestmem,load = "";'),
+     "/n: guestmem,load: must be one string"),
+    ("a property without value", node("n", "0x1000", "0x1000", "ram", "guestmem,load;"),
+     "/n: guestmem,load: must be one string"),
+    ("two lines", node("n", "0x1000", "0x1000", "ram", 'guestmem,load = "a\\nb";'), "printable"),
+    ("unknown rights", node("n", "0x1000", "0x1000", "allocated-frame", 'guestmem,rights = "rwx";'),
+     '"rwx" is none of'),
+    ("no address", node("n", "0x1000", "0x1000", "untyped-at"), "/n: guestmem,paddr: missing"),
+    ("no number", node("n", "0x1000", "0x1000", "untyped-at", "guestmem,paddr = [61 62 63];"),
+     "one number of 32 or 64 bits"),
+    ("an address that wraps", node("n", "0x1000", "0x1000", "untyped-at",
+                                   "guestmem,paddr = /bits/ 64 <0xffffffffffffffff>;"),
+     "wraps around"),
+    ("no device", node("n", "0x1000", "0x1000", "emulated"), "/n: guestmem,device: missing"),
+    ("reg and size", node("n", "0x1000", "0x1000", "ram", "guestmem,size = <0x1000>;"),
+     "not allowed together with reg"),
+    ("no reg", 'n { guestmem,backing = "ram"; };', "/n: reg: missing"),
+    ("wrong cells", 'n { reg = <0>; guestmem,backing = "ram"; };',
+     "/n: reg: has 4 bytes, not a multiple of the 16"),
+    ("size 0", node("n", "0x1000", "0", "ram"), "/n: reg: ", "0x1000 has size 0"),
+    ("placed size 0", 'n { guestmem,size = <0>; guestmem,backing = "ram"; };',
+     "/n: guestmem,size: ", "must not be 0"),
+    ("wrap-around", node("n", "0xfffffffffffff000", "0x2000", "ram"), "/n: reg: ",
+     "0xfffffffffffff000", "wraps around"),
+    ("a large frame", node("n", "0x1000", "0x2000", "allocated-frame"),
+     "/n: reg [0x1000, 0x2fff]: ", "must be 0x1000"),
+    ("three cells", "bus { #address-cells = <3>; #size-cells = <2>; ranges; " +
+     node("n", "0", "0x1000", "ram") + " };", "/bus: #address-cells: ", "must be 1 or 2"),
+    ("a bus that passes nothing on", "bus { #address-cells = <2>; #size-cells = <2>; " +
+     node("n", "0x3000", "0x1000", "ram") + " };", "/bus: ranges: ", "no guest-physical address"),
+    ("outside the ranges of a bus", "bus { #address-cells = <2>; #size-cells = <2>;"
+     "ranges = <0 0 0 0x10000000 0 0x1000>; " + node("n", "0x3000", "0x1000", "ram") + " };",
+     "/bus/n: reg: ", "outside the ranges of its bus"),
+    ("an entry between instructions", "guestmem,entry = <2>;", "/: guestmem,entry: ",
+     "0x2 is not a multiple of 4"),
+    ("unknown property of the root", "guestmem,x4 = <0>;", "/: guestmem,x4: ",
+     "no such property of the root node"),
+    ("a node's property at the root", "guestmem,hidden;", "no such property of the root node"),
+    ("nodes in nodes", "n { " * 40 + "};" * 40, "/n/n/", "nested deeper"),
+)
+
+
+def test_broken(folder):
+    for what, nodes, *says in BROKEN:
+        refused(what, write(folder, nodes), *says)
+    for name, content, says in (
+            ("empty.dtb", b"", "truncated"),
+            ("cut.dtb", b"\xd0\x0d\xfe\xed\0\0\1\0", "truncated"),
+            ("text.dtb", b"no device tree, though long enough for a header " * 2,
+             "not a flattened device tree"),
+            ("empty.dts", b"", "syntax error")):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        refused(name, path, says)
+    refused("no file", "/no/such/vm.dts", "No such file or directory")
+    refused("a folder", "/", "Is a directory")
+    refused("no dtc", write(folder, ""), "device-tree-compiler",
+            environment={**os.environ, "PATH": folder})
+    for wrong in ([], ["fly"], ["run"], ["map"], ["run", "a.dts", "b.dts"],
+                  ["map", "--yaml", "a.dts"], ["run", "--max-seconds", "soon"],
+                  ["run", "--max-seconds", "-1"], ["run", "--max-instructions", "0"],
+                  ["run", "--max-instructions", "-5"]):
+        done = guestmem(*wrong)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+        assert done.stderr.startswith("guestmem"), done
+    for right, says in ((["--help"], "Usage: guestmem COMMAND"), (["-h"], "pl011"),
+                        (["run", "--help"], "Usage: guestmem run"),
+                        (["map", "--help"], "Usage: guestmem map"), (["--version"], "guestmem 0.")):
+        done = guestmem(*right)
+        assert (done.returncode, done.stderr) == (0, "") and says in done.stdout, done
+
+
+MAP = """
+model = "a <small> & \\"quoted\\" machine";
+ram@40000000 { reg = <0 0x40000000 0 0x100000>; guestmem,backing = "ram"; };
+rom@0 { reg = <0 0 0 0x3000>; guestmem,backing = "frames"; };
+lazy@100000 { reg = <0 0x100000 0 0x3000>; guestmem,backing = "frames"; guestmem,map-on-fault; };
+at@200000 { reg = <0 0x200000 0 0x2000>; guestmem,backing = "untyped-at";
+    guestmem,paddr = <0x60000000>; };
+page@300000 { reg = <0 0x300000 0 0x1000>; guestmem,backing = "allocated-frame";
+    guestmem,rights = "ro"; guestmem,device = "log"; };
+dev@400000 { reg = <0 0x400000 0 0x18>; guestmem,backing = "emulated";
+    guestmem,device = "zeros"; };
+region@80000000 { reg = <0 0x80000000 0 0x100000>; guestmem,backing = "anonymous"; };
+placed { guestmem,size = <0x2000>; guestmem,backing = "frames"; };
+top@ff00000000 { reg = <0xff 0 1 0>; guestmem,backing = "emulated"; guestmem,device = "ones"; };
+"""
+NAMES = ("rom@0", "lazy@100000", "at@200000", "page@300000", "dev@400000", "ram@40000000",
+         "region@8", "placed", "top@ff00000000")
+BOARD = """memory@200000000 { device_type = "memory"; reg = <2 0 0 0x4000000>; };"""
+ON_BOARD = """n { reg = <2 0x100000 0 0x1000>; guestmem,backing = "untyped"; };"""
+
+
+def printed(*arguments):
+    done = guestmem("map", *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def check_text(text):
+    at = 0
+    for name in NAMES:
+        at = text.find(name, at)
+        assert at >= 0, f"{name} is missing or out of order in:\n{text}"
+    for part in ("0x0000000000000000-0000000000002fff", "0x0000000080000000-0000000080001fff",
+                 "untyped-at 0x60000000", "allocated-frame: log", "on fault", "9 ranges"):
+        assert part in text, (part, text)
+
+
+def check_json(text):
+    tree = json.loads(text)
+    assert tree["title"] == 'a <small> & "quoted" machine', tree
+    rows = {row["name"]: row for row in tree["ranges"]}
+    assert len(rows) == 9, rows
+    rom = rows["rom@0"]
+    assert (rom["base"], rom["last"], rom["size"]) == ("0x0", "0x2fff", 0x3000), rom
+    assert (rom["frames"]["4k"], rom["rights"], rom["cacheable"]) == (3, "rw", True), rom
+    lazy, page, placed = rows["lazy@100000"], rows["page@300000"], rows["placed"]
+    assert lazy["map_on_fault"] and lazy["frames"]["4k"] == 0, lazy
+    assert rows["at@200000"]["paddr"] == "0x60000000", rows
+    assert (page["rights"], page["device"]) == ("r-", "log"), page
+    assert rows["dev@400000"]["rights"] is None, rows
+    assert (placed["anonymous"], placed["base"]) == (True, "0x80000000"), placed
+    assert tree["frames"]["4k"] == sum(row["frames"]["4k"] for row in tree["ranges"]), tree
+
+
+def check_svg(text):
+    """Boxes do not overlap, and no two texts of a column are nearer than a line."""
+    assert "&lt;small&gt; &amp; &quot;quoted&quot;" in text, text
+    root = ElementTree.fromstring(text)
+    svg = "{http://www.w3.org/2000/svg}"
+    assert root.tag == svg + "svg", root.tag
+    boxes = sorted((int(box.get("y")), int(box.get("height")))
+                   for box in root.findall(svg + "rect") if box.get("rx") == "3")
+    assert len(boxes) == 9, boxes
+    for (y, height), (below, _) in zip(boxes, boxes[1:] + [(int(root.get("height")), 0)]):
+        assert y + height <= below, boxes
+    columns = {}
+    for line in root.findall(svg + "text"):
+        columns.setdefault(line.get("x"), []).append(int(line.get("y")))
+    for column in columns.values():
+        column.sort()
+        assert all(below - y >= 11 for y, below in zip(column, column[1:])), column
+
+
+def test_map(folder):
+    path = write(folder, MAP)
+    check_text(printed("--text", path))
+    check_json(printed("--json", path))
+    check_svg(printed("--svg", path))
+
+    flat = os.path.join(folder, "flat")
+    subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", flat, path], check=True)
+    assert printed(flat) == printed(path), "a flattened description is the same machine"
+
+    boards = os.path.join(folder, "boards")
+    os.mkdir(boards)
+    small = write(folder, BOARD, "small.dts")
+    write(boards, BOARD, "tiny.dts")
+    with_data = {**os.environ, "GUESTMEM_DATA": folder}
+    for board, options, environment, status in (
+            ("", (), None, 1),  # the default board has no memory there
+            ("small.dts", (), None, 0), ("./small.dts", (), None, 0), ("", ("--board", small), None, 0),
+            ("small.dts", ("--board", "qemu-arm-virt"), None, 1),
+            ("tiny", (), with_data, 0), ("tiny", (), None, 1)):
+        wanted = f'guestmem,board = "{board}";\n' if board else ""
+        done = guestmem("map", write(folder, wanted + ON_BOARD), *options, environment=environment)
+        assert done.returncode == status, (board, options, done)
+
+
+def test_guest(folder):
+    example, expected = ARGUMENTS
+    done = guestmem("run", "--quiet", "--max-seconds", "60", example)
+    with open(os.path.join(expected, "expected-output.txt")) as output:
+        assert done.stdout == output.read(), done
+    with open(os.path.join(expected, "expected-messages.txt")) as messages:
+        assert done.stderr == messages.read(), done
+    assert done.returncode == 0, done
+    for nodes, says in (("", "0x1000"), (node("n", "0", "0x2000", "frames"), "undefined"),
+                        (node("dev@1000", "0x1000", "0x1000", "emulated", ONES), "dev@1000")):
+        path = write(folder, "guestmem,entry = <0x1000>;\n" + nodes)
+        done = guestmem("run", "--quiet", "--max-seconds", "60", path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+        assert says in done.stderr, done
+
+
+def test_u_boot(_):
+    # md looks for Ctrl-C while it prints, and would eat what follows.
+    done = guestmem("run", "--max-seconds", "120", ARGUMENTS[0],
+                    input="md.l 40000000 100\necho first; md.l 40000000 40\necho second\n"
+                          "version\npoweroff\n")
+    assert done.returncode == 0 and "Unknown command" not in done.stdout, done
+    for part in ("\nfirst", "\nsecond", "\nU-Boot 20", "edfe0dd0", "memory@40000000",
+                 "ARM_Page_Map", "pl011@9000000"):
+        assert part in done.stdout, (part, done)
+    done = guestmem("run", "--quiet", "--max-seconds", "120", ARGUMENTS[0], input="reset\n")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    # The end of piped input ends an idle guest.
+    done = guestmem("run", "--quiet", "--max-seconds", "120", ARGUMENTS[0], input="echo still here")
+    assert (done.returncode, done.stderr) == (0, "") and "=> " in done.stdout, done
+
+
+class Terminal:
+    """The command on a terminal of its own, of which we hold both sides."""
+
+    def __init__(self):
+        self.keyboard, self.line = pty.openpty()
+        self.modes = termios.tcgetattr(self.line)
+        self.shown = ""
+        self.child = subprocess.Popen(
+            (GUESTMEM, "run", "--quiet", "--max-seconds", "120", ARGUMENTS[0]), stdin=self.line,
+            stdout=self.line, stderr=self.line, start_new_session=True)
+        self.expect("=> ")
+
+    def expect(self, text):
+        """Read what is shown until a text has come, and forget it."""
+        while text not in self.shown:
+            ready = select.select([self.keyboard], [], [], 60)[0]
+            assert ready, f"{text!r} does not come after: {self.shown}"
+            self.shown += os.read(self.keyboard, 4096).decode("latin-1")
+        self.shown = self.shown.split(text, 1)[1]
+
+    def type(self, keys):
+        os.write(self.keyboard, keys.encode())
+
+    def finish(self):
+        """Wait for the command's end, and check that the terminal is as it was. @return status"""
+        while self.child.poll() is None:
+            if select.select([self.keyboard], [], [], 0.01)[0]:
+                os.read(self.keyboard, 4096)
+        assert termios.tcgetattr(self.line) == self.modes, "the terminal's modes are others"
+        os.close(self.keyboard)
+        os.close(self.line)
+        return self.child.returncode
+
+
+def test_terminal(_):
+    terminal = Terminal()
+    raw = termios.tcgetattr(terminal.line)[3]
+    assert raw & (termios.ICANON | termios.ECHO | termios.ISIG) == 0, raw
+    terminal.type('echo o"k"\r')
+    terminal.expect("\nok")
+    terminal.expect("=> ")
+    terminal.type("\x01x")  # Ctrl-A x leaves
+    assert terminal.finish() == 0
+
+    terminal = Terminal()
+    terminal.type("sleep 1000\r")
+    terminal.expect("1000")
+    terminal.type("\x03")  # Ctrl-C is the guest's, and ends its command
+    terminal.expect("=> ")
+    # So is Ctrl-A, typed twice: it goes to the start of the line, and what is typed then comes first.
+    terminal.type("z\x01\x01version; echo y\r")
+    terminal.expect("U-Boot 20")
+    terminal.expect("\nyz")
+    terminal.expect("=> ")
+    terminal.type("poweroff\r")
+    assert terminal.finish() == 0
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGABRT, signal.SIGSEGV):
+        terminal = Terminal()
+        terminal.child.send_signal(number)
+        assert terminal.finish() == -number
+
+
+with tempfile.TemporaryDirectory() as folder:
+    {"broken": test_broken, "map": test_map, "guest": test_guest, "u-boot": test_u_boot,
+     "terminal": test_terminal}[PART](folder)
