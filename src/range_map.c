@@ -18,7 +18,7 @@
 
 #define SLOTS_STEP 8 /* capacities are its multiples */
 
-/* Memory of the right type: only these four touch the heap. */
+/* Only these four touch the heap. */
 static gm_range_chunk_t *alloc_chunk(gm_heap_t *heap)
 {
     return gm_heap_alloc(heap, sizeof(gm_range_chunk_t));
@@ -188,9 +188,8 @@ void gm_range_map_cancel(gm_range_map_t *map)
 /* Use the spare chunk for a range that starts at `base`: split the full chunk there, or after the
  * last range of all give the range a chunk of its own, so that ranges that come in order fill their
  * chunks. @return the chunk that the range goes to */
-static size_t split_chunk(gm_range_map_t *map, uintptr_t base)
+static size_t split_chunk(gm_range_map_t *map, size_t at, uintptr_t base)
 {
-    size_t at = map->at;
     if (at + 1 >= map->num_chunks &&
         (map->num_chunks == 0 || base > map->slots[at].chunk->base[GM_RANGE_CHUNK - 1])) {
         add_chunk(map, map->num_chunks);
@@ -206,7 +205,7 @@ static size_t split_chunk(gm_range_map_t *map, uintptr_t base)
 
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value)
 {
-    size_t at = map->spare_chunk != NULL ? split_chunk(map, base) : map->at;
+    size_t at = map->spare_chunk != NULL ? split_chunk(map, map->at, base) : map->at;
     gm_range_slot_t *slot = &map->slots[at];
     size_t i = count_up_to(slot, base);
     shift_keys(slot->chunk->base, i, slot->count);

@@ -60,8 +60,7 @@ void gm_range_map_init(gm_range_map_t *map, gm_heap_t *heap);
 /** Free all memory of the map and empty it. The values are the caller's. */
 void gm_range_map_destroy(gm_range_map_t *map);
 
-/** Get the memory that gm_range_map_insert() of a range that starts at `base` will need.
- *  @return 0; -1 if the heap is exhausted, and nothing has changed */
+/** Get the memory to insert a range that starts at `base`. @return 0; -1 without heap, unchanged */
 int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base);
 
 /** Free what gm_range_map_prepare() got, if the insertion will not be done. */
