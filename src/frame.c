@@ -49,11 +49,12 @@ static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
 
 static int alloc_slot(gm_memory_t *memory, cspacepath_t *path)
 {
-    return vka_cspace_alloc_path(memory->vm->vka, path) == 0
-               ? 0
-               : gm_fail(memory, GUESTMEM_NO_SLOT,
-                         "the allocator has no capability slot for a frame; give it a larger "
-                         "CSpace");
+    if (vka_cspace_alloc_path(memory->vm->vka, path) == 0) {
+        return 0;
+    }
+    gm_fail(memory, GUESTMEM_NO_SLOT,
+            "the allocator has no capability slot for a frame; give it a larger CSpace");
+    return -1;
 }
 
 /* Acquire a free frame. Where device memory will do, the allocator is asked once for either: which

@@ -33,24 +33,30 @@ static uintptr_t region_last(const vm_ram_region_t *region)
     return region->start + (region->size - 1);
 }
 
-/* Move the list to an array of that capacity. */
+/* Move the list to an array of that capacity, at least 1. */
 static int resize(gm_memory_t *memory, size_t capacity)
 {
     vm_mem_t *mem = &memory->vm->mem;
-    vm_ram_region_t *regions = NULL;
-    if (capacity > 0) {
-        regions = gm_heap_alloc(&memory->heap, list_bytes(capacity));
-        if (regions == NULL) {
-            return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for the list of RAM");
-        }
-        for (int i = 0; i < mem->num_ram_regions; i++) {
-            regions[i] = mem->ram_regions[i];
-        }
+    vm_ram_region_t *regions = gm_heap_alloc(&memory->heap, list_bytes(capacity));
+    if (regions == NULL) {
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for the list of RAM");
+        return -1;
+    }
+    for (int i = 0; i < mem->num_ram_regions; i++) {
+        regions[i] = mem->ram_regions[i];
     }
     gm_heap_free(&memory->heap, mem->ram_regions, list_bytes(memory->ram_capacity));
     mem->ram_regions = regions;
     memory->ram_capacity = capacity;
     return 0;
+}
+
+/* Free the list, which is empty. */
+static void free_list(gm_memory_t *memory)
+{
+    gm_heap_free(&memory->heap, memory->vm->mem.ram_regions, list_bytes(memory->ram_capacity));
+    memory->vm->mem.ram_regions = NULL;
+    memory->ram_capacity = 0;
 }
 
 /* Get the room that the next change of the list needs, for one more reservation too. */
@@ -65,7 +71,9 @@ static int prepare_change(gm_memory_t *memory)
 static void finish_change(gm_memory_t *memory)
 {
     size_t capacity = (size_t)memory->vm->mem.num_ram_regions + memory->ram_reservations;
-    if (capacity != memory->ram_capacity) {
+    if (capacity == 0) {
+        free_list(memory);
+    } else if (capacity != memory->ram_capacity) {
         (void)resize(memory, capacity);
     }
 }
@@ -175,7 +183,7 @@ void gm_ram_destroy(gm_memory_t *memory)
 {
     memory->vm->mem.num_ram_regions = 0;
     memory->ram_reservations = 0;
-    (void)resize(memory, 0); /* needs no heap */
+    free_list(memory);
 }
 
 /* Registration. */

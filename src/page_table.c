@@ -9,6 +9,7 @@
  * tables, so none is tried twice and no map has to fail first.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 #include "frame.h"
 #include "page_table.h"
@@ -115,6 +116,7 @@ static void release_uses(gm_memory_t *memory, int level, uintptr_t gpa, size_t u
 {
     while (level >= 0) {
         page_table_t *table = find_table(memory, level, gpa);
+        assert(table != NULL && table->uses >= uses);
         table->uses -= uses;
         if (table->uses > 0) {
             return;

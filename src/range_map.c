@@ -118,11 +118,11 @@ static void remove_chunk(gm_range_map_t *map, size_t at)
     map->num_chunks--;
     copy_slots(&map->slots[at], &map->slots[at + 1], map->num_chunks - at);
     size_t capacity = (map->num_chunks + SLOTS_STEP - 1) / SLOTS_STEP * SLOTS_STEP;
-    bool fits = capacity == map->capacity || capacity == 0;
-    gm_range_slot_t *smaller = fits ? NULL : alloc_slots(map->heap, capacity);
-    if (smaller != NULL) { /* else the larger array serves as well */
-        replace_slots(map, smaller, capacity);
-    } else if (capacity == 0) {
+    bool smaller = map->num_chunks > 0 && capacity < map->capacity;
+    gm_range_slot_t *slots = smaller ? alloc_slots(map->heap, capacity) : NULL;
+    if (slots != NULL) { /* else the larger array serves as well */
+        replace_slots(map, slots, capacity);
+    } else if (map->num_chunks == 0) {
         free_slots(map->heap, map->slots, map->capacity);
         map->slots = NULL;
         map->capacity = 0;
