@@ -30,10 +30,13 @@ static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
 {
     gm_recent_untyped_t *recent = &memory->untyped;
     simple_t *simple = memory->vm->simple;
+    if (paddr == VKA_NO_PADDR) {
+        return true;
+    }
     if (paddr >= recent->base && paddr <= recent->last) {
         return recent->device;
     }
-    int count = simple != NULL && paddr != VKA_NO_PADDR ? simple_get_untyped_count(simple) : 0;
+    int count = simple != NULL ? simple_get_untyped_count(simple) : 0;
     for (int i = 0; i < count; i++) {
         size_t size_bits = 0;
         uintptr_t base = 0;

@@ -411,7 +411,7 @@ fault_in(vm_t *vm, vm_memory_reservation_t *reservation, vm_vcpu_t *vcpu, uintpt
     case GM_FAULT_FAILED:
         gm_report(memory, "vm_memory_handle_fault", addr, gm_last_of(addr, size));
         return FAULT_ERROR;
-    default: /* its rights forbid the access, or it is emulated */
+    default:
         return reservation->request.fault_callback(vm, vcpu, addr, size,
                                                    reservation->request.fault_cookie);
     }

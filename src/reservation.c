@@ -9,7 +9,7 @@
  * memory, and then cannot fail.
  *
  * Mapping is in three passes: acquire all frames, as a list of runs; clear what the kernel did not;
- * map the runs. Whatever fails is undone in reverse, by steps that cannot fail.
+ * map the runs. Whatever fails is undone, by steps that cannot fail.
  */
 
 #include <inttypes.h>
@@ -348,7 +348,7 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
     gm_mapping_t *mapping = reservation->mapping;
     size_t index;
     if (mapping == NULL || !mapping->on_fault || gm_guest_space_find(memory, gpa, &index) != NULL) {
-        return GM_FAULT_PRESENT;
+        return GM_FAULT_NONE;
     }
     uintptr_t first = mapping->first;
     uintptr_t last = mapping->last;

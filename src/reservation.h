@@ -78,9 +78,10 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
 
 /** What gm_reservation_fault() found. */
 typedef enum gm_fault {
-    GM_FAULT_PRESENT, /* there is a frame, so its rights forbid the access; or it is emulated */
-    GM_FAULT_MAPPED,  /* the frame was mapped now */
-    GM_FAULT_FAILED,  /* it could not be mapped, see gm_fail(); it is not tried again */
+    GM_FAULT_NONE,   /* nothing to map: the frame's rights forbid the access, an earlier map failed,
+                        or the reservation is emulated */
+    GM_FAULT_MAPPED, /* the frame was mapped now */
+    GM_FAULT_FAILED, /* it could not be mapped, see gm_fail(); it is not tried again */
 } gm_fault_t;
 
 /** Map the frame for an access to `gpa`, if the reservation is mapped on fault and it is missing.
