@@ -35,7 +35,7 @@ static const char *const error_names[] = {
     [GUESTMEM_NO_RIGHT] = "no right",
 };
 
-#define LOGGED_ALWAYS 4 /* errors of a kind that a guest causes */
+#define LOGGED_ALWAYS 8 /* errors of a kind that a guest causes */
 
 static const guestmem_error_t not_initialised = {
     .code = GUESTMEM_NOT_INITIALISED,

@@ -696,8 +696,7 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
                 "the VM's policy is to keep no windows; see guestmem_set_windows()");
         return NULL;
     }
-    int error =
-        gm_window_map(memory, &mapping->window, mapping->first, mapping->last, addr, last);
+    int error = gm_window_map(memory, &mapping->window, mapping->first, mapping->last, addr, last);
     gm_window_settle(memory, &mapping->window, mapping->first, addr, last, error == 0);
     if (error == 0) {
         gm_window_find(memory, &mapping->window, mapping->first, addr, last, &pointer);

@@ -134,7 +134,7 @@ static vm_memory_reservation_t *reserve_anonymous(vm_t *vm, size_t size, size_t 
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the offset 0x%zx is not within a page of 4 KiB",
                 offset);
     } else {
-        reservation = gm_reservation_make_anonymous(memory, size, align, offset, request);
+        reservation = gm_reservation_make_anonymous(memory, size, align, offset, 0, request);
     }
     if (reservation == NULL) {
         gm_report(memory, function, 0, gm_last_of(0, size));

@@ -223,15 +223,9 @@ uintptr_t vm_ram_register(vm_t *vm, size_t bytes)
         return 0;
     }
     gm_frame_source_t source = ram_source(memory, GUESTMEM_MAYBE_DEVICE);
-    vm_memory_reservation_t *reservation =
-        gm_reservation_make_anonymous(memory, bytes, ARCH_PAGE_SIZE, 0, ram_request);
-    if (reservation != NULL && reservation->base == 0) {
-        gm_reservation_free(memory, reservation);
-        gm_fail(memory, GUESTMEM_NO_ADDRESS,
-                "the free address is 0, which this call cannot return; begin the anonymous region "
-                "above it");
-        reservation = NULL;
-    }
+    /* Not at 0, which is what the call returns for failure. */
+    vm_memory_reservation_t *reservation = gm_reservation_make_anonymous(
+        memory, bytes, ARCH_PAGE_SIZE, 0, ARCH_PAGE_SIZE, ram_request);
     if (make_ram(memory, reservation, &source) != 0) {
         gm_report(memory, __func__, 0, gm_last_of(0, bytes));
         return 0;

@@ -143,10 +143,10 @@ static bool find_gap(const gm_memory_t *memory, uintptr_t from, uintptr_t size, 
 }
 
 /* Find the lowest free address of a region for `size` bytes, a multiple of 4 KiB like `align`. */
-static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t size,
-                           uintptr_t align, uintptr_t *addr)
+static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t lowest,
+                           uintptr_t size, uintptr_t align, uintptr_t *addr)
 {
-    uintptr_t from = region->no_room_below;
+    uintptr_t from = region->no_room_below > lowest ? region->no_room_below : lowest;
     gm_range_t gap;
     while (from <= region->last && find_gap(memory, from, size, &gap)) {
         uintptr_t aligned = (gap.base + (align - 1)) & ~(align - 1);
@@ -164,7 +164,7 @@ static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region,
 
 vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
                                                        size_t align, size_t offset,
-                                                       gm_request_t request)
+                                                       uintptr_t lowest, gm_request_t request)
 {
     uintptr_t last;
     uintptr_t page;
@@ -178,7 +178,8 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
     uintptr_t pages = gm_page_last(last) + 1; /* 0 if that is the whole address space */
     align = align < ARCH_PAGE_SIZE ? ARCH_PAGE_SIZE : align;
     gm_region_t *region = memory->oldest_region;
-    while (region != NULL && (pages == 0 || !find_in_region(memory, region, pages, align, &page))) {
+    while (region != NULL &&
+           (pages == 0 || !find_in_region(memory, region, lowest, pages, align, &page))) {
         region = region->next;
     }
     if (region == NULL) {

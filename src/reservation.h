@@ -60,11 +60,12 @@ vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr
  *
  * @param align   the first of these pages is a multiple of it, and of 4 KiB
  * @param offset  the address is that far into the first page, below 4 KiB
+ * @param lowest  the first page is not below this multiple of 4 KiB
  * @return NULL after gm_fail()
  */
 vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
                                                        size_t align, size_t offset,
-                                                       gm_request_t request);
+                                                       uintptr_t lowest, gm_request_t request);
 
 /** Make an anonymous region. @return 0; -1 after gm_fail() */
 int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size);

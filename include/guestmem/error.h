@@ -10,7 +10,7 @@
  * Why the last call that failed did so.
  *
  * A call that fails logs one line, too. Where a guest can make calls fail (its descriptors point at
- * what is no RAM, it accesses what it may not), not all are logged: of each code the first four,
+ * what is no RAM, it accesses what it may not), not all are logged: of each code the first eight,
  * then each that doubles their number. guestmem_statistics_t counts the others.
  */
 
