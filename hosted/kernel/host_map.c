@@ -7,6 +7,8 @@
  * The VMM's own address space is that of this process: a page that is mapped in it is a mapping of
  * the bank's file at that host address, and a page that is unmapped faults when touched.
  *
+ * In an incoherent system a cached page is a mapping of the bank's cache file instead (cache.c).
+ *
  * It differs from a guest's in two ways. Host addresses have 47 bits, not 40. And it needs no page
  * table objects: the host keeps the tables of the process, so the model makes the tables that it
  * needs for its own bookkeeping by itself.
@@ -26,9 +28,14 @@ int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entr
     if (!bank) {
         return -1;
     }
+    bool cached = kernel->incoherent && entry & PTE_CACHEABLE;
+    if (cached) {
+        cache_page_mapped(bank, paddr, 1ul << bits);
+    }
     int protection = (entry & PTE_READ ? PROT_READ : 0) | (entry & PTE_WRITE ? PROT_WRITE : 0);
-    void *at = mmap((void *)vaddr, (size_t)1 << bits, protection,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, bank->fd, (off_t)(paddr - bank->base));
+    void *at =
+        mmap((void *)vaddr, (size_t)1 << bits, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+             cached ? bank->cache_fd : bank->fd, (off_t)(paddr - bank->base));
     return at == MAP_FAILED ? -1 : 0;
 }
 
