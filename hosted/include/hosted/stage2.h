@@ -58,8 +58,8 @@ int hosted_stage2_listen(hosted_system_t *system, seL4_CPtr vspace,
                          const hosted_stage2_listener_t *listener);
 
 /**
- * Who runs a VCPU says so: in an incoherent system (hosted_system_incoherent()) a guest whose caches
- * are on must see what is in the VMM's cache, and the VMM what the guest wrote.
+ * Who runs a VCPU says so: in an incoherent system (hosted_system_incoherent()) a guest whose
+ * caches are on must see what is in the VMM's cache, and the VMM what the guest wrote.
  *
  * @param registers  as of hosted_vcpu_registers(), as they are now
  * @return whether the system is incoherent; if not, the registers need not be up to date
