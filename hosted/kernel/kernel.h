@@ -180,7 +180,8 @@ typedef struct kernel {
     vspace_object_t *asids[ASID_POOL_SIZE];
     bank_t *banks; /* ascending */
     size_t num_banks;
-    bool incoherent; /* hosted_system_incoherent() */
+    bool incoherent;     /* hosted_system_incoherent() */
+    bool refuses_remaps; /* hosted_system_refuse_remaps() */
     kernel_object_t *dead;
     kernel_counts_t counts;
     uint64_t invocations[HOSTED_NUM_INVOCATIONS], failures[HOSTED_NUM_INVOCATIONS];

@@ -93,6 +93,9 @@ static seL4_Error page_map(kernel_t *kernel, cap_t *frame, seL4_CPtr root, seL4_
     if (at.bits != frame->bits) {
         return error_missing_capability(false, at.bits);
     }
+    if (kernel->refuses_remaps && *at.entry & PTE_VALID) {
+        return seL4_DeleteFirst;
+    }
     uint64_t entry = page_entry(frame, rights, attributes);
     if (vspace->host && host_map_page(kernel, vaddr, frame->bits, entry)) {
         return error_memory(0);

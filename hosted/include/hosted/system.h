@@ -64,6 +64,13 @@ ps_io_ops_t *hosted_io_ops(hosted_system_t *system);
 void hosted_vmm_keep_tables(hosted_system_t *system);
 
 /**
+ * From now on, let seL4_ARM_Page_Map return seL4_DeleteFirst where a page is mapped already, even
+ * by the same capability, in the VMM's address space and in guests'. seL4 16 replaces the page, or
+ * maps it again with other rights; that a kernel may refuse is under discussion (seL4 issue 1526).
+ */
+void hosted_system_refuse_remaps(hosted_system_t *system);
+
+/**
  * Let the VMM's data cache matter, as it does to a guest whose caches are off: what the VMM writes
  * through a cached mapping reaches memory, and that guest, only when the VMM cleans it
  * (seL4_ARM_Page_Clean_Data and its kind), in lines of 64 bytes. What is not cleaned never reaches
