@@ -9,6 +9,12 @@
  *
  * In an incoherent system a cached page is a mapping of the bank's cache file instead (cache.c).
  *
+ * A host has a limit of mappings (vm.max_map_count, 65,530), and joins those of neighbouring frames
+ * at neighbouring addresses. So the environment puts single pages side by side, in the arena. When
+ * many are joined, unmapping one in the middle makes three of one. There must not be too many of
+ * those; then a page of the arena stays as it is, stale, until a neighbour goes. Its entry is not
+ * valid, but says what the host has there.
+ *
  * It differs from a guest's in two ways. Host addresses have 47 bits, not 40. And it needs no page
  * table objects: the host keeps the tables of the process, so the model makes the tables that it
  * needs for its own bookkeeping by itself.
@@ -20,6 +26,29 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <utils/zf_log.h>
+
+enum { PAGE = 1 << seL4_PageBits, MOST_RUNS = 20000 };
+
+/* What the host has mapped in that page, stale or not; 0 if nothing, or a part of a large page. */
+static uint64_t small_entry(const kernel_t *kernel, uint64_t vaddr)
+{
+    pte_slot_t at = mapping_lookup(kernel->host, vaddr);
+    return at.bits == seL4_PageBits ? *at.entry : 0;
+}
+
+/* Whether the host joins what is mapped in two neighbouring pages. */
+static bool joined(uint64_t left, uint64_t right)
+{
+    return left && right && (left | PTE_VALID) + PAGE == (right | PTE_VALID);
+}
+
+/* Keep count of the host's mappings, before or after the entry of a small page changes. */
+static void count_runs(kernel_t *kernel, uint64_t vaddr, uint64_t before, uint64_t after)
+{
+    uint64_t left = small_entry(kernel, vaddr - PAGE), right = small_entry(kernel, vaddr + PAGE);
+    kernel->host_runs -= (before && !joined(left, before)) + (right && !joined(before, right));
+    kernel->host_runs += (after && !joined(left, after)) + (right && !joined(after, right));
+}
 
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry)
 {
@@ -36,12 +65,47 @@ int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entr
     void *at =
         mmap((void *)vaddr, (size_t)1 << bits, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
              cached ? bank->cache_fd : bank->fd, (off_t)(paddr - bank->base));
-    return at == MAP_FAILED ? -1 : 0;
+    if (at == MAP_FAILED) {
+        return -1;
+    }
+    if (bits == seL4_PageBits) {
+        count_runs(kernel, vaddr, small_entry(kernel, vaddr), entry);
+    }
+    return 0;
 }
 
-void host_unmap_page(uint64_t vaddr, unsigned bits)
+/* Take a stale page out, to go with its neighbour. @return whether there is one */
+static bool take_stale(kernel_t *kernel, uint64_t vaddr)
 {
-    void *at = mmap((void *)vaddr, (size_t)1 << bits, PROT_NONE,
+    uint64_t entry = small_entry(kernel, vaddr);
+    if (!entry || entry & PTE_VALID) {
+        return false;
+    }
+    *mapping_lookup(kernel->host, vaddr).entry = 0;
+    count_runs(kernel, vaddr, entry, 0);
+    return true;
+}
+
+void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry)
+{
+    uint64_t first = vaddr, end = vaddr + (1ul << bits);
+    if (bits == seL4_PageBits) {
+        if (kernel->host_runs >= MOST_RUNS &&
+            vaddr - kernel->host_arena < kernel->host_arena_size &&
+            joined(small_entry(kernel, vaddr - PAGE), entry) &&
+            joined(entry, small_entry(kernel, end))) {
+            *mapping_lookup(kernel->host, vaddr).entry = entry & ~(uint64_t)PTE_VALID;
+            return;
+        }
+        count_runs(kernel, vaddr, entry, 0);
+        while (take_stale(kernel, first - PAGE)) {
+            first -= PAGE;
+        }
+        while (take_stale(kernel, end)) {
+            end += PAGE;
+        }
+    }
+    void *at = mmap((void *)first, end - first, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
         /* Only the limit of mappings (vm.max_map_count) gets here, and there is no way on. */

@@ -191,6 +191,8 @@ typedef struct kernel {
         bool lasting; /* the k-th and all that follow */
         bool fired, then_fired;
     } inject;
+    uint64_t host_arena, host_arena_size; /* where the VMM has its single pages, see host_map.c */
+    size_t host_runs;                     /* host mappings of small pages, at most */
     bool (*host_range_is_ours)(struct kernel *kernel, uint64_t vaddr, uint64_t size);
 } kernel_t;
 
@@ -278,7 +280,7 @@ void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uin
 
 /* host_map.c: the VMM's own address space is the process's. */
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
-void host_unmap_page(uint64_t vaddr, unsigned bits);
+void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
 /** Make the tables for a page of the VMM. @return false if the host is out of memory */
 bool host_make_tables(vspace_object_t *vspace, uint64_t vaddr, unsigned bits);
 void host_free_tables(vspace_object_t *vspace);
