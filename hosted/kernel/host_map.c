@@ -9,11 +9,12 @@
  *
  * In an incoherent system a cached page is a mapping of the bank's cache file instead (cache.c).
  *
- * A host has a limit of mappings (vm.max_map_count, 65,530), and joins those of neighbouring frames
- * at neighbouring addresses. So the environment puts single pages side by side, in the arena. When
- * many are joined, unmapping one in the middle makes three of one. There must not be too many of
- * those; then a page of the arena stays as it is, stale, until a neighbour goes. Its entry is not
- * valid, but says what the host has there.
+ * A host has a limit of mappings (vm.max_map_count, often 65,530), and joins those of neighbouring
+ * frames at neighbouring addresses. So the environment puts single pages side by side, in the
+ * arena. The edges between what is not joined are counted. Unmapping a page between two others
+ * makes two more: when there are many, a page of the arena stays as it is, stale, until a neighbour
+ * goes. Its entry is not valid, but says what the host has there. Maps are refused before the host
+ * would, so that there is always room to unmap.
  *
  * It differs from a guest's in two ways. Host addresses have 47 bits, not 40. And it needs no page
  * table objects: the host keeps the tables of the process, so the model makes the tables that it
@@ -22,12 +23,26 @@
 
 #include "kernel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <utils/zf_log.h>
 
-enum { PAGE = 1 << seL4_PageBits, MOST_RUNS = 20000 };
+enum { PAGE = 1 << seL4_PageBits, USUAL_LIMIT = 65530, OTHERS = 5000 };
+
+void host_map_init(kernel_t *kernel)
+{
+    unsigned long limit = USUAL_LIMIT;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    if (file) {
+        if (fscanf(file, "%lu", &limit) != 1 || limit < 2ul * OTHERS) {
+            limit = USUAL_LIMIT;
+        }
+        fclose(file);
+    }
+    kernel->host_edge_limit = limit - OTHERS; /* which are for all else in the process */
+}
 
 /* What the host has mapped in that page, stale or not; 0 if nothing, or a part of a large page. */
 static uint64_t small_entry(const kernel_t *kernel, uint64_t vaddr)
@@ -42,12 +57,17 @@ static bool joined(uint64_t left, uint64_t right)
     return left && right && (left | PTE_VALID) + PAGE == (right | PTE_VALID);
 }
 
-/* Keep count of the host's mappings, before or after the entry of a small page changes. */
-static void count_runs(kernel_t *kernel, uint64_t vaddr, uint64_t before, uint64_t after)
+static size_t edge(uint64_t left, uint64_t right)
+{
+    return (left || right) && !joined(left, right);
+}
+
+/* Keep count of the edges on both sides of a small page whose entry changes. */
+static void count_edges(kernel_t *kernel, uint64_t vaddr, uint64_t before, uint64_t after)
 {
     uint64_t left = small_entry(kernel, vaddr - PAGE), right = small_entry(kernel, vaddr + PAGE);
-    kernel->host_runs -= (before && !joined(left, before)) + (right && !joined(before, right));
-    kernel->host_runs += (after && !joined(left, after)) + (right && !joined(after, right));
+    kernel->host_edges += edge(left, after) + edge(after, right);
+    kernel->host_edges -= edge(left, before) + edge(before, right);
 }
 
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry)
@@ -55,6 +75,10 @@ int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entr
     uint64_t paddr = entry & ~(uint64_t)PTE_FLAGS;
     const bank_t *bank = physical_find(kernel, paddr);
     if (!bank) {
+        return -1;
+    }
+    if (bits == seL4_PageBits && kernel->host_edges >= kernel->host_edge_limit) {
+        ZF_LOGE("the host has no room for more mappings: raise vm.max_map_count");
         return -1;
     }
     bool cached = kernel->incoherent && entry & PTE_CACHEABLE;
@@ -69,7 +93,7 @@ int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entr
         return -1;
     }
     if (bits == seL4_PageBits) {
-        count_runs(kernel, vaddr, small_entry(kernel, vaddr), entry);
+        count_edges(kernel, vaddr, small_entry(kernel, vaddr), entry);
     }
     return 0;
 }
@@ -82,7 +106,7 @@ static bool take_stale(kernel_t *kernel, uint64_t vaddr)
         return false;
     }
     *mapping_lookup(kernel->host, vaddr).entry = 0;
-    count_runs(kernel, vaddr, entry, 0);
+    count_edges(kernel, vaddr, entry, 0);
     return true;
 }
 
@@ -90,14 +114,14 @@ void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t e
 {
     uint64_t first = vaddr, end = vaddr + (1ul << bits);
     if (bits == seL4_PageBits) {
-        if (kernel->host_runs >= MOST_RUNS &&
+        if (kernel->host_edges >= kernel->host_edge_limit / 2 &&
             vaddr - kernel->host_arena < kernel->host_arena_size &&
             joined(small_entry(kernel, vaddr - PAGE), entry) &&
             joined(entry, small_entry(kernel, end))) {
             *mapping_lookup(kernel->host, vaddr).entry = entry & ~(uint64_t)PTE_VALID;
             return;
         }
-        count_runs(kernel, vaddr, entry, 0);
+        count_edges(kernel, vaddr, entry, 0);
         while (take_stale(kernel, first - PAGE)) {
             first -= PAGE;
         }

@@ -192,7 +192,7 @@ typedef struct kernel {
         bool fired, then_fired;
     } inject;
     uint64_t host_arena, host_arena_size; /* where the VMM has its single pages, see host_map.c */
-    size_t host_runs;                     /* host mappings of small pages, at most */
+    size_t host_edges, host_edge_limit;   /* between the host's mappings of small pages */
     bool (*host_range_is_ours)(struct kernel *kernel, uint64_t vaddr, uint64_t size);
 } kernel_t;
 
@@ -279,6 +279,7 @@ void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uin
                       hosted_stage2_mapping_t *mapping);
 
 /* host_map.c: the VMM's own address space is the process's. */
+void host_map_init(kernel_t *kernel);
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
 void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
 /** Make the tables for a page of the VMM. @return false if the host is out of memory */
