@@ -36,9 +36,7 @@ static void fail(const char *name, const char *what, uint64_t address, uint64_t 
 static bool find(const void *tree, const char *name, fdt_range_t *range)
 {
     if (!fdt_find(tree, name, range)) {
-        print(name);
-        print(": FAILED: no such node in the device tree\n");
-        return false;
+        return false; /* a VM need not have every kind */
     }
     print(name);
     print(" ");

@@ -19,9 +19,9 @@ _start:
     str     xzr, [x1], #8
     b       1b
 2:  bl      guest_main
-    /* PSCI SYSTEM_OFF (0x84000008), through the hypervisor call that the device tree names. */
+    /* PSCI SYSTEM_OFF (0x84000008), through the call that the device tree names. */
     movz    w0, #0x8400, lsl #16
     movk    w0, #0x0008
-    hvc     #0
+    smc     #0
 3:  wfi
     b       3b

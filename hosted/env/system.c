@@ -216,6 +216,11 @@ void hosted_vmm_keep_tables(hosted_system_t *system)
     system->kernel.host->tables_stay = true;
 }
 
+void hosted_system_refuse_remaps(hosted_system_t *system)
+{
+    system->kernel.refuses_remaps = true;
+}
+
 ps_io_ops_t *hosted_io_ops(hosted_system_t *system)
 {
     return &system->io_ops;

@@ -12,6 +12,7 @@
  */
 
 #include <hosted/system.h>
+#include "bitmap.h"
 #include "kernel.h"
 #include "memory.h"
 #include "slots.h"
@@ -22,11 +23,13 @@ typedef struct heap {
     uint64_t bytes;
 } heap_t;
 
-/** The VMM's address space: reservations by address. */
+/** The VMM's address space: reservations by address, and where those of one page are. */
 typedef struct vmm_space {
     tree_node_t *reservations;
     size_t num_reservations;
     uint64_t bytes;
+    bitmap_t arena_free; /* pages below arena_used that are no reservation's */
+    size_t arena_used;
 } vmm_space_t;
 
 struct hosted_system {

@@ -11,6 +11,10 @@
  * that faults until a frame is mapped in it. A range remembers the capability and cookie of each
  * page, in memory that is touched only where pages are mapped.
  *
+ * Ranges of one page are neighbours in one large range, the arena, the lowest address first: where
+ * they are of neighbouring frames, as an allocator gives them, the host has one mapping for all of
+ * them, and its limit of mappings (vm.max_map_count) is far away.
+ *
  * A range that is freed while pages are mapped in it stays until the last of them is unmapped, so
  * that the host never puts anything else under a mapping.
  */
@@ -31,7 +35,8 @@ typedef struct vmm_reservation {
     bool cacheable;
     bool freed; /* goes with its last page */
     size_t num_mapped;
-    vmm_page_t *pages; /* by 4 KiB */
+    vmm_page_t *pages;   /* by 4 KiB */
+    vmm_page_t own_page; /* `pages` of a range of one */
 } vmm_reservation_t;
 
 /** Reserve `bytes` at a multiple of 2^align_bits, or at `*vaddr` if that is not NULL. */

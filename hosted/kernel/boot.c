@@ -56,6 +56,7 @@ static int make_host_vspace(kernel_t *kernel)
     vspace->entries = table;
     vspace->num_entries = entries;
     vspace->host = true;
+    host_map_init(kernel);
     kernel->host = vspace;
     vspace->asid = 1;
     kernel->asids[1] = vspace;

@@ -7,6 +7,15 @@
  * The VMM's own address space is that of this process: a page that is mapped in it is a mapping of
  * the bank's file at that host address, and a page that is unmapped faults when touched.
  *
+ * In an incoherent system a cached page is a mapping of the bank's cache file instead (cache.c).
+ *
+ * A host has a limit of mappings (vm.max_map_count, often 65,530), and joins those of neighbouring
+ * frames at neighbouring addresses. So the environment puts single pages side by side, in the
+ * arena. The edges between what is not joined are counted. Unmapping a page between two others
+ * makes two more: when there are many, a page of the arena stays as it is, stale, until a neighbour
+ * goes. Its entry is not valid, but says what the host has there. Maps are refused before the host
+ * would, so that there is always room to unmap.
+ *
  * It differs from a guest's in two ways. Host addresses have 47 bits, not 40. And it needs no page
  * table objects: the host keeps the tables of the process, so the model makes the tables that it
  * needs for its own bookkeeping by itself.
@@ -14,10 +23,52 @@
 
 #include "kernel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <utils/zf_log.h>
+
+enum { PAGE = 1 << seL4_PageBits, USUAL_LIMIT = 65530, OTHERS = 5000 };
+
+void host_map_init(kernel_t *kernel)
+{
+    unsigned long limit = USUAL_LIMIT;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    if (file) {
+        if (fscanf(file, "%lu", &limit) != 1 || limit < 2ul * OTHERS) {
+            limit = USUAL_LIMIT;
+        }
+        fclose(file);
+    }
+    kernel->host_edge_limit = limit - OTHERS; /* which are for all else in the process */
+}
+
+/* What the host has mapped in that page, stale or not; 0 if nothing, or a part of a large page. */
+static uint64_t small_entry(const kernel_t *kernel, uint64_t vaddr)
+{
+    pte_slot_t at = mapping_lookup(kernel->host, vaddr);
+    return at.bits == seL4_PageBits ? *at.entry : 0;
+}
+
+/* Whether the host joins what is mapped in two neighbouring pages. */
+static bool joined(uint64_t left, uint64_t right)
+{
+    return left && right && (left | PTE_VALID) + PAGE == (right | PTE_VALID);
+}
+
+static size_t edge(uint64_t left, uint64_t right)
+{
+    return (left || right) && !joined(left, right);
+}
+
+/* Keep count of the edges on both sides of a small page whose entry changes. */
+static void count_edges(kernel_t *kernel, uint64_t vaddr, uint64_t before, uint64_t after)
+{
+    uint64_t left = small_entry(kernel, vaddr - PAGE), right = small_entry(kernel, vaddr + PAGE);
+    kernel->host_edges += edge(left, after) + edge(after, right);
+    kernel->host_edges -= edge(left, before) + edge(before, right);
+}
 
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry)
 {
@@ -26,15 +77,59 @@ int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entr
     if (!bank) {
         return -1;
     }
+    if (bits == seL4_PageBits && kernel->host_edges >= kernel->host_edge_limit) {
+        ZF_LOGE("the host has no room for more mappings: raise vm.max_map_count");
+        return -1;
+    }
+    bool cached = kernel->incoherent && entry & PTE_CACHEABLE;
+    if (cached) {
+        cache_page_mapped(bank, paddr, 1ul << bits);
+    }
     int protection = (entry & PTE_READ ? PROT_READ : 0) | (entry & PTE_WRITE ? PROT_WRITE : 0);
-    void *at = mmap((void *)vaddr, (size_t)1 << bits, protection,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, bank->fd, (off_t)(paddr - bank->base));
-    return at == MAP_FAILED ? -1 : 0;
+    void *at =
+        mmap((void *)vaddr, (size_t)1 << bits, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+             cached ? bank->cache_fd : bank->fd, (off_t)(paddr - bank->base));
+    if (at == MAP_FAILED) {
+        return -1;
+    }
+    if (bits == seL4_PageBits) {
+        count_edges(kernel, vaddr, small_entry(kernel, vaddr), entry);
+    }
+    return 0;
 }
 
-void host_unmap_page(uint64_t vaddr, unsigned bits)
+/* Take a stale page out, to go with its neighbour. @return whether there is one */
+static bool take_stale(kernel_t *kernel, uint64_t vaddr)
 {
-    void *at = mmap((void *)vaddr, (size_t)1 << bits, PROT_NONE,
+    uint64_t entry = small_entry(kernel, vaddr);
+    if (!entry || entry & PTE_VALID) {
+        return false;
+    }
+    *mapping_lookup(kernel->host, vaddr).entry = 0;
+    count_edges(kernel, vaddr, entry, 0);
+    return true;
+}
+
+void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry)
+{
+    uint64_t first = vaddr, end = vaddr + (1ul << bits);
+    if (bits == seL4_PageBits) {
+        if (kernel->host_edges >= kernel->host_edge_limit / 2 &&
+            vaddr - kernel->host_arena < kernel->host_arena_size &&
+            joined(small_entry(kernel, vaddr - PAGE), entry) &&
+            joined(entry, small_entry(kernel, end))) {
+            *mapping_lookup(kernel->host, vaddr).entry = entry & ~(uint64_t)PTE_VALID;
+            return;
+        }
+        count_edges(kernel, vaddr, entry, 0);
+        while (take_stale(kernel, first - PAGE)) {
+            first -= PAGE;
+        }
+        while (take_stale(kernel, end)) {
+            end += PAGE;
+        }
+    }
+    void *at = mmap((void *)first, end - first, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
         /* Only the limit of mappings (vm.max_map_count) gets here, and there is no way on. */

@@ -156,6 +156,10 @@ typedef struct bank {
     uint64_t base, last;
     int fd;
     uint8_t *memory; /* all of it */
+    /* In an incoherent system, see cache.c: */
+    int cache_fd;
+    uint8_t *cache, *cache_base;
+    uint8_t *cached; /* by page: whether the VMM ever had a cached mapping of it */
 } bank_t;
 
 enum { ASID_POOL_SIZE = 512 };
@@ -176,6 +180,8 @@ typedef struct kernel {
     vspace_object_t *asids[ASID_POOL_SIZE];
     bank_t *banks; /* ascending */
     size_t num_banks;
+    bool incoherent;     /* hosted_system_incoherent() */
+    bool refuses_remaps; /* hosted_system_refuse_remaps() */
     kernel_object_t *dead;
     kernel_counts_t counts;
     uint64_t invocations[HOSTED_NUM_INVOCATIONS], failures[HOSTED_NUM_INVOCATIONS];
@@ -185,6 +191,8 @@ typedef struct kernel {
         bool lasting; /* the k-th and all that follow */
         bool fired, then_fired;
     } inject;
+    uint64_t host_arena, host_arena_size; /* where the VMM has its single pages, see host_map.c */
+    size_t host_edges, host_edge_limit;   /* between the host's mappings of small pages */
     bool (*host_range_is_ours)(struct kernel *kernel, uint64_t vaddr, uint64_t size);
 } kernel_t;
 
@@ -271,8 +279,9 @@ void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uin
                       hosted_stage2_mapping_t *mapping);
 
 /* host_map.c: the VMM's own address space is the process's. */
+void host_map_init(kernel_t *kernel);
 int host_map_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
-void host_unmap_page(uint64_t vaddr, unsigned bits);
+void host_unmap_page(kernel_t *kernel, uint64_t vaddr, unsigned bits, uint64_t entry);
 /** Make the tables for a page of the VMM. @return false if the host is out of memory */
 bool host_make_tables(vspace_object_t *vspace, uint64_t vaddr, unsigned bits);
 void host_free_tables(vspace_object_t *vspace);
@@ -285,6 +294,20 @@ void physical_free(kernel_t *kernel);
 const bank_t *physical_find(const kernel_t *kernel, uint64_t paddr);
 /** Let [paddr, paddr + size) read as zeros. */
 void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size);
+
+/** Let a part of a file and of what is mapped of it read as zeros. */
+void physical_punch(int fd, uint8_t *memory, uint64_t offset, uint64_t size);
+
+/* cache.c: the data cache of an incoherent system; nothing happens in another. */
+typedef enum cache_operation { CACHE_CLEAN, CACHE_INVALIDATE } cache_operation_t;
+/** A cache operation on [paddr, paddr + size), which lies in one frame. */
+void cache_operate(const kernel_t *kernel, cache_operation_t operation, uint64_t paddr,
+                   uint64_t size);
+/** The VMM is about to map these pages of the bank cached. */
+void cache_page_mapped(const bank_t *bank, uint64_t paddr, uint64_t size);
+/** The pages were cleared, in memory: so they are in the cache. */
+void cache_forget(const bank_t *bank, uint64_t offset, uint64_t size);
+void cache_free(bank_t *bank);
 
 /* fingerprint.c: a hash of the derivation tree and of all that capabilities say. */
 uint64_t kernel_fingerprint(const kernel_t *kernel);

@@ -94,7 +94,7 @@ void mapping_unmap_page(kernel_t *kernel, const cap_t *frame)
     }
     *at.entry = 0;
     if (vspace->host) {
-        host_unmap_page(frame->vaddr, at.bits);
+        host_unmap_page(kernel, frame->vaddr, at.bits, entry);
     }
     notify(kernel, vspace, frame->vaddr, at.bits, entry, false);
 }

@@ -93,6 +93,9 @@ static seL4_Error page_map(kernel_t *kernel, cap_t *frame, seL4_CPtr root, seL4_
     if (at.bits != frame->bits) {
         return error_missing_capability(false, at.bits);
     }
+    if (kernel->refuses_remaps && *at.entry & PTE_VALID) {
+        return seL4_DeleteFirst;
+    }
     uint64_t entry = page_entry(frame, rights, attributes);
     if (vspace->host && host_map_page(kernel, vaddr, frame->bits, entry)) {
         return error_memory(0);
@@ -155,8 +158,9 @@ seL4_ARM_Page_GetAddress_t seL4_ARM_Page_GetAddress(seL4_ARM_Page service)
     return result;
 }
 
-/* The host's memory is coherent: once the arguments are checked there is nothing to do. */
-static seL4_Error cache_operation(seL4_ARM_Page service, seL4_Word start, seL4_Word end)
+/* Unless the system was made incoherent, there is nothing to do once the arguments are checked. */
+static seL4_Error cache_operation(cache_operation_t operation, seL4_ARM_Page service,
+                                  seL4_Word start, seL4_Word end)
 {
     seL4_Error error;
     kernel_t *kernel = invocation_begin(HOSTED_PAGE_CACHE, HOSTED_OPERATION_INVOCATION, &error);
@@ -177,31 +181,34 @@ static seL4_Error cache_operation(seL4_ARM_Page service, seL4_Word start, seL4_W
     if (!error && end > 1ul << slot->cap.bits) {
         error = error_argument(0);
     }
+    if (!error) {
+        cache_operate(kernel, operation, slot->cap.paddr + start, end - start);
+    }
     return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
 }
 
 seL4_Error seL4_ARM_Page_Clean_Data(seL4_ARM_Page service, seL4_Word start_offset,
                                     seL4_Word end_offset)
 {
-    return cache_operation(service, start_offset, end_offset);
+    return cache_operation(CACHE_CLEAN, service, start_offset, end_offset);
 }
 
 seL4_Error seL4_ARM_Page_Invalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
                                          seL4_Word end_offset)
 {
-    return cache_operation(service, start_offset, end_offset);
+    return cache_operation(CACHE_INVALIDATE, service, start_offset, end_offset);
 }
 
 seL4_Error seL4_ARM_Page_CleanInvalidate_Data(seL4_ARM_Page service, seL4_Word start_offset,
                                               seL4_Word end_offset)
 {
-    return cache_operation(service, start_offset, end_offset);
+    return cache_operation(CACHE_CLEAN, service, start_offset, end_offset);
 }
 
 seL4_Error seL4_ARM_Page_Unify_Instruction(seL4_ARM_Page service, seL4_Word start_offset,
                                            seL4_Word end_offset)
 {
-    return cache_operation(service, start_offset, end_offset);
+    return cache_operation(CACHE_CLEAN, service, start_offset, end_offset);
 }
 
 static seL4_Error page_table_map(kernel_t *kernel, cap_t *cap, seL4_CPtr root, seL4_Word vaddr)

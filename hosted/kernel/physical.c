@@ -37,7 +37,8 @@ int physical_add(kernel_t *kernel, uint64_t base, uint64_t last)
         close(fd);
         return -1;
     }
-    banks[kernel->num_banks++] = (bank_t){.base = base, .last = last, .fd = fd, .memory = memory};
+    banks[kernel->num_banks++] =
+        (bank_t){.base = base, .last = last, .fd = fd, .memory = memory, .cache_fd = -1};
     return 0;
 }
 
@@ -46,6 +47,7 @@ void physical_free(kernel_t *kernel)
     for (size_t i = 0; i < kernel->num_banks; i++) {
         munmap(kernel->banks[i].memory, kernel->banks[i].last - kernel->banks[i].base + 1);
         close(kernel->banks[i].fd);
+        cache_free(&kernel->banks[i]);
     }
     free(kernel->banks);
     kernel->banks = NULL;
@@ -66,6 +68,13 @@ const bank_t *physical_find(const kernel_t *kernel, uint64_t paddr)
     return low < kernel->num_banks && paddr >= kernel->banks[low].base ? &kernel->banks[low] : NULL;
 }
 
+void physical_punch(int fd, uint8_t *memory, uint64_t offset, uint64_t size)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size)) {
+        memset(memory + offset, 0, size);
+    }
+}
+
 void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size)
 {
     /* Less than a page can never have been a frame, and nothing else writes to memory. */
@@ -74,10 +83,8 @@ void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size)
         return;
     }
     size = (size + 4095) & ~4095ul; /* above the watermark it is zero */
-    off_t offset = (off_t)(paddr - bank->base);
-    if (fallocate(bank->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)size)) {
-        memset(bank->memory + offset, 0, size);
-    }
+    physical_punch(bank->fd, bank->memory, paddr - bank->base, size);
+    cache_forget(bank, paddr - bank->base, size);
 }
 
 void *hosted_physical_memory(hosted_system_t *system, seL4_Word paddr, size_t size)

@@ -175,7 +175,12 @@ static int run_slice(vm_vcpu_t *vcpu, engine_exit_t *exit)
                    runtime->class->name, (unsigned long)context->spsr);
         return -1;
     }
+    bool incoherent = hosted_guest_enters(runtime->system, registers);
     runtime->class->run(runtime->engine, exit);
+    if (incoherent) {
+        runtime->class->get_system_registers(runtime->engine, registers);
+        hosted_guest_stops(runtime->system);
+    }
     runtime->class->get_registers(runtime->engine, context);
     runtime->counters.exits++;
     return 0;

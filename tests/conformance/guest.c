@@ -37,17 +37,17 @@ static memory_fault_result_t on_exit_store(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t 
     return FAULT_ERROR;
 }
 
-/* Copy into or out of guest RAM, past the caches: the guest's accesses do not go through them. */
+/* Copy into or out of guest RAM, past the caches. */
 typedef struct transfer {
     suite_t *suite;
     unsigned char *buffer;
     bool write;
 } transfer_t;
 
-static void clean(suite_t *suite, vm_t *vm, void *vaddr, size_t size)
+void guest_clean(suite_t *suite, void *vaddr, size_t size)
 {
     uintptr_t start = (uintptr_t)vaddr & (PAGE - 1);
-    seL4_CPtr cap = vspace_get_cap(&vm->mem.vmm_vspace, (void *)((uintptr_t)vaddr - start));
+    seL4_CPtr cap = vspace_get_cap(&suite->guest->vm.mem.vmm_vspace, (char *)vaddr - start);
     if (EXPECT(cap != seL4_CapNull)) {
         EXPECT_ERROR(seL4_ARM_Page_CleanInvalidate_Data(cap, start, start + size), seL4_NoError);
         EXPECT_ERROR(seL4_ARM_Page_Unify_Instruction(cap, start, start + size), seL4_NoError);
@@ -57,12 +57,12 @@ static void clean(suite_t *suite, vm_t *vm, void *vaddr, size_t size)
 static int transfer_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
                          void *cookie)
 {
-    (void)addr;
+    (void)vm, (void)addr;
     const transfer_t *transfer = cookie;
     if (transfer->write) {
         memcpy(vaddr, transfer->buffer + offset, size);
     }
-    clean(transfer->suite, vm, vaddr, size);
+    guest_clean(transfer->suite, vaddr, size);
     if (!transfer->write) {
         memcpy(transfer->buffer + offset, vaddr, size);
     }

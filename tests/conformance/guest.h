@@ -66,6 +66,9 @@ bool guest_go(suite_t *suite);
  */
 void guest_go_to_its_end(suite_t *suite);
 
+/** Let the guest, whose caches are off, see what the VMM wrote there: within one page of 4 KiB. */
+void guest_clean(suite_t *suite, void *vaddr, size_t size);
+
 /** What that load found, of its width. */
 uint64_t guest_loaded(suite_t *suite, size_t index);
 

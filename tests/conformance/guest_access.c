@@ -59,6 +59,7 @@ static void what_the_vmm_writes_the_guest_loads(suite_t *suite)
     REQUIRE(page != NULL);
     uint64_t value = GUEST_VALUE;
     memcpy(page + 0x100, &value, sizeof(value));
+    guest_clean(suite, page + 0x100, sizeof(value));
     EXPECT_EQUAL(guest_load_now(suite, 8, GPA + 0x100), GUEST_VALUE);
     guest_store_now(suite, 2, GPA + 0x108, 0xbeef);
     EXPECT_EQUAL(page[0x108], 0xef);

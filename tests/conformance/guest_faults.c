@@ -14,6 +14,7 @@ static void read_only_store_traps_with_address_length_and_data(suite_t *suite)
                                                              device_access, &device);
     REQUIRE(page != NULL);
     page[0] = 0x42;
+    guest_clean(suite, page, 1);
     guest_clear(suite);
     size_t load = guest_load(suite, 1, GPA);
     for (size_t i = 0; i < 4; i++) {

@@ -174,5 +174,7 @@ unsigned char *show_frame(suite_t *suite, seL4_CPtr frame)
 
 void hide_frame(suite_t *suite, unsigned char *page)
 {
+    seL4_CPtr frame = vspace_get_cap(suite->env->vspace, page);
+    EXPECT_ERROR(seL4_ARM_Page_Clean_Data(frame, 0, PAGE), seL4_NoError);
     vspace_unmap_pages(suite->env->vspace, page, 1, seL4_PageBits, VSPACE_PRESERVE);
 }

@@ -54,6 +54,9 @@ seL4_Word frame_paddr(suite_t *suite, seL4_CPtr frame);
  */
 bool large_page_at(suite_t *suite, seL4_CPtr space, seL4_Word vaddr);
 
-/** Map a frame of 4 KiB in the caller's own address space; NULL if that fails. */
+/**
+ * Map a frame of 4 KiB in the caller's own address space; NULL if that fails. When it is hidden
+ * again, what was written is cleaned, so that a guest whose caches are off sees it.
+ */
 unsigned char *show_frame(suite_t *suite, seL4_CPtr frame);
 void hide_frame(suite_t *suite, unsigned char *page);

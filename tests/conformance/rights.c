@@ -86,6 +86,7 @@ static void rights_of_an_allocated_page_are_the_guests(suite_t *suite)
             vm, GPA, seL4_CapRights_new(0, 0, rows[i].read, rows[i].write), device_access, &device);
         REQUIRE(page != NULL);
         page[0] = VALUE; /* the VMM may, whatever the guest may */
+        guest_clean(suite, page, sizeof(VALUE));
         expect_allowed(suite, rows[i].allows, &device);
         EXPECT_EQUAL(page[1], rows[i].allows == ALLOWS_BOTH ? VALUE : 0);
         EXPECT(vm_free_reserved_memory(vm, guestmem_find_reservation(vm, GPA)) == 0);

@@ -55,6 +55,27 @@ static void cache_operations_check_their_range(void **state)
     assert_error(seL4_ARM_Page_Unify_Instruction(frame, 16, 32), seL4_NoError);
 }
 
+static void remaps_are_refused_where_the_kernel_is_told_to(void **state)
+{
+    void *vaddr = NULL;
+    seL4_CPtr space = new_space(), first = new_frame(21), second = new_frame(21);
+    hosted_stage2_mapping_t mapping;
+    make_tables(space, BASE, 21);
+    assert_error(map(first, space, BASE), seL4_NoError);
+    hosted_system_refuse_remaps(world);
+    assert_error(map(first, space, BASE), seL4_DeleteFirst);
+    assert_error(map(second, space, BASE), seL4_DeleteFirst);
+    assert_true(mapped_at(space, BASE, &mapping));
+    assert_int_equal(mapping.paddr, frame_address(first));
+    assert_error(seL4_ARM_Page_Unmap(first), seL4_NoError);
+    assert_error(map(second, space, BASE), seL4_NoError);
+    /* The VMM's own space is no other. */
+    assert_non_null(
+        vspace_reserve_range_aligned(vmm, 2ul << 21, 21, seL4_AllRights, 1, &vaddr).res);
+    assert_error(map(first, seL4_CapInitThreadVSpace, (seL4_Word)vaddr), seL4_NoError);
+    assert_error(map(first, seL4_CapInitThreadVSpace, (seL4_Word)vaddr), seL4_DeleteFirst);
+}
+
 static void cut_off_table_leaves_those_below_unreachable(void **state)
 {
     seL4_CPtr space = new_space(), upper = new_table(), lower = new_table(), frame = new_frame(12);
@@ -186,6 +207,7 @@ static void objects_in_several_slots_are_made_together(void **state)
 
 WORLD_MAIN(WORLD_TEST(rights_are_read_or_read_and_write_or_none),
            WORLD_TEST(cache_operations_check_their_range),
+           WORLD_TEST(remaps_are_refused_where_the_kernel_is_told_to),
            WORLD_TEST(cut_off_table_leaves_those_below_unreachable),
            WORLD_TEST(deleting_a_table_unmaps_it), WORLD_TEST(listener_hears_of_every_change),
            WORLD_TEST(all_mappings_are_visited_in_order),

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static sigjmp_buf fault_return;
 
@@ -247,9 +248,104 @@ static void io_ops_map_devices_and_count_the_heap(void **state)
     assert_census(&before);
 }
 
+/* Mappings that the host has for this process; its limit is 65,530. */
+static size_t host_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    size_t lines = 0;
+    assert_non_null(maps);
+    for (int c; (c = getc(maps)) != EOF;) {
+        lines += c == '\n';
+    }
+    fclose(maps);
+    return lines;
+}
+
+enum { MANY = 100000 };
+
+/* The order in which the pages go that makes most holes at a time: every second, then the rest. */
+static size_t every_second(size_t i)
+{
+    return i < MANY / 2 ? 2 * i : 2 * (i - MANY / 2) + 1;
+}
+
+static void many_single_pages_take_few_mappings_of_the_host(void **state)
+{
+    static struct {
+        vka_object_t frame;
+        uint32_t *page;
+    } all[MANY];
+    hosted_census_t before = census();
+    for (uint32_t i = 0; i < MANY; i++) {
+        assert_int_equal(vka_alloc_frame(vka, 12, &all[i].frame), 0);
+        all[i].page = (uint32_t *)map_one(all[i].frame.cptr, seL4_AllRights);
+        assert_non_null(all[i].page);
+        *all[i].page = i;
+    }
+    assert_in_range(host_mappings(), 1, 5000);
+    for (size_t i = 0; i < MANY; i++) {
+        size_t page = every_second(i);
+        assert_int_equal(*all[page].page, page);
+        vspace_unmap_pages(vmm, all[page].page, 1, 12, VSPACE_PRESERVE);
+        if (i == 0 || i >= MANY / 2) {
+            assert_true(faults((char *)all[page].page, false));
+        }
+        vka_free_object(vka, &all[page].frame);
+    }
+    for (size_t i = 0; i < MANY; i += 2) {
+        assert_true(faults((char *)all[i].page, false));
+    }
+    assert_in_range(host_mappings(), 1, 5000);
+    assert_census(&before);
+}
+
+static void scattered_pages_are_refused_before_the_host_has_no_room(void **state)
+{
+    static vka_object_t frames[MANY];
+    void *vaddr = NULL;
+    size_t mapped = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(vka_alloc_frame(vka, 12, &frames[i]), 0);
+    }
+    hosted_census_t before = census();
+    reservation_t range = vspace_reserve_range(vmm, MANY * 0x1000ul, seL4_AllRights, 1, &vaddr);
+    while (mapped < MANY &&
+           vspace_map_pages_at_vaddr(vmm, &frames[every_second(mapped)].cptr, NULL,
+                                     (char *)vaddr + mapped * 0x1000, 1, 12, range) == 0) {
+        mapped++;
+    }
+    assert_true(mapped > 50000); /* all, where the host's limit is higher */
+    void *own = mmap(NULL, 0x3000, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(own, MAP_FAILED);
+    assert_int_equal(munmap(own, 0x3000), 0);
+    vspace_unmap_pages(vmm, vaddr, mapped, 12, VSPACE_PRESERVE);
+    assert_true(faults(vaddr, false));
+    vspace_free_reservation(vmm, range);
+    assert_census(&before);
+}
+
+static void address_of_a_single_page_can_be_asked_for_again(void **state)
+{
+    void *vaddr = NULL;
+    reservation_t first = vspace_reserve_range(vmm, 0x1000, seL4_AllRights, 1, &vaddr);
+    assert_null(vspace_reserve_range_at(vmm, vaddr, 0x1000, seL4_AllRights, 1).res);
+    vspace_free_reservation(vmm, first);
+    first = vspace_reserve_range_at(vmm, vaddr, 0x3000, seL4_AllRights, 1);
+    assert_non_null(first.res);
+    void *other = NULL;
+    assert_non_null(vspace_reserve_range(vmm, 0x1000, seL4_AllRights, 1, &other).res);
+    assert_ptr_equal(other, (char *)vaddr + 0x3000);
+    vspace_free_reservation(vmm, first);
+    assert_non_null(vspace_reserve_range(vmm, 0x1000, seL4_AllRights, 1, &other).res);
+    assert_ptr_equal(other, vaddr);
+}
+
 WORLD_MAIN(WORLD_TEST(vmm_mapping_is_physical_memory), WORLD_TEST(stale_pointers_fault),
            WORLD_TEST(kernel_maps_only_where_the_vmm_has_reserved),
            WORLD_TEST(capabilities_are_found_by_any_address_of_their_page),
            WORLD_TEST(map_of_many_is_all_or_nothing), WORLD_TEST(new_pages_come_and_go_whole),
+           WORLD_TEST(many_single_pages_take_few_mappings_of_the_host),
+           WORLD_TEST(scattered_pages_are_refused_before_the_host_has_no_room),
+           WORLD_TEST(address_of_a_single_page_can_be_asked_for_again),
            WORLD_TEST(fixed_and_deferred_ranges), WORLD_TEST(shared_memory_is_the_same_memory),
            WORLD_TEST(io_ops_map_devices_and_count_the_heap))

@@ -202,6 +202,21 @@ static void heap_a_reservation_is_bounded_in_any_order(void **state)
     }
 }
 
+static void many_shared_pages_are_the_guests_and_the_vmms(void **state)
+{
+    world_t *world = *state;
+    for (size_t i = 0; i < RESERVATIONS; i++) {
+        uintptr_t at = RAM + 2 * i * PAGE;
+        uint32_t *page =
+            create_allocated_reservation_frame(&world->vm, at, seL4_AllRights, record_fault, world);
+        assert_non_null(page);
+        *page = (uint32_t)i;
+    }
+    for (size_t i = 0; i < RESERVATIONS; i += 997) {
+        assert_int_equal(*(uint32_t *)(void *)guest_bytes(world, RAM + 2 * i * PAGE), i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +228,7 @@ int main(void)
         world_test(accesses_after_the_first_do_not_enter_the_kernel),
         large_test(heap_a_frame_is_bounded),
         large_test(heap_a_reservation_is_bounded_in_any_order),
+        large_test(many_shared_pages_are_the_guests_and_the_vmms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

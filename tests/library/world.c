@@ -28,6 +28,7 @@ void world_make_vm(world_t *world, vm_t *vm)
     vm->io_ops = hosted_io_ops(world->system);
     vm->mem.vmm_vspace = *hosted_vmm_vspace(world->system);
     vm->mem.ram_regions = malloc(1);
+    vm->mem.clean_cache = getenv("INCOHERENT") != NULL;
     assert_int_equal(vm_memory_init(vm), 0);
     assert_int_equal(vka_alloc_vspace_root(vm->vka, &vm->mem.vm_vspace_root), 0);
     assert_int_equal(simple_ASIDPool_assign(vm->simple, vm->mem.vm_vspace_root.cptr), seL4_NoError);
@@ -44,6 +45,9 @@ int world_setup(void **state)
     world->system = hosted_system_create_from_file(BOARD_DTB, error, sizeof(error));
     if (world->system == NULL) {
         fail_msg("%s", error);
+    }
+    if (getenv("INCOHERENT") != NULL) {
+        assert_int_equal(hosted_system_incoherent(world->system), 0);
     }
     world->fault_answer = FAULT_HANDLED;
     hosted_log_to(count_line, world);

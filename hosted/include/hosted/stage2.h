@@ -58,6 +58,16 @@ int hosted_stage2_listen(hosted_system_t *system, seL4_CPtr vspace,
                          const hosted_stage2_listener_t *listener);
 
 /**
+ * Who runs a VCPU says so: in an incoherent system (hosted_system_incoherent()) a guest whose
+ * caches are on must see what is in the VMM's cache, and the VMM what the guest wrote.
+ *
+ * @param registers  as of hosted_vcpu_registers(), as they are now
+ * @return whether the system is incoherent; if not, the registers need not be up to date
+ */
+bool hosted_guest_enters(hosted_system_t *system, const seL4_Word *registers);
+void hosted_guest_stops(hosted_system_t *system);
+
+/**
  * The registers of a TCB and of a VCPU object, by capability: what seL4_TCB_ReadRegisters and
  * seL4_ARM_VCPU_ReadRegs read, and where an engine keeps them while it does not run.
  *

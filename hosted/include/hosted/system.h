@@ -63,12 +63,33 @@ ps_io_ops_t *hosted_io_ops(hosted_system_t *system);
  */
 void hosted_vmm_keep_tables(hosted_system_t *system);
 
+/**
+ * From now on, let seL4_ARM_Page_Map return seL4_DeleteFirst where a page is mapped already, even
+ * by the same capability, in the VMM's address space and in guests'. seL4 16 replaces the page, or
+ * maps it again with other rights; that a kernel may refuse is under discussion (seL4 issue 1526).
+ */
+void hosted_system_refuse_remaps(hosted_system_t *system);
+
+/**
+ * Let the VMM's data cache matter, as it does to a guest whose caches are off: what the VMM writes
+ * through a cached mapping reaches memory, and that guest, only when the VMM cleans it
+ * (seL4_ARM_Page_Clean_Data and its kind), in lines of 64 bytes. What is not cleaned never reaches
+ * memory by itself, and is still there for the next cached mapping of the frame. Invalidating
+ * forgets it. When a VCPU goes on with its caches and its MMU on, all is written back before.
+ *
+ * Right after the system was made: before any page is mapped.
+ *
+ * @return 0; -1 with a line in the log if it is too late, or the host has not enough memory
+ */
+int hosted_system_incoherent(hosted_system_t *system);
+
 /** An endpoint capability of the root task, for vm_init()'s `host_endpoint`. */
 seL4_CPtr hosted_host_endpoint(hosted_system_t *system);
 
 /**
  * A pointer to the bytes of physical memory at `paddr`, as a debugger on the bus would see them:
  * always readable and writable, whoever has it mapped. Used by tests, and by models of devices.
+ * In an incoherent system it is memory, not what the VMM's cache holds.
  *
  * @return NULL unless [paddr, paddr + size) lies within one bank or device of the board
  */

@@ -1,0 +1,32 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/* A root task that starts the VMM of ../hosted-vmm, with its guest and the guest's device tree. */
+
+#include <stdio.h>
+#include <vmm.h>
+#include "root_task.h"
+
+/* The file at `path`, which the build made, between name and name_end. */
+#define FILE_AT(name, path)                                                                        \
+    __asm__(".pushsection .rodata\n.balign 16\n" #name ":\n.incbin \"" path "\"\n" #name           \
+            "_end:\n.popsection\n");                                                               \
+    extern const char name[], name##_end[]
+
+FILE_AT(guest_image, VMM_GUEST ".bin");
+FILE_AT(guest_tree, VMM_GUEST ".dtb");
+
+int main(void)
+{
+    static root_task_t task;
+    static vmm_t vmm;
+    root_task_start(&task);
+    const vmm_env_t env = {&task.vka, &task.simple, &task.vspace, &task.io_ops, task.endpoint};
+    const vmm_file_t image = {guest_image, (size_t)(guest_image_end - guest_image)};
+    const vmm_file_t tree = {guest_tree, (size_t)(guest_tree_end - guest_tree)};
+    int wrong = vmm_make(&vmm, &env) != 0 || vmm_run(&vmm, &image, &tree) != 0;
+    printf("== %s\n", wrong ? "NOT all as it must be" : "all as it must be");
+    root_task_stop();
+}
