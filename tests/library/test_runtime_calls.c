@@ -234,6 +234,7 @@ static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
     char *shared = vspace_share_mem(guest, vmm, (void *)GPA, 2, 12, seL4_AllRights, 1);
     assert_non_null(shared);
     shared[PAGE] = 0x5a;
+    assert_int_equal(guestmem_clean(&w->vm, GPA + PAGE, 1), 0);
     assert_int_equal(guest_bytes(w, GPA + PAGE)[0], 0x5a);
     vspace_unmap_pages(vmm, shared, 2, 12, VSPACE_FREE);
     expect_census(w, &before);
@@ -251,6 +252,54 @@ static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
         expect_census(w, &before);
     }
     w->log_lines = 0;
+}
+
+static int load_page(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
+                     void *cookie)
+{
+    memset(vaddr, 0xc3, size);
+    return 0;
+}
+
+/* Upstream's image loader cleans the first page of the frame that its callback finds in the VMM's
+ * address space, which is another one in a large frame. */
+static void what_is_written_is_cleaned_in_frames_of_any_size(void **state)
+{
+    world_t *w = *state;
+    uint64_t word = 0xc3c3c3c3c3c3c3c3;
+    const uintptr_t image = GPA + 0x80000;
+    w->vm.mem.clean_cache = true;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 64 * MEGABYTE, false), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, image, 8 * MEGABYTE, load_page, NULL), 0);
+    for (uintptr_t at = image; at < image + 8 * MEGABYTE; at += PAGE) {
+        assert_int_equal(guest_bytes(w, at)[0], 0xc3);
+        assert_int_equal(guest_bytes(w, at)[PAGE - 1], 0xc3);
+    }
+    for (int way = 0; way < 4; way++) {
+        uintptr_t at = GPA + 30 * MEGABYTE - 4 + (uintptr_t)way * 0x1000;
+        assert_int_equal(way == 0   ? guestmem_write(&w->vm, at, &word, 8)
+                         : way == 1 ? guestmem_fill(&w->vm, at, 0xc3, 8)
+                         : way == 2
+                             ? guestmem_copy(&w->vm, at, image, 8)
+                             : vm_ram_touch(&w->vm, at, 8, vm_guest_ram_write_callback, &word),
+                         0);
+        assert_int_equal(guest_bytes(w, at)[0], 0xc3);
+        assert_int_equal(guest_bytes(w, at + 7)[0], 0xc3);
+    }
+    /* A VMM that decides itself: through a pointer, in a frame and over its end. */
+    w->vm.mem.clean_cache = false;
+    char *pointer = guestmem_pointer(&w->vm, GPA + 40 * MEGABYTE - 8, 16);
+    assert_non_null(pointer);
+    memset(pointer, 0xc3, 16);
+    assert_int_equal(guestmem_clean(&w->vm, GPA + 40 * MEGABYTE - 8, 16), 0);
+    assert_int_equal(guest_bytes(w, GPA + 40 * MEGABYTE - 8)[0], 0xc3);
+    assert_int_equal(guest_bytes(w, GPA + 40 * MEGABYTE)[7], 0xc3);
+    assert_int_equal(guestmem_clean(&w->vm, GPA + 64 * MEGABYTE - 1, 2), -1);
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    hosted_inject_fail(w->system, HOSTED_OPERATION_INVOCATION, 1);
+    assert_int_equal(guestmem_clean(&w->vm, GPA, 1), -1);
+    hosted_inject_stop(w->system);
+    expect_failure(w, GUESTMEM_KERNEL);
 }
 
 static void frames_are_of_sizes_that_the_runtime_can_follow(void **state)
@@ -407,6 +456,19 @@ static void a_vmm_without_room_for_a_window_has_access(void **state)
     expect_failure(w, GUESTMEM_NO_ADDRESS);
 }
 
+/* A kernel may refuse to map where a page is, the same capability too. */
+static void large_frames_are_mapped_where_the_kernel_refuses_to_map_again(void **state)
+{
+    world_t *w = *state;
+    guestmem_statistics_t statistics;
+    hosted_system_refuse_remaps(w->system);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 8 * MEGABYTE, false), 0);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, 8 * MEGABYTE), 0);
+    assert_int_equal(guest_bytes(w, GPA + 7 * MEGABYTE)[1], 0x5a);
+    assert_int_equal(guestmem_get_statistics(&w->vm, &statistics), 0);
+    assert_int_equal(statistics.window_frames, 4);
+}
+
 static struct {
     simple_t *inner;
     uint64_t asked;
@@ -443,6 +505,7 @@ int main(void)
         world_test(frames_of_fewer_rights_are_not_written),
         world_test(frames_may_be_handed_in_in_any_order),
         world_test(guest_pages_are_shared_with_the_vmms_address_space),
+        world_test(what_is_written_is_cleaned_in_frames_of_any_size),
         world_test(frames_are_of_sizes_that_the_runtime_can_follow),
         world_test(touching_nothing_is_no_error),
         world_test(a_guest_does_not_flood_the_log),
@@ -450,6 +513,7 @@ int main(void)
         world_test(marking_what_is_marked_is_nothing_to_log),
         world_test(registers_in_the_middle_of_a_page_are_mapped_at_a_free_address),
         world_test(a_vmm_without_room_for_a_window_has_access),
+        world_test(large_frames_are_mapped_where_the_kernel_refuses_to_map_again),
         world_test(one_to_one_ram_does_not_walk_the_untypeds_for_each_frame),
     };
     return cmocka_run_group_tests_name("runtime calls", tests, NULL, NULL);
