@@ -30,11 +30,14 @@ extern "C" {
 void vm_memory_destroy(vm_t *vm);
 
 /**
- * What a map iterator may add to the `size_bits` of a vm_frame_t, to say how the guest and the VMM
- * cache the frame. Else a frame of a device untyped, as far as `vm->simple` knows, is uncached and
- * not executable, and all others are cached; RAM always is.
+ * What a map iterator may add to the `size_bits` of a vm_frame_t, to say that the guest and the VMM
+ * are to cache the frame. Where it adds neither this nor GUESTMEM_FRAME_UNCACHED, a frame of a
+ * device untyped, as far as `vm->simple` knows, is uncached and not executable, and all others are
+ * cached; RAM always is.
  */
-#define GUESTMEM_FRAME_CACHED   ((size_t)0x100)
+#define GUESTMEM_FRAME_CACHED ((size_t)0x100)
+
+/** Likewise, that the frame is device memory: uncached, and not executable. */
 #define GUESTMEM_FRAME_UNCACHED ((size_t)0x200)
 
 /**

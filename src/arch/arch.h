@@ -77,8 +77,8 @@ seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
                              seL4_CapRights_t rights, bool cacheable);
 seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
 
-/** Make what the VMM wrote to bytes of a frame visible to a guest that runs with its caches off, and
- *  what such a guest writes to the VMM. The capability must be mapped, anywhere. */
+/** Make what the VMM wrote to bytes of a frame visible to a guest that runs with its caches off,
+ * and what such a guest writes to the VMM. The capability must be mapped, anywhere. */
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);
 
 /** Map a table of a level at `gpa`; those above it are there. Deleting it unmaps it. */
