@@ -128,6 +128,20 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
     return invocation_end(kernel, HOSTED_VCPU, error);
 }
 
+/* No capability here is one to call the firmware with. */
+seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
+                             seL4_ARM_SMCContext *smc_response)
+{
+    (void)smc_args, (void)smc_response;
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_VCPU, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    bool empty = cspace_caller_slot(kernel, service)->cap.type == CAP_NULL;
+    return invocation_end(kernel, HOSTED_VCPU, empty ? error_capability(0) : seL4_IllegalOperation);
+}
+
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
