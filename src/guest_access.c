@@ -143,9 +143,10 @@ static inline char *recent_pointer(const gm_memory_t *memory, uintptr_t addr, si
 /* Remember RAM around `gpa`, which the VMM has mapped at `pointer`: the run if all of it is mapped
  * there, else the frame. */
 static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
-                     const gm_run_t *run, size_t index, uintptr_t gpa, char *pointer)
+                     const gm_run_t *run, size_t index, uintptr_t gpa, const piece_t *piece)
 {
-    if (!reservation->mapping->ram || !run->cacheable || run->restricted) {
+    bool stays = piece->temporary.vaddr == NULL || piece->temporary.kept;
+    if (!stays || !reservation->mapping->ram || !run->cacheable || run->restricted) {
         return;
     }
     bool whole = run->num_in_window == run->count;
@@ -153,7 +154,8 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     uintptr_t last = whole ? gm_run_last(run) : base + (((uintptr_t)1 << run->size_bits) - 1);
     base = base > reservation->base ? base : reservation->base;
     last = last < reservation->last ? last : reservation->last;
-    memory->recent = (gm_recent_t){base, last - base + 1, pointer - (gpa - base)};
+    memory->recent =
+        (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept};
 }
 
 /* Whether the VMM may access a frame so: what the library acquired always. */
@@ -303,10 +305,10 @@ static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece_t *piece)
 {
     size_t index;
-    *piece = (piece_t){.last = last, .pointer = recent_pointer(memory, gpa, last - gpa + 1)};
+    *piece = (piece_t){.last = last, .cacheable = true};
+    piece->pointer = !memory->recent.kept ? recent_pointer(memory, gpa, last - gpa + 1) : NULL;
     if (piece->pointer != NULL) {
-        piece->cacheable = true;
-        return 0; /* page after page of one frame or window */
+        return 0; /* page after page of one window */
     }
     const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
     const gm_run_t *run = reservation != NULL ? run_at(memory, gpa, &index) : NULL;
@@ -325,9 +327,7 @@ static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
         piece->last = lower(lower(last, reservation->last), gpa | mask);
         piece->pointer = (char *)piece->temporary.vaddr + (gpa & mask);
     }
-    if (piece->temporary.vaddr == NULL || piece->temporary.kept) {
-        remember(memory, reservation, run, index, gpa, piece->pointer);
-    }
+    remember(memory, reservation, run, index, gpa, piece);
     return 0;
 }
 

@@ -36,6 +36,7 @@ typedef struct gm_recent {
     uintptr_t base; /* GPA */
     size_t length;
     char *pointer;
+    bool kept; /* it is in the frame that stays mapped, which another access may replace */
 } gm_recent_t;
 
 /** A guest frame that the VMM has mapped by itself, for an access. */

@@ -142,6 +142,30 @@ static int free_what_is_touched(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr,
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, guest_addr));
 }
 
+/* Access another frame from within each page of one; what was handed out must stay. */
+static int touch_elsewhere(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
+                           void *cookie)
+{
+    char byte = 0;
+    volatile char *bytes = vaddr;
+    bytes[0] = 0x33;
+    int result = guestmem_write(vm, GPA + 2 * MEGABYTE + offset, &byte, 1);
+    bytes[size - 1] = 0x44;
+    return result;
+}
+
+static void a_callback_may_access_other_memory(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA, 4 * PAGE, touch_elsewhere, NULL), 0);
+    for (uintptr_t at = GPA; at < GPA + 4 * PAGE; at += PAGE) {
+        assert_int_equal(guest_bytes(w, at)[0], 0x33);
+        assert_int_equal(guest_bytes(w, at)[PAGE - 1], 0x44);
+    }
+}
+
 /* Free the RAM behind the first page; cookie: the world. */
 static int free_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                        void *cookie)
@@ -193,6 +217,7 @@ int main(void)
         world_test(bytes_are_moved_through_windows),
         world_test(bytes_are_moved_without_windows),
         world_test(a_copy_that_fails_has_moved_nothing),
+        world_test(a_callback_may_access_other_memory),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),
         world_test(the_default_fault_callback_names_what_it_can),
     };
