@@ -412,7 +412,10 @@ static bool is_cached(const vm_t *vm, uintptr_t gpa)
 {
     size_t index;
     const gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
-    const gm_run_t *run = memory != NULL ? gm_guest_space_find(memory, gpa, &index) : NULL;
+    if (memory == NULL || recent_pointer(memory, gpa, 1) != NULL) {
+        return true;
+    }
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
     return run == NULL || run->cacheable;
 }
 

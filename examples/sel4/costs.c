@@ -145,6 +145,9 @@ static int cost_of_touching(vm_t *vm, size_t mib)
     error |= vm_ram_touch(vm, RAM_BASE, mib * MIB, vm_guest_ram_read_callback, buffer);
     print_cost(vm, "touch and copy %zu MiB", mib, &before, 1);
     before = read_now(vm);
+    error |= vm_ram_touch(vm, RAM_BASE, mib * MIB, vm_guest_ram_read_callback, buffer);
+    print_cost(vm, "the same again", mib, &before, 1);
+    before = read_now(vm);
     memmove(buffer, buffer + mib * MIB / 2, mib * MIB / 2);
     print_cost(vm, "(half of it by memmove)", mib, &before, 1);
     error |= free_at(vm, RAM_BASE);
