@@ -220,8 +220,7 @@ static void frames_may_be_handed_in_in_any_order(void **state)
     }
 }
 
-/* libsel4vm's vm_create_vcpu() on x86_64 shares a page so; its image loader maps copies of what
- * vspace_get_cap() returns as pages of 4 KiB. */
+/* libsel4vm's vm_create_vcpu() on x86_64 shares a page so. */
 static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
 {
     world_t *w = *state;
@@ -252,6 +251,30 @@ static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
         expect_census(w, &before);
     }
     w->log_lines = 0;
+}
+
+/* The image loader for x86_64 maps a copy of what vspace_get_cap() returns, as a page of 4 KiB. */
+static void small_frames_are_mapped_in_the_vmm_by_their_capability(void **state)
+{
+    world_t *w = *state;
+    cspacepath_t from;
+    cspacepath_t to;
+    assert_int_equal(guestmem_set_largest_frame(&w->vm, 12), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * MEGABYTE, false), 0);
+    assert_int_equal(vka_cspace_alloc_path(w->vm.vka, &to), 0);
+    for (uintptr_t gpa = GPA + 0x10; gpa < GPA + 4 * MEGABYTE; gpa += PAGE) {
+        seL4_CPtr cap = vspace_get_cap(&w->vm.mem.vm_vspace, (void *)gpa);
+        vka_cspace_make_path(w->vm.vka, cap, &from);
+        assert_int_equal(vka_cnode_copy(&to, &from, seL4_AllRights), 0);
+        char *page =
+            vspace_map_pages(&w->vm.mem.vmm_vspace, &to.capPtr, NULL, seL4_AllRights, 1, 12, 1);
+        assert_non_null(page);
+        page[gpa & 0xfff] = 0x5a;
+        assert_true(w->vm.mem.clean_cache || guest_bytes(w, gpa)[0] == 0x5a);
+        vspace_unmap_pages(&w->vm.mem.vmm_vspace, page, 1, 12, VSPACE_PRESERVE);
+        assert_int_equal(vka_cnode_delete(&to), 0);
+    }
+    vka_cspace_free_path(w->vm.vka, to);
 }
 
 static int load_page(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
@@ -505,6 +528,7 @@ int main(void)
         world_test(frames_of_fewer_rights_are_not_written),
         world_test(frames_may_be_handed_in_in_any_order),
         world_test(guest_pages_are_shared_with_the_vmms_address_space),
+        world_test(small_frames_are_mapped_in_the_vmm_by_their_capability),
         world_test(what_is_written_is_cleaned_in_frames_of_any_size),
         world_test(frames_are_of_sizes_that_the_runtime_can_follow),
         world_test(touching_nothing_is_no_error),
