@@ -142,6 +142,12 @@ seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args
     return invocation_end(kernel, HOSTED_VCPU, empty ? error_capability(0) : seL4_IllegalOperation);
 }
 
+uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
+{
+    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
+    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
+}
+
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
