@@ -43,6 +43,8 @@ void machine_begin(machine_t *machine)
     *machine = (machine_t){0};
     machine->system = hosted_system_create_from_file(BOARD_DTB, error, sizeof(error));
     must(machine->system != NULL, "%s", error);
+    must(getenv("INCOHERENT") == NULL || hosted_system_incoherent(machine->system) == 0,
+         "the system could not be made incoherent");
     hosted_log_to(count_line, machine);
 }
 
@@ -59,6 +61,7 @@ void machine_make_vm(machine_t *machine, vm_t *vm)
     vm->vka = hosted_vka(machine->system);
     vm->simple = hosted_simple(machine->system);
     vm->io_ops = hosted_io_ops(machine->system);
+    vm->mem.clean_cache = getenv("INCOHERENT") != NULL;
     vm->mem.vmm_vspace = *hosted_vmm_vspace(machine->system);
     must(vm_memory_init(vm) == 0, "a VM's memory could not be initialised");
     must(vka_alloc_vspace_root(vm->vka, &vm->mem.vm_vspace_root) == 0, "no address space");
