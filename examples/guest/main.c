@@ -178,6 +178,36 @@ static void write_log(const void *tree, const char *name)
     print("\n");
 }
 
+/** Let the serial port interrupt, and take that from the interrupt controller, a GICv2. */
+static void check_interrupt(const void *tree, const char *name, uint64_t serial)
+{
+    enum { NONE = 1023, INTERRUPT = 33, BITS = 0x3ff, TRIES = 1000000 };
+    fdt_range_t range;
+
+    if (!find(tree, name, &range)) {
+        return;
+    }
+    uint64_t interface = range.base + 0x10000;
+    write32(range.base, 1);                                                 /* forward interrupts */
+    write32(range.base + 0x100 + INTERRUPT / 32 * 4, 1u << INTERRUPT % 32); /* this one too */
+    write32(interface + 0x4, 0xff);                                         /* of any priority */
+    write32(interface, 1);
+    write32(serial + 0x38, 1 << 5); /* when there is room to transmit: now */
+    uint32_t taken = NONE;
+    for (int i = 0; i < TRIES && taken == NONE; i++) {
+        taken = read32(interface + 0xc) & BITS;
+    }
+    if (taken != INTERRUPT) {
+        fail(name, "the interrupt taken", interface + 0xc, taken);
+        return;
+    }
+    write32(serial + 0x38, 0);
+    write32(interface + 0x10, taken);
+    print(": the serial port's interrupt was taken, then ");
+    taken = read32(interface + 0xc) & BITS;
+    print(taken == NONE ? "none\n" : "FAILED: another\n");
+}
+
 /** Called by start.S; the guest stops when this returns. */
 void guest_main(const void *tree)
 {
@@ -206,5 +236,6 @@ void guest_main(const void *tree)
     print_reads(tree, "ones");
     print_reads(tree, "zeros");
     write_log(tree, "log");
+    check_interrupt(tree, "interrupt-controller", port.base);
     print("done\n");
 }

@@ -13,6 +13,7 @@
 #include "vmm.h"
 #include <sel4vm/arch/guest_arm_context.h>
 #include <sel4vm/boot.h>
+#include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory_helpers.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vm/guest_vcpu_fault.h>
@@ -26,6 +27,10 @@
 #define TREE            RAM
 #define IMAGE           (RAM + 0x80000)
 #define UART            0x09000000
+#define UART_DATA       0x00
+#define UART_MASK       0x38 /* which interrupts it may make ... */
+#define UART_TRANSMIT   0x20 /* ... among them: there is room to transmit */
+#define UART_INTERRUPT  33
 #define PAGE_BYTES      4096
 #define REPLY           2048  /* where in the shared page the guest answers */
 #define EL1_WITH_SP_EL1 0x3c5 /* PSTATE: EL1h, all interrupts masked */
@@ -34,18 +39,26 @@
 #define CLASS_SMC       0x17 /* exception class of a secure monitor call */
 #define PSCI_SYSTEM_OFF 0x84000008
 
-/* A PL011 that is always ready: what is stored at its start is printed. */
+/* A PL011 that is always ready to print, and says so by an interrupt if the guest wants one. */
 static memory_fault_result_t on_uart(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                      void *cookie)
 {
     (void)vm, (void)length, (void)cookie;
     if (is_vcpu_read_fault(vcpu)) {
         set_vcpu_fault_data(vcpu, 0);
-    } else if (addr == UART) {
+    } else if (addr == UART + UART_DATA) {
         putchar((int)(get_vcpu_fault_data(vcpu) & 0xff));
+    } else if (addr == UART + UART_MASK && get_vcpu_fault_data(vcpu) & UART_TRANSMIT) {
+        vm_inject_irq(vcpu, UART_INTERRUPT);
     }
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;
+}
+
+/* The guest is done with the interrupt. */
+static void on_uart_interrupt_end(vm_vcpu_t *vcpu, int irq, void *cookie)
+{
+    (void)vcpu, (void)irq, (void)cookie;
 }
 
 /* Stores to what the guest may only read. */
@@ -106,7 +119,8 @@ int vmm_make(vmm_t *vmm, const vmm_env_t *env)
     vm->mem.clean_cache = true; /* the guest starts with its caches off */
     return vm_ram_register_at(vm, RAM, RAM_SIZE, false) == 0 &&
                    back_memory(vm, &vmm->shared) == 0 &&
-                   vm_reserve_memory_at(vm, UART, PAGE_BYTES, on_uart, NULL) != NULL
+                   vm_reserve_memory_at(vm, UART, PAGE_BYTES, on_uart, NULL) != NULL &&
+                   vm_create_default_irq_controller(vm) == 0
                ? 0
                : -1;
 }
@@ -123,6 +137,7 @@ int vmm_run(vmm_t *vmm, const vmm_file_t *image, const vmm_file_t *tree)
     seL4_UserContext context = {.pc = IMAGE, .spsr = EL1_WITH_SP_EL1, .x0 = TREE};
     vm_vcpu_t *vcpu = vm_create_vcpu(vm, PRIORITY);
     if (vcpu == NULL || vm_assign_vcpu_target(vcpu, 0) != 0 ||
+        vm_register_irq(vcpu, UART_INTERRUPT, on_uart_interrupt_end, NULL) != 0 ||
         vm_register_unhandled_vcpu_fault_callback(vcpu, on_vcpu_fault, &vmm->powered_off) != 0 ||
         load(vm, TREE, tree) != 0 || load(vm, IMAGE, image) != 0 ||
         vm_set_thread_context(vcpu, context) != 0 || vcpu_start(vcpu) != 0) {
