@@ -117,6 +117,37 @@ static char *get_fdt(void *cookie)
     return ((hosted_system_t *)cookie)->board_dtb;
 }
 
+static int stdlib_malloc(void *cookie, size_t size, void **ptr)
+{
+    (void)cookie;
+    *ptr = malloc(size);
+    return *ptr ? 0 : ENOMEM;
+}
+
+static int stdlib_calloc(void *cookie, size_t nmemb, size_t size, void **ptr)
+{
+    (void)cookie;
+    *ptr = calloc(nmemb, size);
+    return *ptr ? 0 : ENOMEM;
+}
+
+static int stdlib_free(void *cookie, size_t size, void *ptr)
+{
+    (void)cookie;
+    (void)size;
+    free(ptr);
+    return 0;
+}
+
+int ps_new_stdlib_malloc_ops(ps_malloc_ops_t *ops)
+{
+    if (!ops) {
+        return EINVAL;
+    }
+    *ops = (ps_malloc_ops_t){stdlib_malloc, stdlib_calloc, stdlib_free, NULL};
+    return 0;
+}
+
 void io_ops_init(hosted_system_t *system)
 {
     system->io_ops = (ps_io_ops_t){

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <simple/simple_helpers.h>
 #include "system.h"
 
 static seL4_Error frame_cap(void *data, void *paddr, int size_bits, cspacepath_t *path)
@@ -162,6 +163,27 @@ static ssize_t extended_bootinfo(void *data, seL4_Word type, void *dest, ssize_t
     memcpy(dest, &header, sizeof(header));
     memcpy((char *)dest + sizeof(header), system->board_dtb, (size_t)length - sizeof(header));
     return length;
+}
+
+bool simple_is_untyped_cap(simple_t *simple, seL4_CPtr pos)
+{
+    int count = simple_get_untyped_count(simple);
+    for (int i = 0; i < count; i++) {
+        if (simple_get_nth_untyped(simple, i, NULL, NULL, NULL) == pos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+seL4_CPtr simple_last_valid_cap(simple_t *simple)
+{
+    seL4_CPtr last = 0;
+    int count = simple_get_cap_count(simple);
+    for (int i = 0; i < count; i++) {
+        last = MAX(last, simple_get_nth_cap(simple, i));
+    }
+    return last;
 }
 
 void simple_init(hosted_system_t *system)

@@ -60,6 +60,7 @@ static void end_runtime(vm_t *vm)
     if (vm->vm_name != NULL) {
         ps_free(heap, name_bytes(vm->vm_name), vm->vm_name);
     }
+    gic_destroy(vm);
     ticker_destroy(&vm->arch.hosted->ticker);
     ps_free(heap, sizeof(*vm->arch.hosted), vm->arch.hosted);
 }

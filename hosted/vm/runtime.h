@@ -49,6 +49,7 @@ typedef struct hosted_vm {
     atomic_bool stop;
     ticker_t ticker;
     bool warned_of_write_back;
+    struct gic *gic; /* interrupt controller; NULL: none */
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */
@@ -78,6 +79,12 @@ int handle_hypercall(vm_vcpu_t *vcpu);
 
 /** The runtime's own PSCI: the result is in `regs`. @return as handle_hypercall() */
 int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs);
+
+/** The guest has handled the interrupt in a list register. @return 0; -1 if there is none in it */
+int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register);
+
+/** Free the interrupt controller, if there is one. @see vm_create_default_irq_controller */
+void gic_destroy(vm_t *vm);
 
 /** Write the VM's report. */
 void report_end(vm_t *vm, hosted_vm_reason_t reason, uintptr_t pc, const char *format, ...)

@@ -22,6 +22,7 @@
 #include <hosted/log.h>
 #include <hosted/stage2.h>
 #include <hosted/system.h>
+#include <sel4/sel4_arch/mapping.h>
 #include <vka/capops.h>
 
 #define DEFAULT_ATTRIBUTES seL4_ARM_Default_VMAttributes

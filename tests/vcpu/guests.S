@@ -14,7 +14,7 @@
     .text
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
-    .quad reset, psci, wait, svc_, write_back
+    .quad reset, psci, wait, svc_, write_back, script
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -201,3 +201,22 @@ write_back:
     str w10, [x2, #8]!
     sub x13, x2, x0
     b finish
+
+/* Do the accesses of the script_t at x0, up to the one without an address. */
+script:
+    ldp x1, x2, [x0]
+    ldr x3, [x0, #16]
+    cbz x1, finish
+    tbnz x2, #0, 1f
+    tbnz x2, #1, 2f
+    str w3, [x1]
+    b 4f
+1:  ldr w3, [x1]
+    b 3f
+2:  tbnz x2, #2, 5f
+    strb w3, [x1]
+    b 4f
+5:  ldrb w3, [x1]
+3:  str x3, [x0, #16]
+4:  add x0, x0, #24
+    b script

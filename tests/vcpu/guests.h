@@ -41,5 +41,6 @@
 #define GUEST_WAIT       18
 #define GUEST_SVC        19
 #define GUEST_WRITE_BACK 20
+#define GUEST_SCRIPT     21
 
 #endif

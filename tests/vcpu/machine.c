@@ -119,3 +119,14 @@ const hosted_vm_report_t *machine_report(machine_t *machine)
 {
     return hosted_vm_get_report(&machine->vm);
 }
+
+void machine_run_script(machine_t *machine, script_t *script)
+{
+    size_t size = sizeof(*script);
+    while (script[size / sizeof(*script) - 1].address != 0) {
+        size += sizeof(*script);
+    }
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, script, size), 0);
+    assert_int_equal(machine_run(machine, GUEST_SCRIPT, GUEST_DATA, 0), 0);
+    assert_int_equal(guestmem_read(&machine->vm, GUEST_DATA, script, size), 0);
+}

@@ -56,6 +56,18 @@ int machine_end(void **state);
 vm_memory_reservation_t *machine_add_device(machine_t *machine, uintptr_t base, size_t size,
                                             const char *name);
 
+/** What GUEST_SCRIPT does at `address`; the last one has none. */
+typedef struct script {
+    uint64_t address;
+    uint64_t operation; /* STORE, LOAD, STORE_BYTE or LOAD_BYTE */
+    uint64_t value;     /* stored, or what was loaded */
+} script_t;
+
+enum { STORE = 0, LOAD = 1, STORE_BYTE = 2, LOAD_BYTE = 6 };
+
+/** Run a script of the guest, in place. */
+void machine_run_script(machine_t *machine, script_t *script);
+
 /** Let a guest start, with x0 and x1, and run it. @return what vm_run() answered */
 int machine_run(machine_t *machine, unsigned guest, seL4_Word x0, seL4_Word x1);
 

@@ -16,6 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <platsupport/clock.h>
+#include <platsupport/interface_registration.h>
+#include <platsupport/irq.h>
+#include <platsupport/mux.h>
 #include <utils/util.h>
 
 typedef struct ps_io_ops ps_io_ops_t;
@@ -61,6 +65,21 @@ typedef struct ps_io_port_ops {
     ps_io_port_out_fn_t io_port_out_fn;
 } ps_io_port_ops_t;
 
+/** Read `io_size` bytes of an I/O port. @return 0 or an error */
+static inline int ps_io_port_in(const ps_io_port_ops_t *port_ops, uint32_t port, int io_size,
+                                uint32_t *result)
+{
+    assert(port_ops && port_ops->io_port_in_fn);
+    return port_ops->io_port_in_fn(port_ops->cookie, port, io_size, result);
+}
+
+static inline int ps_io_port_out(const ps_io_port_ops_t *port_ops, uint32_t port, int io_size,
+                                 uint32_t val)
+{
+    assert(port_ops && port_ops->io_port_out_fn);
+    return port_ops->io_port_out_fn(port_ops->cookie, port, io_size, val);
+}
+
 typedef enum dma_cache_op {
     DMA_CACHE_OP_CLEAN,
     DMA_CACHE_OP_INVALIDATE,
@@ -82,6 +101,58 @@ typedef struct ps_dma_man {
     ps_dma_unpin_fn_t dma_unpin_fn;
     ps_dma_cache_op_fn_t dma_cache_op_fn;
 } ps_dma_man_t;
+
+/** Allocate memory that a device can reach. @return where the VMM sees it, or NULL */
+static inline void *ps_dma_alloc(const ps_dma_man_t *dma_man, size_t size, int align, int cache,
+                                 ps_mem_flags_t flags)
+{
+    assert(dma_man && dma_man->dma_alloc_fn);
+    return dma_man->dma_alloc_fn(dma_man->cookie, size, align, cache, flags);
+}
+
+/** Undo ps_dma_alloc(); `addr` and `size` as they were there. */
+static inline void ps_dma_free(const ps_dma_man_t *dma_man, void *addr, size_t size)
+{
+    assert(dma_man && dma_man->dma_free_fn);
+    dma_man->dma_free_fn(dma_man->cookie, addr, size);
+}
+
+/** Keep memory where it is. @return its physical address, which is contiguous, or 0 */
+static inline uintptr_t ps_dma_pin(const ps_dma_man_t *dma_man, void *addr, size_t size)
+{
+    assert(dma_man && dma_man->dma_pin_fn);
+    return dma_man->dma_pin_fn(dma_man->cookie, addr, size);
+}
+
+/** Undo ps_dma_pin(); `addr` and `size` as they were there. */
+static inline void ps_dma_unpin(const ps_dma_man_t *dma_man, void *addr, size_t size)
+{
+    assert(dma_man && dma_man->dma_unpin_fn);
+    dma_man->dma_unpin_fn(dma_man->cookie, addr, size);
+}
+
+static inline void ps_dma_cache_op(const ps_dma_man_t *dma_man, void *addr, size_t size,
+                                   dma_cache_op_t op)
+{
+    assert(dma_man && dma_man->dma_cache_op_fn);
+    dma_man->dma_cache_op_fn(dma_man->cookie, addr, size, op);
+}
+
+static inline void ps_dma_cache_clean(const ps_dma_man_t *dma_man, void *addr, size_t size)
+{
+    ps_dma_cache_op(dma_man, addr, size, DMA_CACHE_OP_CLEAN);
+}
+
+static inline void ps_dma_cache_invalidate(const ps_dma_man_t *dma_man, void *addr, size_t size)
+{
+    ps_dma_cache_op(dma_man, addr, size, DMA_CACHE_OP_INVALIDATE);
+}
+
+static inline void ps_dma_cache_clean_invalidate(const ps_dma_man_t *dma_man, void *addr,
+                                                 size_t size)
+{
+    ps_dma_cache_op(dma_man, addr, size, DMA_CACHE_OP_CLEAN_INVALIDATE);
+}
 
 typedef int (*ps_malloc_fn_t)(void *cookie, size_t size, void **ptr);
 typedef int (*ps_calloc_fn_t)(void *cookie, size_t nmemb, size_t size, void **ptr);
@@ -136,6 +207,9 @@ static inline int ps_free(const ps_malloc_ops_t *ops, size_t size, void *ptr)
     return ops->free(ops->cookie, size, ptr);
 }
 
+/** Fill in malloc(), calloc() and free() of the C library. @return 0, or EINVAL if `ops` is NULL */
+int ps_new_stdlib_malloc_ops(ps_malloc_ops_t *ops);
+
 typedef char *(*ps_io_fdt_get_fn_t)(void *cookie);
 
 typedef struct ps_fdt {
@@ -153,20 +227,6 @@ static inline char *ps_io_fdt_get(const ps_io_fdt_t *io_fdt)
     return io_fdt->get_fn(io_fdt->cookie);
 }
 
-/* Opaque here: clocks, pin multiplexers, interrupts and registered interfaces of real boards. */
-typedef struct clock_sys {
-    void *priv;
-} clock_sys_t;
-typedef struct mux_sys {
-    void *priv;
-} mux_sys_t;
-typedef struct {
-    void *cookie;
-} ps_interface_registration_ops_t;
-typedef struct {
-    void *cookie;
-} ps_irq_ops_t;
-
 struct ps_io_ops {
     ps_io_mapper_t io_mapper;
     ps_io_port_ops_t io_port_ops;
@@ -178,3 +238,30 @@ struct ps_io_ops {
     ps_malloc_ops_t malloc_ops;
     ps_irq_ops_t irq_ops;
 };
+
+/* Fields of device registers. */
+static inline uint32_t read_masked(volatile uint32_t *addr, uint32_t mask)
+{
+    assert(addr);
+    return *addr & mask;
+}
+
+static inline void write_masked(volatile uint32_t *addr, uint32_t mask, uint32_t value)
+{
+    assert(addr && (value & mask) == value);
+    *addr = (*addr & ~mask) | value;
+}
+
+static inline uint32_t read_bits(volatile uint32_t *addr, unsigned int first_bit,
+                                 unsigned int nbits)
+{
+    assert(addr && first_bit < 32 && nbits <= 32 - first_bit);
+    return (*addr >> first_bit) & (uint32_t)MASK(nbits);
+}
+
+static inline void write_bits(volatile uint32_t *addr, unsigned int first_bit, unsigned int nbits,
+                              uint32_t value)
+{
+    assert(addr && first_bit < 32 && nbits <= 32 - first_bit);
+    write_masked(addr, (uint32_t)MASK(nbits) << first_bit, value << first_bit);
+}

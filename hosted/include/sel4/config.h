@@ -28,9 +28,3 @@
 #define CONFIG_ROOT_CNODE_SIZE_BITS          26
 #define CONFIG_HAVE_FPU                      1
 #define CONFIG_LIB_SEL4_USE_THREAD_LOCALS    1
-#define CONFIG_SEL4UTILS_STACK_SIZE          65536
-
-#ifndef CONFIG_LIB_UTILS_DEFAULT_ZF_LOG_LEVEL
-/** Messages below this level are left out when a file is compiled (4: warnings and errors). */
-#define CONFIG_LIB_UTILS_DEFAULT_ZF_LOG_LEVEL 4
-#endif

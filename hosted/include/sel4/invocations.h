@@ -153,6 +153,13 @@ seL4_Error seL4_ARM_VCPU_InjectIRQ(seL4_ARM_VCPU service, seL4_Uint16 virq, seL4
 /** Unmask the virtual timer's interrupt (27) again after its fault was handled. */
 seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq);
 
+/**
+ * Call the firmware with `smc_args`, which answers in `smc_response`. A hosted system has no
+ * firmware and no task has the capability.
+ */
+seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
+                             seL4_ARM_SMCContext *smc_response);
+
 /* Notifications. */
 
 /** Add the capability's badge to the notification's word and wake it. */

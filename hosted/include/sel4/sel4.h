@@ -11,5 +11,5 @@
 #include <sel4/types.h>
 #include <sel4/bootinfo.h>
 #include <sel4/functions.h>
-#include <sel4/arch/mapping.h>
 #include <sel4/invocations.h>
+#include <sel4/deprecated.h>

@@ -5,7 +5,8 @@
 
 #pragma once
 
-/** @file Rights, message tags and CNode data: the types that the kernel packs into words. */
+/** @file Rights, message tags, faults and CNode data: the types that the kernel packs into words.
+ */
 
 #include <sel4/constants.h>
 #include <sel4/simple_types.h>
@@ -135,6 +136,18 @@ static inline CONST seL4_Word seL4_CNode_CapData_get_guardSize(seL4_CNode_CapDat
 {
     return data.words[0] & 0x3f;
 }
+
+/** Label of a fault message. */
+typedef enum seL4_Fault_tag {
+    seL4_Fault_NullFault = 0,
+    seL4_Fault_CapFault = 1,
+    seL4_Fault_UnknownSyscall = 2,
+    seL4_Fault_UserException = 3,
+    seL4_Fault_VMFault = 5,
+    seL4_Fault_VGICMaintenance = 6,
+    seL4_Fault_VCPUFault = 7,
+    seL4_Fault_VPPIEvent = 8
+} seL4_Fault_tag_t;
 
 /** A thread's IPC buffer: the message registers and what goes with them. */
 typedef struct seL4_IPCBuffer_ {

@@ -15,6 +15,7 @@
 #include <sel4/errors.h>
 #include <sel4/constants.h>
 #include <sel4/shared_types.h>
+#include <sel4/sel4_arch/constants.h>
 
 /** Most objects that one seL4_Untyped_Retype() makes. */
 #define seL4_UntypedRetypeMaxObjects CONFIG_RETYPE_FAN_OUT_LIMIT
@@ -30,3 +31,7 @@ typedef seL4_CPtr seL4_IRQControl;
 typedef seL4_CPtr seL4_TCB;
 typedef seL4_CPtr seL4_Untyped;
 typedef seL4_CPtr seL4_DomainSet;
+typedef seL4_CPtr seL4_SchedContext;
+typedef seL4_CPtr seL4_SchedControl;
+
+#define seL4_NilData 0

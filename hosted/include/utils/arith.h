@@ -30,17 +30,15 @@
 /** Whether n is a multiple of 2^b. */
 #define IS_ALIGNED(n, b) (!((n)&MASK(b)))
 
-#define LOG_BASE_2(n)             (sizeof(unsigned long) * CHAR_BIT - CLZL(n) - 1)
-#define IS_POWER_OF_2_OR_ZERO(x)  (0 == ((x) & ((x)-1)))
-#define IS_POWER_OF_2(x)          (((x) != 0) && IS_POWER_OF_2_OR_ZERO(x))
-#define ALIGN_UP(x, n)            (((x) + (n)-1) & ~((n)-1))
-#define ALIGN_DOWN(x, n)          ((x) & ~((n)-1))
-#define ROUND_DOWN_UNSAFE(n, b)   ((n) - ((n) % (b)))
-#define ROUND_UP_UNSAFE(n, b)     ((n) + ((n) % (b) == 0 ? 0 : ((b) - ((n) % (b)))))
-#define DIV_ROUND_UP_UNSAFE(n, d) ((n) / (d) + ((n) % (d) == 0 ? 0 : 1))
-#define MIN_UNSAFE(x, y)          ((x) < (y) ? (x) : (y))
-#define MAX_UNSAFE(x, y)          ((x) > (y) ? (x) : (y))
-#define INRANGE_UNSAFE(a, x, b)   MIN_UNSAFE(MAX_UNSAFE(x, a), b)
+#define LOG_BASE_2(n)            (sizeof(unsigned long) * CHAR_BIT - CLZL(n) - 1)
+#define IS_POWER_OF_2_OR_ZERO(x) (0 == ((x) & ((x)-1)))
+#define IS_POWER_OF_2(x)         (((x) != 0) && IS_POWER_OF_2_OR_ZERO(x))
+#define ALIGN_UP(x, n)           (((x) + (n)-1) & ~((n)-1))
+#define ALIGN_DOWN(x, n)         ((x) & ~((n)-1))
+#define ROUND_DOWN_UNSAFE(n, b)  ((n) - ((n) % (b)))
+#define ROUND_UP_UNSAFE(n, b)    ((n) + ((n) % (b) == 0 ? 0 : ((b) - ((n) % (b)))))
+#define MIN_UNSAFE(x, y)         ((x) < (y) ? (x) : (y))
+#define MAX_UNSAFE(x, y)         ((x) > (y) ? (x) : (y))
 
 #define ROUND_DOWN(n, b)                                                                           \
     __extension__({                                                                                \
@@ -60,7 +58,7 @@
     __extension__({                                                                                \
         __typeof__(n) _div_n = (n);                                                                \
         __typeof__(d) _div_d = (d);                                                                \
-        DIV_ROUND_UP_UNSAFE(_div_n, _div_d);                                                       \
+        _div_n / _div_d + (_div_n % _div_d == 0 ? 0 : 1);                                          \
     })
 
 #define MIN(a, b)                                                                                  \

@@ -17,10 +17,13 @@
 #define FFSL(x)                  __builtin_ffsl(x)
 #define POPCOUNT(x)              __builtin_popcount(x)
 #define POPCOUNTL(x)             __builtin_popcountl(x)
-#define BSWAP_WORD(x)            __builtin_bswap64(x)
 #define OFFSETOF(type, member)   __builtin_offsetof(type, member)
 #define IS_CONSTANT(expr)        __builtin_constant_p(expr)
 #define TYPES_COMPATIBLE(t1, t2) __builtin_types_compatible_p(t1, t2)
+
+#if CONFIG_WORD_SIZE == 64 /* after <autoconf.h> only */
+#define BSWAP_WORD(x) __builtin_bswap64(x)
+#endif
 
 #define UNREACHABLE()                                                                              \
     do {                                                                                           \

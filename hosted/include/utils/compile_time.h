@@ -9,4 +9,8 @@
 
 #include <assert.h>
 
+#ifdef __cplusplus
 #define compile_time_assert(name, expr) static_assert((expr), #name)
+#else
+#define compile_time_assert(name, expr) _Static_assert((expr), #name)
+#endif

@@ -7,7 +7,6 @@
 
 /** @file Page sizes that more than one architecture has. */
 
-#include <stddef.h>
 #include <stdint.h>
 #include <utils/arith.h>
 

@@ -7,13 +7,14 @@
 
 /** @file All of utils/. */
 
+#include <assert.h>
 #include <autoconf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include <utils/ansi.h>
 #include <utils/arith.h>
 #include <utils/attribute.h>
 #include <utils/builtin.h>
@@ -21,8 +22,10 @@
 #include <utils/config.h>
 #include <utils/fence.h>
 #include <utils/formats.h>
+#include <utils/frequency.h>
 #include <utils/page.h>
 #include <utils/stringify.h>
+#include <utils/time.h>
 #include <utils/zf_log.h>
 #include <utils/zf_log_if.h>
 

@@ -11,7 +11,7 @@
  * <hosted/log.h> sends them; ZF_LOGF() aborts the process.
  */
 
-#include <sel4/config.h>
+#include <utils/gen_config.h>
 #include <utils/attribute.h>
 
 #define ZF_LOG_VERBOSE 1

@@ -7,7 +7,8 @@
 
 /** @file Where a capability slot is, in the forms that the kernel's invocations ask for. */
 
-#include <sel4/types.h>
+#include <inttypes.h>
+#include <sel4/sel4.h>
 
 typedef struct _cspacepath_t {
     seL4_CPtr capPtr;   /* the slot, as seen from `root` ... */

@@ -80,6 +80,21 @@ static inline seL4_CPtr vka_alloc_object_leaky(vka_t *vka, seL4_Word type, seL4_
     return vka_alloc_object(vka, type, size_bits, &result) ? 0 : result.cptr;
 }
 
+/* vka_alloc_..._leaky(): as the function without that ending, for an object that will never be
+ * freed. Each returns the capability, or 0. */
+#define LEAKY(name)                                                                                \
+    static inline seL4_CPtr vka_alloc_##name##_leaky(vka_t *vka)                                   \
+    {                                                                                              \
+        vka_object_t object;                                                                       \
+        return vka_alloc_##name(vka, &object) ? 0 : object.cptr;                                   \
+    }
+#define LEAKY_SIZE_BITS(name)                                                                      \
+    static inline seL4_CPtr vka_alloc_##name##_leaky(vka_t *vka, uint32_t size_bits)               \
+    {                                                                                              \
+        vka_object_t object;                                                                       \
+        return vka_alloc_##name(vka, size_bits, &object) ? 0 : object.cptr;                        \
+    }
+
 /** Delete an object's capability, and give back its slot and memory. */
 static inline void vka_free_object(vka_t *vka, vka_object_t *object)
 {
@@ -179,6 +194,16 @@ static inline int vka_alloc_kobject(vka_t *vka, kobject_t type, seL4_Word size_b
 {
     return vka_alloc_object(vka, kobject_get_type(type, size_bits), size_bits, result);
 }
+
+LEAKY_SIZE_BITS(untyped)
+LEAKY_SIZE_BITS(frame)
+LEAKY_SIZE_BITS(cnode_object)
+LEAKY(tcb)
+LEAKY(endpoint)
+LEAKY(notification)
+LEAKY(page_directory)
+LEAKY(page_table)
+LEAKY(vcpu)
 
 /** Log2 bytes of untyped memory that an object takes. */
 static inline unsigned long vka_get_object_size(seL4_Word type, seL4_Word size_bits)

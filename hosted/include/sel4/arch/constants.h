@@ -5,6 +5,4 @@
 
 #pragma once
 
-/** @file Constants of ARM; see <sel4/constants.h>. */
-
-#include <sel4/constants.h>
+/** @file Constants of all ARM architectures: none. */

@@ -1,0 +1,448 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * The guest's interrupt controller, a GICv2. The distributor is emulated here. The guest's CPU
+ * interface is the virtual one of the board, whose page is mapped in its place; the kernel feeds it
+ * by list registers.
+ *
+ * An interrupt that is pending is loaded into a list register as soon as it and the distributor are
+ * enabled and a list register is free, the most urgent first. The guest takes it from there, and
+ * when it has handled it, the kernel sends a maintenance fault with the number of the list register
+ * (gic_maintenance()): the device's acknowledge function is called, and the next one is loaded.
+ */
+
+#include <string.h>
+#include <sel4vm/guest_irq_controller.h>
+#include <sel4vm/guest_memory_helpers.h>
+#include <sel4vm/guest_vcpu_fault.h>
+#include <sel4vmmplatsupport/guest_memory_util.h>
+#include <utils/util.h>
+#include "runtime.h"
+
+/* Where the board has it, and the guest too. */
+#define DISTRIBUTOR           0x8000000
+#define CPU_INTERFACE         0x8010000
+#define VIRTUAL_CPU_INTERFACE 0x8040000
+
+#define NUM_SGIS           16
+#define NUM_LOCAL          32 /* software-generated and private interrupts */
+#define NUM_INTERRUPTS     1020
+#define NUM_LIST_REGISTERS 4
+#define NONE               (-1)
+
+/* Registers of the distributor that are not one field per interrupt. */
+#define GICD_CTLR  0x000
+#define GICD_TYPER 0x004
+#define GICD_IIDR  0x008
+#define GICD_SGIR  0xf00
+#define GICD_ID    0xfd0
+
+typedef struct line {
+    irq_ack_fn_t ack;
+    void *cookie;
+    bool registered;
+    bool enabled;
+    bool pending;
+    bool loaded; /* in a list register */
+    uint8_t group;
+    uint8_t priority; /* 0 is the most urgent */
+    uint8_t targets;  /* CPUs, a bit each */
+    uint8_t config;   /* bit 1: edge-triggered */
+} line_t;
+
+struct gic {
+    bool enabled;
+    line_t local[CONFIG_MAX_NUM_NODES][NUM_LOCAL];
+    line_t shared[NUM_INTERRUPTS - NUM_LOCAL];
+    int loaded[CONFIG_MAX_NUM_NODES][NUM_LIST_REGISTERS]; /* interrupt, or NONE */
+};
+
+static struct gic *gic_of(const vm_t *vm)
+{
+    hosted_vm_t *runtime = runtime_of(vm);
+    return runtime != NULL ? runtime->gic : NULL;
+}
+
+/* The interrupt as that VCPU sees it; NULL if there is none of that number. */
+static line_t *find_line(vm_vcpu_t *vcpu, int irq)
+{
+    struct gic *gic = vcpu != NULL ? gic_of(vcpu->vm) : NULL;
+
+    if (gic == NULL || irq < 0 || irq >= NUM_INTERRUPTS) {
+        return NULL;
+    }
+    return irq < NUM_LOCAL ? &gic->local[vcpu->vcpu_id][irq] : &gic->shared[irq - NUM_LOCAL];
+}
+
+static uint8_t cpu_mask(const vm_vcpu_t *vcpu)
+{
+    int cpu = vcpu->target_cpu >= 0 ? vcpu->target_cpu : (int)vcpu->vcpu_id;
+    return (uint8_t)(1u << cpu);
+}
+
+/* Whether that VCPU could be given the interrupt. One that targets no VCPU goes to the first. */
+static bool waits_for(vm_vcpu_t *vcpu, int irq)
+{
+    const line_t *line = find_line(vcpu, irq);
+    uint8_t present = 0;
+
+    if (!line->pending || line->loaded || !line->enabled) {
+        return false;
+    }
+    for (unsigned i = 0; i < vcpu->vm->num_vcpus; i++) {
+        present |= cpu_mask(vcpu->vm->vcpus[i]);
+    }
+    return irq < NUM_LOCAL || (line->targets & present & cpu_mask(vcpu)) != 0 ||
+           ((line->targets & present) == 0 && vcpu->vcpu_id == 0);
+}
+
+static int most_urgent(vm_vcpu_t *vcpu)
+{
+    int best = NONE;
+
+    for (int irq = 0; irq < NUM_INTERRUPTS; irq++) {
+        if (waits_for(vcpu, irq) &&
+            (best == NONE || find_line(vcpu, irq)->priority < find_line(vcpu, best)->priority)) {
+            best = irq;
+        }
+    }
+    return best;
+}
+
+/* Load what waits into free list registers of that VCPU. */
+static void deliver(vm_vcpu_t *vcpu)
+{
+    struct gic *gic = gic_of(vcpu->vm);
+    int *loaded = gic->loaded[vcpu->vcpu_id];
+
+    for (uint8_t i = 0; gic->enabled && i < NUM_LIST_REGISTERS; i++) {
+        int irq = loaded[i] == NONE ? most_urgent(vcpu) : NONE;
+        if (irq == NONE) {
+            continue;
+        }
+        line_t *line = find_line(vcpu, irq);
+        seL4_Error error =
+            seL4_ARM_VCPU_InjectIRQ(vcpu->vcpu.cptr, (seL4_Uint16)irq, line->priority >> 3, 0, i);
+        if (error != seL4_NoError) {
+            ZF_LOGE("VM %s: the kernel refuses interrupt %d in list register %u: error %d",
+                    vcpu->vm->vm_name, irq, i, error);
+            return;
+        }
+        line->pending = false;
+        line->loaded = true;
+        loaded[i] = irq;
+    }
+}
+
+static void deliver_all(vm_t *vm)
+{
+    for (unsigned i = 0; i < vm->num_vcpus; i++) {
+        deliver(vm->vcpus[i]);
+    }
+}
+
+int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register)
+{
+    struct gic *gic = gic_of(vcpu->vm);
+    int *loaded = gic != NULL ? gic->loaded[vcpu->vcpu_id] : NULL;
+
+    if (loaded == NULL || list_register >= NUM_LIST_REGISTERS || loaded[list_register] == NONE) {
+        ZF_LOGE("VM %s: maintenance of list register %lu, which holds no interrupt",
+                vcpu->vm->vm_name, list_register);
+        return -1;
+    }
+    int irq = loaded[list_register];
+    line_t *line = find_line(vcpu, irq);
+    loaded[list_register] = NONE;
+    line->loaded = false;
+    if (line->ack != NULL) {
+        line->ack(vcpu, irq, line->cookie);
+    }
+    deliver(vcpu);
+    return 0;
+}
+
+/* The fields of an interrupt. Each is read and written by the registers of `blocks` below. */
+
+static uint8_t get_group(vm_vcpu_t *vcpu, int irq)
+{
+    return find_line(vcpu, irq)->group;
+}
+
+static void set_group(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    find_line(vcpu, irq)->group = value;
+}
+
+static uint8_t get_enabled(vm_vcpu_t *vcpu, int irq)
+{
+    return find_line(vcpu, irq)->enabled;
+}
+
+/* A device may wait for its acknowledgement since before its interrupt was enabled. */
+static void set_enabled(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    line_t *line = find_line(vcpu, irq);
+
+    if (value == 0 || line->enabled) {
+        return;
+    }
+    line->enabled = true;
+    if (line->ack != NULL && !line->pending && !line->loaded) {
+        line->ack(vcpu, irq, line->cookie);
+    }
+}
+
+static void clear_enabled(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    if (value != 0 && irq >= NUM_SGIS) {
+        find_line(vcpu, irq)->enabled = false;
+    }
+}
+
+static uint8_t get_pending(vm_vcpu_t *vcpu, int irq)
+{
+    return find_line(vcpu, irq)->pending;
+}
+
+static void set_pending(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    find_line(vcpu, irq)->pending |= value != 0;
+}
+
+static void clear_pending(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    find_line(vcpu, irq)->pending &= value == 0;
+}
+
+static uint8_t get_priority(vm_vcpu_t *vcpu, int irq)
+{
+    return find_line(vcpu, irq)->priority;
+}
+
+static void set_priority(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    find_line(vcpu, irq)->priority = value & 0xf8;
+}
+
+static uint8_t get_targets(vm_vcpu_t *vcpu, int irq)
+{
+    return irq < NUM_LOCAL ? cpu_mask(vcpu) : find_line(vcpu, irq)->targets;
+}
+
+static void set_targets(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    find_line(vcpu, irq)->targets = value;
+}
+
+static uint8_t get_config(vm_vcpu_t *vcpu, int irq)
+{
+    return find_line(vcpu, irq)->config;
+}
+
+static void set_config(vm_vcpu_t *vcpu, int irq, uint8_t value)
+{
+    if (irq >= NUM_SGIS) {
+        find_line(vcpu, irq)->config = value & 2;
+    }
+}
+
+/* Registers with a field of so many bits for each interrupt from 0 on. */
+static const struct block {
+    uint16_t base;
+    uint16_t end;
+    uint8_t bits;
+    uint8_t (*get)(vm_vcpu_t *vcpu, int irq);
+    void (*set)(vm_vcpu_t *vcpu, int irq, uint8_t value);
+} blocks[] = {
+    {0x080, 0x100, 1, get_group, set_group},       {0x100, 0x180, 1, get_enabled, set_enabled},
+    {0x180, 0x200, 1, get_enabled, clear_enabled}, {0x200, 0x280, 1, get_pending, set_pending},
+    {0x280, 0x300, 1, get_pending, clear_pending}, {0x400, 0x800, 8, get_priority, set_priority},
+    {0x800, 0xc00, 8, get_targets, set_targets},   {0xc00, 0xd00, 2, get_config, set_config},
+    {0xf10, 0xf20, 8, get_pending, clear_pending}, {0xf20, 0xf30, 8, get_pending, set_pending},
+};
+
+static const struct block *find_block(size_t offset)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+        if (offset >= blocks[i].base && offset < blocks[i].end) {
+            return &blocks[i];
+        }
+    }
+    return NULL;
+}
+
+/* A software-generated interrupt for the VCPUs that the value names. */
+static void generate(vm_vcpu_t *vcpu, seL4_Word value)
+{
+    enum { LISTED, OTHERS, SELF };
+    seL4_Word filter = value >> 24 & 3;
+
+    for (unsigned i = 0; i < vcpu->vm->num_vcpus; i++) {
+        vm_vcpu_t *target = vcpu->vm->vcpus[i];
+        if ((filter == LISTED && (value >> 16 & cpu_mask(target)) != 0) ||
+            (filter == OTHERS && target != vcpu) || (filter == SELF && target == vcpu)) {
+            set_pending(target, (int)(value & (NUM_SGIS - 1)), 1);
+        }
+    }
+}
+
+static seL4_Word read_register(vm_vcpu_t *vcpu, size_t offset, size_t size)
+{
+    /* Peripheral and component identification of a GICv2, from GICD_ID on. */
+    static const uint8_t identification[] = {4, 0, 0, 0, 0x90, 0xb4, 0x2b, 0, 0xd, 0xf0, 5, 0xb1};
+    const struct block *block = find_block(offset);
+    seL4_Word value = 0;
+
+    if (block != NULL) {
+        size_t first = (offset - block->base) * 8 / block->bits;
+        for (size_t i = 0; i < size * 8 / block->bits && first + i < NUM_INTERRUPTS; i++) {
+            value |= (seL4_Word)block->get(vcpu, (int)(first + i)) << (i * block->bits);
+        }
+        return value;
+    }
+    switch (offset) {
+    case GICD_CTLR:
+        return gic_of(vcpu->vm)->enabled;
+    case GICD_TYPER:
+        return (seL4_Word)(vcpu->vm->num_vcpus - 1) << 5 | NUM_INTERRUPTS / 32;
+    case GICD_IIDR:
+        return 0x43b; /* implemented by Arm */
+    default:
+        return offset >= GICD_ID ? identification[(offset - GICD_ID) / 4] : 0;
+    }
+}
+
+static void write_register(vm_vcpu_t *vcpu, size_t offset, size_t size, seL4_Word value)
+{
+    const struct block *block = find_block(offset);
+
+    if (block != NULL) {
+        size_t first = (offset - block->base) * 8 / block->bits;
+        for (size_t i = 0; i < size * 8 / block->bits && first + i < NUM_INTERRUPTS; i++) {
+            uint8_t field = (uint8_t)(value >> (i * block->bits) & MASK(block->bits));
+            block->set(vcpu, (int)(first + i), field);
+        }
+    } else if (offset == GICD_CTLR) {
+        gic_of(vcpu->vm)->enabled = value & 1;
+    } else if (offset == GICD_SGIR) {
+        generate(vcpu, value);
+    }
+    deliver_all(vcpu->vm);
+}
+
+static memory_fault_result_t distributor_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
+                                               size_t fault_length, void *cookie)
+{
+    size_t offset = fault_addr - DISTRIBUTOR;
+
+    (void)vm, (void)cookie;
+    if (fault_length != 1 && fault_length != 4) {
+        return FAULT_ERROR; /* the architecture has bytes and words */
+    }
+    if (is_vcpu_read_fault(vcpu)) {
+        seL4_Word value = read_register(vcpu, offset, fault_length);
+        set_vcpu_fault_data(vcpu, value << (fault_addr & 3) * 8);
+    } else {
+        write_register(vcpu, offset, fault_length, get_vcpu_fault_data(vcpu));
+    }
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+static struct gic *make_gic(vm_t *vm)
+{
+    void *memory = NULL;
+
+    if (ps_calloc(&vm->io_ops->malloc_ops, 1, sizeof(struct gic), &memory) != 0) {
+        return NULL;
+    }
+    struct gic *gic = memory;
+    memset(gic->loaded, NONE, sizeof(gic->loaded));
+    for (int cpu = 0; cpu < CONFIG_MAX_NUM_NODES; cpu++) {
+        for (int irq = 0; irq < NUM_SGIS; irq++) {
+            gic->local[cpu][irq].enabled = true;
+            gic->local[cpu][irq].config = 2;
+        }
+    }
+    for (int i = 0; i < NUM_INTERRUPTS - NUM_LOCAL; i++) {
+        gic->shared[i].targets = 1;
+    }
+    return gic;
+}
+
+void gic_destroy(vm_t *vm)
+{
+    hosted_vm_t *runtime = runtime_of(vm);
+
+    if (runtime->gic != NULL) {
+        ps_free(&vm->io_ops->malloc_ops, sizeof(*runtime->gic), runtime->gic);
+        runtime->gic = NULL;
+    }
+}
+
+int vm_create_default_irq_controller(vm_t *vm)
+{
+    hosted_vm_t *runtime = runtime_of(vm);
+    vm_memory_reservation_t *distributor;
+    vm_memory_reservation_t *interface;
+
+    if (runtime == NULL || runtime->gic != NULL) {
+        ZF_LOGE("vm_create_default_irq_controller: %s",
+                runtime == NULL ? "the VM is not initialised" : "the VM has one");
+        return -1;
+    }
+    distributor = vm_reserve_memory_at(vm, DISTRIBUTOR, PAGE_SIZE_4K, distributor_fault, NULL);
+    interface =
+        vm_reserve_memory_at(vm, CPU_INTERFACE, PAGE_SIZE_4K, default_error_fault_callback, NULL);
+    runtime->gic = make_gic(vm);
+    if (distributor != NULL && interface != NULL && runtime->gic != NULL &&
+        map_ut_alloc_reservation_with_base_paddr(vm, VIRTUAL_CPU_INTERFACE, interface) == 0) {
+        return 0;
+    }
+    gic_destroy(vm);
+    if (interface != NULL) {
+        vm_free_reserved_memory(vm, interface);
+    }
+    if (distributor != NULL) {
+        vm_free_reserved_memory(vm, distributor);
+    }
+    return -1;
+}
+
+int vm_register_irq(vm_vcpu_t *vcpu, int irq, irq_ack_fn_t ack_fn, void *cookie)
+{
+    line_t *line = find_line(vcpu, irq);
+
+    if (line == NULL) {
+        ZF_LOGE("vm_register_irq: no interrupt %d, or the VM has no controller", irq);
+        return -1;
+    }
+    if (line->registered) {
+        return irq < NUM_LOCAL ? -1 : 0; /* shared between devices */
+    }
+    line->registered = true;
+    line->ack = ack_fn;
+    line->cookie = cookie;
+    return 0;
+}
+
+int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
+{
+    line_t *line = find_line(vcpu, irq);
+
+    if (line == NULL || !line->registered) {
+        return -1;
+    }
+    line->pending = irq_level != 0;
+    deliver_all(vcpu->vm);
+    return 0;
+}
+
+int vm_inject_irq(vm_vcpu_t *vcpu, int irq)
+{
+    return vm_set_irq_level(vcpu, irq, 1);
+}
