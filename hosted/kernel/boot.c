@@ -15,6 +15,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Lines that the kernel keeps: maintenance of the virtual interrupt controller, its own timer, the
+   virtual timer. */
+static const unsigned kernel_irqs[] = {25, 26, 27};
+
 static uint64_t kernel_address(unsigned n)
 {
     return 1ul << 60 | (uint64_t)n << 40;
@@ -35,6 +39,20 @@ static int make_root_cnode(kernel_t *kernel)
     kernel->root = (cnode_t *)cap.object;
     cap.guard_bits = (uint16_t)(seL4_WordBits - CONFIG_ROOT_CNODE_SIZE_BITS);
     hold(kernel, seL4_CapInitThreadCNode, cap);
+    return 0;
+}
+
+static int make_asid_pool(kernel_t *kernel)
+{
+    asid_pool_t *pool =
+        (asid_pool_t *)object_allocate(CAP_ASID_POOL, sizeof(*pool), kernel_address(4));
+    if (!pool) {
+        return -1;
+    }
+    kernel->counts.objects++;
+    kernel->asid_pools[0] = pool;
+    hold(kernel, seL4_CapInitThreadASIDPool,
+         (cap_t){.type = CAP_ASID_POOL, .object = &pool->object});
     return 0;
 }
 
@@ -59,7 +77,7 @@ static int make_host_vspace(kernel_t *kernel)
     host_map_init(kernel);
     kernel->host = vspace;
     vspace->asid = 1;
-    kernel->asids[1] = vspace;
+    kernel->asid_pools[0]->spaces[1] = vspace;
     kernel->root->slots[seL4_CapInitThreadVSpace].cap.asid = 1;
     return 0;
 }
@@ -85,18 +103,16 @@ int kernel_boot(kernel_t *kernel)
     pthread_mutex_init(&kernel->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     kernel->caps.next = kernel->caps.previous = &kernel->caps;
-    if (make_root_cnode(kernel) || make_host_vspace(kernel) || make_root_thread(kernel)) {
+    if (make_root_cnode(kernel) || make_asid_pool(kernel) || make_host_vspace(kernel) ||
+        make_root_thread(kernel)) {
         return -1;
     }
-    kernel_object_t *pool = object_allocate(CAP_ASID_POOL, sizeof(*pool), kernel_address(4));
-    if (!pool) {
-        return -1;
+    hold(kernel, seL4_CapIRQControl, (cap_t){.type = CAP_IRQ_CONTROL});
+    hold(kernel, seL4_CapASIDControl, (cap_t){.type = CAP_ASID_CONTROL});
+    hold(kernel, seL4_CapDomain, (cap_t){.type = CAP_DOMAIN});
+    for (size_t i = 0; i < sizeof(kernel_irqs) / sizeof(kernel_irqs[0]); i++) {
+        kernel->irqs[kernel_irqs[i]].active = true;
     }
-    kernel->counts.objects++;
-    hold(kernel, seL4_CapInitThreadASIDPool, (cap_t){.type = CAP_ASID_POOL, .object = pool});
-    hold(kernel, seL4_CapIRQControl, (cap_t){.type = CAP_CONTROL});
-    hold(kernel, seL4_CapASIDControl, (cap_t){.type = CAP_CONTROL});
-    hold(kernel, seL4_CapDomain, (cap_t){.type = CAP_CONTROL});
     return 0;
 }
 
@@ -130,7 +146,6 @@ void kernel_delete_all(kernel_t *kernel)
         derivation_delete(kernel, slot);
     }
     if (kernel->host) {
-        kernel->asids[kernel->host->asid] = NULL;
         object_bury(kernel, &kernel->host->object);
         kernel->host = NULL;
     }

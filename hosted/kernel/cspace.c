@@ -110,14 +110,18 @@ seL4_Error cspace_lookup(const cap_t *root, seL4_Word index, seL4_Word depth, bo
     lookup_t lookup = resolve(root, index, depth);
     if (lookup.failure == seL4_NoFailure && lookup.bits_left != 0) {
         lookup.failure = seL4_DepthMismatch;
-        lookup.bits_found = lookup.bits_left;
-        lookup.bits_left = 0;
     }
     if (lookup.failure != seL4_NoFailure) {
         return lookup_error(&lookup, source);
     }
     *slot = lookup.slot;
     return seL4_NoError;
+}
+
+seL4_Error cspace_lookup_empty(const cap_t *root, seL4_Word index, seL4_Word depth, slot_t **slot)
+{
+    seL4_Error error = cspace_lookup(root, index, depth, false, slot);
+    return !error && (*slot)->cap.type != CAP_NULL ? seL4_DeleteFirst : error;
 }
 
 slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr)
@@ -137,14 +141,10 @@ slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr)
 static seL4_Error target(kernel_t *kernel, seL4_CNode service, seL4_Word index, seL4_Word depth,
                          slot_t **slot)
 {
-    const cap_t *cnode = &cspace_caller_slot(kernel, service)->cap;
-    if (cnode->type == CAP_NULL) {
-        return error_capability(0);
-    }
-    if (cnode->type != CAP_CNODE) {
-        return seL4_IllegalOperation;
-    }
-    return cspace_lookup(cnode, index, depth, false, slot);
+    seL4_Error error;
+    *slot = NULL; /* no CNode: there is nothing more to do, with or without an error */
+    const slot_t *cnode = invocation_target(kernel, service, CAP_CNODE, &error);
+    return cnode ? cspace_lookup(&cnode->cap, index, depth, false, slot) : error;
 }
 
 /* Look up both slots of a copy or move: the target is empty, the source is not. */
@@ -153,7 +153,7 @@ static seL4_Error slots(kernel_t *kernel, seL4_CNode service, seL4_Word dest_ind
                         seL4_Word src_depth, slot_t **dest, slot_t **src)
 {
     seL4_Error error = target(kernel, service, dest_index, dest_depth, dest);
-    if (error) {
+    if (error || !*dest) {
         return error;
     }
     if ((*dest)->cap.type != CAP_NULL) {
@@ -201,7 +201,7 @@ seL4_Error seL4_CNode_Copy(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     slot_t *dest, *src;
     error =
         slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
-    if (!error) {
+    if (!error && dest) {
         error = copy(kernel, dest, src, rights, NULL);
     }
     return invocation_end(kernel, HOSTED_CNODE_COPY, error);
@@ -219,7 +219,7 @@ seL4_Error seL4_CNode_Mint(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     slot_t *dest, *src;
     error =
         slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
-    if (!error) {
+    if (!error && dest) {
         error = copy(kernel, dest, src, rights, &badge);
     }
     return invocation_end(kernel, HOSTED_CNODE_MINT, error);
@@ -236,7 +236,7 @@ seL4_Error seL4_CNode_Move(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 
     slot_t *dest, *src;
     error =
         slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
-    if (!error) {
+    if (!error && dest) {
         cap_t cap = src->cap;
         derivation_move(src, dest, &cap);
     }
@@ -255,7 +255,7 @@ seL4_Error seL4_CNode_Mutate(seL4_CNode service, seL4_Word dest_index, seL4_Uint
     slot_t *dest, *src;
     error =
         slots(kernel, service, dest_index, dest_depth, src_root, src_index, src_depth, &dest, &src);
-    if (!error) {
+    if (!error && dest) {
         cap_t cap = cap_update_data(src->cap, badge, true);
         if (cap.type == CAP_NULL) {
             error = seL4_IllegalOperation;
@@ -275,7 +275,7 @@ seL4_Error seL4_CNode_Delete(seL4_CNode service, seL4_Word index, seL4_Uint8 dep
     }
     slot_t *slot;
     error = target(kernel, service, index, depth, &slot);
-    if (!error) {
+    if (!error && slot) {
         derivation_delete(kernel, slot);
     }
     return invocation_end(kernel, HOSTED_CNODE_DELETE, error);
@@ -290,7 +290,7 @@ seL4_Error seL4_CNode_Revoke(seL4_CNode service, seL4_Word index, seL4_Uint8 dep
     }
     slot_t *slot;
     error = target(kernel, service, index, depth, &slot);
-    if (!error) {
+    if (!error && slot) {
         derivation_revoke(kernel, slot);
     }
     return invocation_end(kernel, HOSTED_CNODE_REVOKE, error);
@@ -305,8 +305,92 @@ seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8
     }
     slot_t *slot;
     error = target(kernel, service, index, depth, &slot);
-    if (!error && slot->cap.type != CAP_NULL) {
+    if (!error && slot && slot->cap.type != CAP_NULL) {
         error = seL4_DeleteFirst;
+    }
+    return invocation_end(kernel, HOSTED_CNODE_MOVE, error);
+}
+
+seL4_Error seL4_CNode_CancelBadgedSends(seL4_CNode service, seL4_Word index, seL4_Uint8 depth)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_CNODE_REVOKE, HOSTED_OPERATION_UNDO, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *slot;
+    error = target(kernel, service, index, depth, &slot);
+    if (!error && slot && (slot->cap.type != CAP_ENDPOINT || slot->cap.rights != RIGHTS_ALL)) {
+        error = seL4_IllegalOperation;
+    }
+    return invocation_end(kernel, HOSTED_CNODE_REVOKE, error);
+}
+
+/* The three slots of a rotation, and what goes into two of them. */
+typedef struct rotation {
+    slot_t *dest, *pivot, *src;
+    cap_t new_pivot, new_dest;
+} rotation_t;
+
+static seL4_Error check_rotation(rotation_t *rotation, seL4_Word src_depth, seL4_Word pivot_depth)
+{
+    if (rotation->pivot == rotation->src || rotation->pivot == rotation->dest) {
+        return seL4_IllegalOperation;
+    }
+    if (rotation->src != rotation->dest && rotation->dest->cap.type != CAP_NULL) {
+        return seL4_DeleteFirst;
+    }
+    if (rotation->src->cap.type == CAP_NULL) {
+        return error_missing_capability(true, (unsigned)src_depth);
+    }
+    if (rotation->pivot->cap.type == CAP_NULL) {
+        return error_missing_capability(false, (unsigned)pivot_depth);
+    }
+    return seL4_NoError;
+}
+
+static seL4_Error rotate(rotation_t *rotation, seL4_Word dest_badge, seL4_Word pivot_badge)
+{
+    cap_t to_dest = cap_update_data(rotation->pivot->cap, dest_badge, true);
+    cap_t to_pivot = cap_update_data(rotation->src->cap, pivot_badge, true);
+    if (to_dest.type == CAP_NULL || to_pivot.type == CAP_NULL) {
+        return seL4_IllegalOperation;
+    }
+    if (rotation->src == rotation->dest) {
+        derivation_swap(rotation->src, &to_dest, rotation->pivot, &to_pivot);
+    } else {
+        derivation_move(rotation->pivot, rotation->dest, &to_dest);
+        derivation_move(rotation->src, rotation->pivot, &to_pivot);
+    }
+    return seL4_NoError;
+}
+
+seL4_Error seL4_CNode_Rotate(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                             seL4_Word dest_badge, seL4_CNode pivot_root, seL4_Word pivot_index,
+                             seL4_Uint8 pivot_depth, seL4_Word pivot_badge, seL4_CNode src_root,
+                             seL4_Word src_index, seL4_Uint8 src_depth)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_CNODE_MOVE, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    rotation_t rotation;
+    error = target(kernel, service, dest_index, dest_depth, &rotation.dest);
+    if (error || !rotation.dest) {
+        return invocation_end(kernel, HOSTED_CNODE_MOVE, error);
+    }
+    const cap_t pivot = cspace_caller_slot(kernel, pivot_root)->cap;
+    const cap_t src = cspace_caller_slot(kernel, src_root)->cap;
+    error = cspace_lookup(&src, src_index, src_depth, true, &rotation.src);
+    if (!error) {
+        error = cspace_lookup(&pivot, pivot_index, pivot_depth, true, &rotation.pivot);
+    }
+    if (!error) {
+        error = check_rotation(&rotation, src_depth, pivot_depth);
+    }
+    if (!error) {
+        error = rotate(&rotation, dest_badge, pivot_badge);
     }
     return invocation_end(kernel, HOSTED_CNODE_MOVE, error);
 }

@@ -28,17 +28,24 @@ static bool same_region(const cap_t *a, const cap_t *b)
         }
         return object_region(a, &a_base, &a_last) && object_region(b, &b_base, &b_last) &&
                a_base <= b_base && b_last <= a_last;
+    case CAP_ASID_CONTROL:
+    case CAP_DOMAIN:
+        return a->type == b->type;
+    case CAP_IRQ_CONTROL:
+        return b->type == CAP_IRQ_CONTROL || b->type == CAP_IRQ_HANDLER;
+    case CAP_IRQ_HANDLER:
+        return b->type == CAP_IRQ_HANDLER && a->irq == b->irq;
     case CAP_NULL:
-    case CAP_CONTROL:
+    case CAP_ZOMBIE:
         return false;
     default:
         return a->type == b->type && a->object == b->object;
     }
 }
 
-static bool same_object(const cap_t *a, const cap_t *b)
+bool derivation_same_object(const cap_t *a, const cap_t *b)
 {
-    if (a->type == CAP_UNTYPED) {
+    if (a->type == CAP_UNTYPED || a->type == CAP_IRQ_CONTROL) {
         return false;
     }
     if (a->type == CAP_FRAME) {
@@ -66,8 +73,9 @@ bool derivation_has_children(const kernel_t *kernel, const slot_t *slot)
 
 bool derivation_is_final(const kernel_t *kernel, const slot_t *slot)
 {
-    return (slot->previous == &kernel->caps || !same_object(&slot->previous->cap, &slot->cap)) &&
-           (slot->next == &kernel->caps || !same_object(&slot->cap, &slot->next->cap));
+    return (slot->previous == &kernel->caps ||
+            !derivation_same_object(&slot->previous->cap, &slot->cap)) &&
+           (slot->next == &kernel->caps || !derivation_same_object(&slot->cap, &slot->next->cap));
 }
 
 cap_t cap_mask_rights(cap_t cap, seL4_Word rights)
@@ -128,8 +136,10 @@ seL4_Error derivation_derive(const kernel_t *kernel, const slot_t *slot, const c
         return cap->asid ? seL4_NoError : seL4_IllegalOperation;
     case CAP_UNTYPED:
         return derivation_has_children(kernel, slot) ? seL4_RevokeFirst : seL4_NoError;
-    case CAP_CONTROL:
-        return seL4_IllegalOperation;
+    case CAP_IRQ_CONTROL: /* there is one; it cannot be copied */
+    case CAP_ZOMBIE:
+        *derived = (cap_t){.type = CAP_NULL};
+        return seL4_NoError;
     default:
         return seL4_NoError;
     }
@@ -154,7 +164,7 @@ void derivation_add(kernel_t *kernel, slot_t *parent, slot_t *slot, const cap_t 
 
 void derivation_insert(kernel_t *kernel, slot_t *source, slot_t *slot, const cap_t *cap)
 {
-    bool revocable = cap->type == CAP_UNTYPED;
+    bool revocable = cap->type == CAP_UNTYPED || source->cap.type == CAP_IRQ_CONTROL;
     if (cap->type == CAP_ENDPOINT || cap->type == CAP_NOTIFICATION) {
         revocable = cap->badge != source->cap.badge;
     }
@@ -180,24 +190,99 @@ void derivation_move(slot_t *source, slot_t *slot, const cap_t *cap)
     memset(source, 0, sizeof(*source));
 }
 
-void derivation_delete(kernel_t *kernel, slot_t *slot)
+static void relink(slot_t *slot)
 {
-    cap_t cap = slot->cap;
-    if (cap.type == CAP_NULL) {
-        return;
+    if (slot->previous) {
+        slot->previous->next = slot;
+        slot->next->previous = slot;
     }
-    bool final = derivation_is_final(kernel, slot);
+}
+
+void derivation_swap(slot_t *a, const cap_t *new_a, slot_t *b, const cap_t *new_b)
+{
+    slot_t old_a = *a, old_b = *b;
+    a->cap = *new_a;
+    b->cap = *new_b;
+    a->previous = old_b.previous == a ? b : old_b.previous;
+    a->next = old_b.next == a ? b : old_b.next;
+    b->previous = old_a.previous == b ? a : old_a.previous;
+    b->next = old_a.next == b ? a : old_a.next;
+    relink(a);
+    relink(b);
+}
+
+static void empty(kernel_t *kernel, slot_t *slot)
+{
+    slot->next->cap.flags |= slot->cap.flags & CAP_FIRST_BADGED;
     slot->previous->next = slot->next;
     slot->next->previous = slot->previous;
-    memset(slot, 0, sizeof(*slot));
     kernel->counts.caps--;
-    kernel->counts.untypeds -= cap.type == CAP_UNTYPED;
-    if (cap.type == CAP_FRAME) {
-        mapping_unmap_page(kernel, &cap);
+    kernel->counts.untypeds -= slot->cap.type == CAP_UNTYPED;
+    memset(slot, 0, sizeof(*slot));
+}
+
+static bool is_zombie_in_itself(const slot_t *slot)
+{
+    return slot->cap.type == CAP_ZOMBIE && object_slots(&slot->cap) == slot;
+}
+
+static void delete (kernel_t *kernel, slot_t *slot, bool outermost);
+
+/*
+ * One step of emptying the object of a zombie in `slot`. The outermost deletion takes the object's
+ * slots from the last to the first. One that it meets on the way is turned inside out: it moves
+ * into the first slot of its own object, and what was there is deleted next in its place. So no
+ * deletion nests more than once, and such an object stays, with its other slots, until the memory
+ * it was made of is revoked.
+ */
+static void reduce(kernel_t *kernel, slot_t *slot, bool outermost)
+{
+    cap_t zombie = slot->cap;
+    slot_t *slots = object_slots(&zombie);
+    if (!outermost) {
+        cap_t first = slots->cap;
+        derivation_swap(slots, &zombie, slot, &first);
+        return;
     }
-    if (final) {
-        object_destroy(kernel, &cap);
+    delete (kernel, &slots[zombie.left - 1], false);
+    if (slot->cap.type == CAP_ZOMBIE && slot->cap.object == zombie.object &&
+        slot->cap.left == zombie.left) {
+        slot->cap.left--;
     }
+}
+
+static void delete (kernel_t *kernel, slot_t *slot, bool outermost)
+{
+    while (slot->cap.type != CAP_NULL) {
+        cap_t rest = object_finalise(kernel, &slot->cap, derivation_is_final(kernel, slot));
+        if (rest.type == CAP_NULL) {
+            empty(kernel, slot);
+            return;
+        }
+        rest.flags = slot->cap.flags;
+        slot->cap = rest;
+        if (rest.left == 0 || (rest.left == 1 && is_zombie_in_itself(slot))) {
+            object_free(kernel, &rest);
+            empty(kernel, slot);
+            return;
+        }
+        if (!outermost && is_zombie_in_itself(slot)) {
+            return;
+        }
+        reduce(kernel, slot, outermost);
+    }
+}
+
+void derivation_delete(kernel_t *kernel, slot_t *slot)
+{
+    delete (kernel, slot, true);
+}
+
+bool derivation_deletes_slots(const kernel_t *kernel, const slot_t *slot)
+{
+    return (slot->cap.type == CAP_CNODE || slot->cap.type == CAP_TCB ||
+            slot->cap.type == CAP_ZOMBIE) &&
+           derivation_is_final(kernel, slot);
 }
 
 void derivation_revoke(kernel_t *kernel, slot_t *slot)

@@ -197,7 +197,7 @@ void host_free_tables(vspace_object_t *vspace)
 
 bool host_range_has_pages(kernel_t *kernel, uint64_t vaddr, uint64_t size)
 {
-    vspace_object_t *vspace = kernel->asids[1];
+    vspace_object_t *vspace = kernel->host;
     for (uint64_t at = vaddr; vspace && at - vaddr < size;) {
         pte_slot_t entry = mapping_lookup(vspace, at);
         if (*entry.entry & PTE_VALID) {

@@ -81,6 +81,39 @@ seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error
     return error;
 }
 
+seL4_Error invocation_message(const cap_t *cap)
+{
+    if (!(cap->rights & RIGHT_WRITE)) {
+        return error_capability(0);
+    }
+    if (cap->type == CAP_NOTIFICATION) {
+        notification_object_t *notification = (notification_object_t *)cap->object;
+        notification->word |= cap->badge;
+        notification->active = true;
+        return seL4_NoError;
+    }
+    return seL4_IllegalOperation; /* on the kernel the caller waits for a reply */
+}
+
+slot_t *invocation_target(kernel_t *kernel, seL4_CPtr service, cap_type_t type, seL4_Error *error)
+{
+    slot_t *slot = cspace_caller_slot(kernel, service);
+    *error = seL4_NoError;
+    switch (slot->cap.type) {
+    case CAP_NULL:
+    case CAP_ZOMBIE:
+        *error = error_capability(0);
+        return NULL;
+    case CAP_ENDPOINT:
+    case CAP_NOTIFICATION:
+        *error = invocation_message(&slot->cap);
+        return NULL;
+    default:
+        *error = slot->cap.type == type ? seL4_NoError : seL4_IllegalOperation;
+        return *error ? NULL : slot;
+    }
+}
+
 void hosted_inject_fail(hosted_system_t *system, unsigned operations, uint64_t k)
 {
     kernel_t *kernel = hosted_system_kernel(system);
@@ -145,6 +178,9 @@ const char *hosted_invocation_name(hosted_invocation_t invocation)
         [HOSTED_ASID_POOL_ASSIGN] = "ARM_ASIDPool_Assign",
         [HOSTED_TCB] = "TCB",
         [HOSTED_VCPU] = "ARM_VCPU",
+        [HOSTED_ASID_CONTROL] = "ARM_ASIDControl_MakePool",
+        [HOSTED_IRQ] = "IRQ",
+        [HOSTED_DOMAIN] = "DomainSet",
     };
     return invocation < HOSTED_NUM_INVOCATIONS ? names[invocation] : "unknown";
 }

@@ -42,7 +42,11 @@ typedef enum cap_type {
     CAP_ENDPOINT,
     CAP_NOTIFICATION,
     CAP_ASID_POOL,
-    CAP_CONTROL /* interrupt, ASID and domain control: only to be held */
+    CAP_ASID_CONTROL,
+    CAP_IRQ_CONTROL,
+    CAP_IRQ_HANDLER,
+    CAP_DOMAIN,
+    CAP_ZOMBIE /* what is left of a CNode or a thread while its slots are emptied */
 } cap_type_t;
 
 enum {
@@ -69,6 +73,7 @@ typedef struct cap {
     uint16_t guard_bits; /* CNode */
     union {
         uint64_t paddr; /* untyped, frame */
+        uint64_t irq;   /* interrupt handler */
         kernel_object_t *object;
     };
     union {
@@ -76,6 +81,7 @@ typedef struct cap {
         uint64_t used;  /* untyped: bytes below the watermark */
         uint64_t badge; /* endpoint, notification */
         uint64_t guard; /* CNode */
+        uint64_t left;  /* zombie: slots that may not be empty yet, the first ones of its object */
     };
 } cap_t;
 
@@ -120,15 +126,18 @@ typedef struct vspace_object {
     bool listening;
 } vspace_object_t;
 
-enum { TCB_CSPACE, TCB_VSPACE, TCB_BUFFER, TCB_NUM_SLOTS };
+/* The reply slots stay empty: nobody calls. But a thread's deletion counts them. */
+enum { TCB_CSPACE, TCB_VSPACE, TCB_REPLY, TCB_CALLER, TCB_BUFFER, TCB_NUM_SLOTS };
 
 typedef struct vcpu_object vcpu_object_t;
+
+enum { SPSR_USER = 0x140 }; /* user mode; FIQ and SError masked */
 
 typedef struct tcb_object {
     kernel_object_t object;
     slot_t slots[TCB_NUM_SLOTS];
     seL4_UserContext registers;
-    seL4_Word fault_endpoint, buffer, tls_base;
+    seL4_Word fault_endpoint, buffer, flags;
     uint16_t priority, max_priority, affinity;
     bool running;
     vcpu_object_t *vcpu;
@@ -162,7 +171,23 @@ typedef struct bank {
     uint8_t *cached; /* by page: whether the VMM ever had a cached mapping of it */
 } bank_t;
 
-enum { ASID_POOL_SIZE = 512 };
+enum {
+    ASID_POOL_SIZE = 1 << seL4_ASIDPoolIndexBits,
+    NUM_ASID_POOLS = 1 << seL4_NumASIDPoolsBits,
+    LAST_IRQ = 159 /* of the platform */
+};
+
+typedef struct asid_pool {
+    kernel_object_t object;
+    uint16_t base; /* its first ASID */
+    vspace_object_t *spaces[ASID_POOL_SIZE];
+} asid_pool_t;
+
+/** An interrupt line: who has its handler capability, and what it signals. */
+typedef struct irq_line {
+    bool active; /* there is a handler, or the kernel keeps the line for itself */
+    slot_t notification;
+} irq_line_t;
 
 typedef struct kernel_counts {
     size_t caps, objects, untypeds, frames[3], page_tables;
@@ -177,8 +202,10 @@ typedef struct kernel {
     cnode_t *root;         /* the root task's capability space ... */
     vspace_object_t *host; /* ... and address space, which live as long as the system */
     cnode_t *cnodes;
-    vspace_object_t *asids[ASID_POOL_SIZE];
-    bank_t *banks; /* ascending */
+    asid_pool_t *asid_pools[NUM_ASID_POOLS];
+    irq_line_t irqs[LAST_IRQ + 1];
+    seL4_Time domain_time; /* of the one entry that the domain schedule has; 0 ends it */
+    bank_t *banks;         /* ascending */
     size_t num_banks;
     bool incoherent;     /* hosted_system_incoherent() */
     bool refuses_remaps; /* hosted_system_refuse_remaps() */
@@ -218,6 +245,15 @@ kernel_t *invocation_begin(hosted_invocation_t kind, hosted_operation_t operatio
                            seL4_Error *error);
 /** Count a failure, free what was deleted, unlock. @return `error` */
 seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error error);
+/**
+ * The slot of the invoked capability, if that is of `type`. A notification or an endpoint takes any
+ * invocation for a message: then the work is done.
+ *
+ * @param error  what the invocation returns if this returns NULL
+ */
+slot_t *invocation_target(kernel_t *kernel, seL4_CPtr service, cap_type_t type, seL4_Error *error);
+/** What an invocation of a capability does that takes no labels. */
+seL4_Error invocation_message(const cap_t *cap);
 /** Whether this operation is the one to fail; counts it. */
 bool inject_fails(kernel_t *kernel, hosted_operation_t operation);
 
@@ -227,6 +263,8 @@ slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr);
 /** The slot at `index` of `depth` bits below the CNode capability `root`. */
 seL4_Error cspace_lookup(const cap_t *root, seL4_Word index, seL4_Word depth, bool source,
                          slot_t **slot);
+/** cspace_lookup() of a slot for a new capability. */
+seL4_Error cspace_lookup_empty(const cap_t *root, seL4_Word index, seL4_Word depth, slot_t **slot);
 slot_t *cspace_allocate_slots(unsigned radix);
 void cspace_free_slots(slot_t *slots, unsigned radix);
 
@@ -243,8 +281,13 @@ void derivation_add(kernel_t *kernel, slot_t *parent, slot_t *slot, const cap_t 
 /** Put a capability derived from `source` into `slot`. */
 void derivation_insert(kernel_t *kernel, slot_t *source, slot_t *slot, const cap_t *cap);
 void derivation_move(slot_t *source, slot_t *slot, const cap_t *cap);
+/** Exchange two slots: `a` becomes `new_a`, which was in `b`, and the other way round. */
+void derivation_swap(slot_t *a, const cap_t *new_a, slot_t *b, const cap_t *new_b);
 void derivation_delete(kernel_t *kernel, slot_t *slot);
 void derivation_revoke(kernel_t *kernel, slot_t *slot);
+/** Whether deleting the slot's capability takes more than one step, and so can be interrupted. */
+bool derivation_deletes_slots(const kernel_t *kernel, const slot_t *slot);
+bool derivation_same_object(const cap_t *a, const cap_t *b);
 /** Limit rights. */
 cap_t cap_mask_rights(cap_t cap, seL4_Word rights);
 /** Set badge or guard; a null capability if it cannot be. */
@@ -257,12 +300,37 @@ unsigned object_bits(seL4_Word type, seL4_Word size_bits);
 /** Make an object. @return false if the host is out of memory */
 bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64_t paddr,
                    bool device, cap_t *cap);
-/** The object's last capability is gone. */
-void object_destroy(kernel_t *kernel, cap_t *cap);
+/**
+ * The last capability of an object goes, or any of a frame.
+ *
+ * @return what takes its place: a zombie if the object has slots, which must be empty before
+ *         object_free(); nothing for others
+ */
+cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final);
+/** The first slot of a zombie's object. */
+slot_t *object_slots(const cap_t *zombie);
+/** A zombie's slots are empty. */
+void object_free(kernel_t *kernel, const cap_t *zombie);
 /** Physical base and log2 size of what a capability stands for; false if it has none. */
 bool object_region(const cap_t *cap, uint64_t *base, uint64_t *last);
 void object_bury(kernel_t *kernel, kernel_object_t *object);
 void object_free_dead(kernel_t *kernel);
+
+/* asid.c: address space identifiers. */
+/** The space that has the identifier, or NULL. */
+vspace_object_t *asid_find(const kernel_t *kernel, uint16_t asid);
+void asid_delete(kernel_t *kernel, const cap_t *vspace);
+void asid_delete_pool(kernel_t *kernel, asid_pool_t *pool);
+
+/* thread.c, vcpu.c: */
+/** The processor state word that a thread gets which asks for `spsr`. */
+uint64_t tcb_allowed_spsr(const tcb_object_t *tcb, uint64_t spsr);
+/** Bind the two to each other, and nothing else to either; NULL unbinds. */
+void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb);
+
+/* interrupt.c: interrupt lines and their handlers. */
+/** The last handler of the line is deleted. */
+void irq_deactivate(kernel_t *kernel, uint64_t irq);
 
 /* mapping.c: page tables. */
 typedef struct pte_slot {

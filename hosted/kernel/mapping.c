@@ -83,7 +83,7 @@ void mapping_set_page(kernel_t *kernel, vspace_object_t *vspace, pte_slot_t at, 
 
 void mapping_unmap_page(kernel_t *kernel, const cap_t *frame)
 {
-    vspace_object_t *vspace = frame->asid ? kernel->asids[frame->asid] : NULL;
+    vspace_object_t *vspace = asid_find(kernel, frame->asid);
     if (!vspace) {
         return;
     }
@@ -121,7 +121,7 @@ static void detach(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, un
 void mapping_unmap_table(kernel_t *kernel, const cap_t *cap)
 {
     page_table_t *target = (page_table_t *)cap->object;
-    vspace_object_t *vspace = kernel->asids[cap->asid];
+    vspace_object_t *vspace = asid_find(kernel, cap->asid);
     if (vspace) {
         unsigned bits = seL4_HugePageBits;
         uint64_t *entry = &vspace->entries[cap->vaddr >> bits];

@@ -42,7 +42,7 @@ unsigned object_bits(seL4_Word type, seL4_Word size_bits)
 
 static unsigned cap_object_bits(const cap_t *cap)
 {
-    switch (cap->type) {
+    switch (cap->type == CAP_ZOMBIE ? cap->object->type : cap->type) {
     case CAP_UNTYPED:
     case CAP_FRAME:
         return cap->bits;
@@ -63,10 +63,21 @@ static unsigned cap_object_bits(const cap_t *cap)
 
 bool object_region(const cap_t *cap, uint64_t *base, uint64_t *last)
 {
-    if (cap->type == CAP_NULL || cap->type == CAP_CONTROL) {
+    switch (cap->type) {
+    case CAP_NULL:
+    case CAP_ASID_CONTROL:
+    case CAP_IRQ_CONTROL:
+    case CAP_IRQ_HANDLER:
+    case CAP_DOMAIN:
         return false;
+    case CAP_UNTYPED:
+    case CAP_FRAME:
+        *base = cap->paddr;
+        break;
+    default:
+        *base = cap->object->paddr;
+        break;
     }
-    *base = cap->type == CAP_UNTYPED || cap->type == CAP_FRAME ? cap->paddr : cap->object->paddr;
     *last = *base + ((1ul << cap_object_bits(cap)) - 1);
     return true;
 }
@@ -115,6 +126,24 @@ static kernel_object_t *create_vspace(uint64_t paddr)
     return (kernel_object_t *)vspace;
 }
 
+static kernel_object_t *create_tcb(uint64_t paddr)
+{
+    tcb_object_t *tcb = (tcb_object_t *)object_allocate(CAP_TCB, sizeof(*tcb), paddr);
+    if (tcb) {
+        tcb->registers.spsr = SPSR_USER;
+    }
+    return (kernel_object_t *)tcb;
+}
+
+static kernel_object_t *create_vcpu(uint64_t paddr)
+{
+    vcpu_object_t *vcpu = (vcpu_object_t *)object_allocate(CAP_VCPU, sizeof(*vcpu), paddr);
+    if (vcpu) {
+        vcpu->registers[seL4_VCPUReg_SCTLR] = 0x34d58820; /* MMU and caches off */
+    }
+    return (kernel_object_t *)vcpu;
+}
+
 bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64_t paddr,
                    bool device, cap_t *cap)
 {
@@ -133,7 +162,8 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         kernel->counts.frames[(cap->bits - seL4_PageBits) / seL4_PageTableIndexBits]++;
         break;
     case seL4_TCBObject:
-        cap->object = object_allocate(cap->type = CAP_TCB, sizeof(tcb_object_t), paddr);
+        cap->object = create_tcb(paddr);
+        cap->type = CAP_TCB;
         break;
     case seL4_EndpointObject:
         cap->object = object_allocate(cap->type = CAP_ENDPOINT, sizeof(kernel_object_t), paddr);
@@ -152,7 +182,8 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         cap->object = create_vspace(paddr);
         break;
     case seL4_ARM_VCPUObject:
-        cap->object = object_allocate(cap->type = CAP_VCPU, sizeof(vcpu_object_t), paddr);
+        cap->object = create_vcpu(paddr);
+        cap->type = CAP_VCPU;
         break;
     default:
         cap->object = object_allocate(cap->type = CAP_PAGE_TABLE, sizeof(page_table_t), paddr);
@@ -168,50 +199,68 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
     return cap->object != NULL;
 }
 
-static void destroy_tcb(kernel_t *kernel, tcb_object_t *tcb)
+/* Nobody uses the thread any more; its capabilities go with its zombie. */
+static void finalise_tcb(tcb_object_t *tcb)
 {
-    for (int i = 0; i < TCB_NUM_SLOTS; i++) {
-        derivation_delete(kernel, &tcb->slots[i]);
-    }
     if (tcb->vcpu) {
         tcb->vcpu->tcb = NULL;
+        tcb->vcpu = NULL;
     }
     if (tcb->notification) {
         tcb->notification->tcb = NULL;
+        tcb->notification = NULL;
     }
 }
 
-static void destroy_cnode(kernel_t *kernel, cnode_t *cnode)
+static void bury(kernel_t *kernel, kernel_object_t *object)
 {
-    for (size_t i = 0; i < (size_t)1 << cnode->radix; i++) {
-        if (cnode->slots[i].cap.type != CAP_NULL) {
-            derivation_delete(kernel, &cnode->slots[i]);
-        }
-    }
+    kernel->counts.objects--;
+    object_bury(kernel, object);
 }
 
-static void destroy_vspace(kernel_t *kernel, const cap_t *cap)
+slot_t *object_slots(const cap_t *zombie)
 {
-    vspace_object_t *vspace = (vspace_object_t *)cap->object;
-    mapping_drop_all(kernel, vspace);
-    if (cap->asid && kernel->asids[cap->asid] == vspace) {
-        kernel->asids[cap->asid] = NULL;
-    }
+    return zombie->object->type == CAP_TCB ? ((tcb_object_t *)zombie->object)->slots
+                                           : ((cnode_t *)zombie->object)->slots;
 }
 
-void object_destroy(kernel_t *kernel, cap_t *cap)
+void object_free(kernel_t *kernel, const cap_t *zombie)
 {
-    if (cap->type != CAP_FRAME && cap->type != CAP_UNTYPED && cap->type != CAP_CONTROL &&
-        ((void *)cap->object == kernel->root || (void *)cap->object == kernel->host)) {
-        return; /* the running thread holds them too; they go with the system */
+    bury(kernel, zombie->object);
+}
+
+static cap_t zombie_of(const cap_t *cap, uint64_t slots)
+{
+    return (cap_t){.type = CAP_ZOMBIE, .bits = cap->bits, .object = cap->object, .left = slots};
+}
+
+static bool is_object(const cap_t *cap)
+{
+    return cap->type >= CAP_PAGE_TABLE && cap->type <= CAP_ASID_POOL;
+}
+
+cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final)
+{
+    const cap_t nothing = {.type = CAP_NULL};
+    if (cap->type == CAP_ZOMBIE) {
+        return *cap;
+    }
+    if (cap->type == CAP_FRAME) {
+        mapping_unmap_page(kernel, cap);
+    }
+    if (!final || (is_object(cap) &&
+                   ((void *)cap->object == kernel->root || (void *)cap->object == kernel->host))) {
+        return nothing; /* the running thread holds those two; they go with the system */
     }
     switch (cap->type) {
     case CAP_FRAME:
         kernel->counts.frames[(cap->bits - seL4_PageBits) / seL4_PageTableIndexBits]--;
-        return;
-    case CAP_UNTYPED:
-    case CAP_CONTROL:
-        return;
+        return nothing;
+    case CAP_CNODE:
+        return zombie_of(cap, 1ul << cap->bits);
+    case CAP_TCB:
+        finalise_tcb((tcb_object_t *)cap->object);
+        return zombie_of(cap, TCB_NUM_SLOTS);
     case CAP_PAGE_TABLE:
         if (cap->asid) {
             mapping_unmap_table(kernel, cap);
@@ -219,29 +268,30 @@ void object_destroy(kernel_t *kernel, cap_t *cap)
         kernel->counts.page_tables--;
         break;
     case CAP_VSPACE:
-        destroy_vspace(kernel, cap);
-        break;
-    case CAP_CNODE:
-        destroy_cnode(kernel, (cnode_t *)cap->object);
-        break;
-    case CAP_TCB:
-        destroy_tcb(kernel, (tcb_object_t *)cap->object);
+        mapping_drop_all(kernel, (vspace_object_t *)cap->object);
+        asid_delete(kernel, cap);
         break;
     case CAP_VCPU:
-        if (((vcpu_object_t *)cap->object)->tcb) {
-            ((vcpu_object_t *)cap->object)->tcb->vcpu = NULL;
-        }
+        vcpu_bind((vcpu_object_t *)cap->object, NULL);
         break;
     case CAP_NOTIFICATION:
         if (((notification_object_t *)cap->object)->tcb) {
             ((notification_object_t *)cap->object)->tcb->notification = NULL;
         }
         break;
+    case CAP_ASID_POOL:
+        asid_delete_pool(kernel, (asid_pool_t *)cap->object);
+        break;
+    case CAP_IRQ_HANDLER:
+        irq_deactivate(kernel, cap->irq);
+        return nothing;
     default:
         break;
     }
-    kernel->counts.objects--;
-    object_bury(kernel, cap->object);
+    if (is_object(cap)) {
+        bury(kernel, cap->object);
+    }
+    return nothing;
 }
 
 void object_bury(kernel_t *kernel, kernel_object_t *object)

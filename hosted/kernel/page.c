@@ -4,22 +4,15 @@
  */
 
 /*
- * The invocations of frames, page tables and ASID pools: each finds out in the kernel's order what
- * is wrong with its arguments, then does its work, which cannot fail (but for the host's own
+ * The invocations of frames, page tables and address spaces: each finds out in the kernel's order
+ * what is wrong with its arguments, then does its work, which cannot fail (but for the host's own
  * limits, which return seL4_NotEnoughMemory).
  */
 
 #include "kernel.h"
 
-/* The invoked capability, which must be of that type. */
-static seL4_Error invoked(kernel_t *kernel, seL4_CPtr service, cap_type_t type, slot_t **slot)
-{
-    *slot = cspace_caller_slot(kernel, service);
-    if ((*slot)->cap.type == CAP_NULL) {
-        return error_capability(0);
-    }
-    return (*slot)->cap.type == type ? seL4_NoError : seL4_IllegalOperation;
-}
+/* What the kernel maps of physical memory, but for its own last GiB. */
+#define KERNEL_WINDOW_END 0x7fc0000000ul
 
 /* The address space of a capability that is handed over. It needs an ASID. */
 static seL4_Error address_space(kernel_t *kernel, seL4_CPtr cptr, vspace_object_t **vspace)
@@ -28,7 +21,7 @@ static seL4_Error address_space(kernel_t *kernel, seL4_CPtr cptr, vspace_object_
     if (cap->type != CAP_VSPACE || cap->asid == 0) {
         return error_capability(1);
     }
-    *vspace = kernel->asids[cap->asid];
+    *vspace = asid_find(kernel, cap->asid);
     if (!*vspace) {
         return error_invalid_root(false);
     }
@@ -114,9 +107,8 @@ seL4_Error seL4_ARM_Page_Map(seL4_ARM_Page service, seL4_CPtr vspace, seL4_Word 
     if (!kernel) {
         return error;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_FRAME, &slot);
-    if (!error) {
+    slot_t *slot = invocation_target(kernel, service, CAP_FRAME, &error);
+    if (slot) {
         error = page_map(kernel, &slot->cap, vspace, vaddr, rights, attr);
     }
     return invocation_end(kernel, HOSTED_PAGE_MAP, error);
@@ -129,9 +121,8 @@ seL4_Error seL4_ARM_Page_Unmap(seL4_ARM_Page service)
     if (!kernel) {
         return error;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_FRAME, &slot);
-    if (!error) {
+    slot_t *slot = invocation_target(kernel, service, CAP_FRAME, &error);
+    if (slot) {
         mapping_unmap_page(kernel, &slot->cap);
         slot->cap.asid = 0;
         slot->cap.vaddr = 0;
@@ -149,13 +140,31 @@ seL4_ARM_Page_GetAddress_t seL4_ARM_Page_GetAddress(seL4_ARM_Page service)
         result.error = (int)error;
         return result;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_FRAME, &slot);
-    if (!error) {
+    slot_t *slot = invocation_target(kernel, service, CAP_FRAME, &error);
+    if (slot) {
         result.paddr = slot->cap.paddr;
     }
     result.error = (int)invocation_end(kernel, HOSTED_PAGE_GET_ADDRESS, error);
     return result;
+}
+
+static seL4_Error check_cache_range(const kernel_t *kernel, const cap_t *frame, seL4_Word start,
+                                    seL4_Word end)
+{
+    if (frame->asid == 0) {
+        return seL4_IllegalOperation;
+    }
+    if (!asid_find(kernel, frame->asid)) {
+        return error_invalid_root(false);
+    }
+    if (end <= start) {
+        return error_argument(1);
+    }
+    if (end > 1ul << frame->bits) {
+        return error_argument(0);
+    }
+    /* The kernel cleans by the addresses at which it sees memory itself. */
+    return frame->paddr + end > KERNEL_WINDOW_END ? seL4_IllegalOperation : seL4_NoError;
 }
 
 /* Unless the system was made incoherent, there is nothing to do once the arguments are checked. */
@@ -167,21 +176,11 @@ static seL4_Error cache_operation(cache_operation_t operation, seL4_ARM_Page ser
     if (!kernel) {
         return error;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_FRAME, &slot);
-    if (!error && slot->cap.asid == 0) {
-        error = seL4_IllegalOperation;
+    const slot_t *slot = invocation_target(kernel, service, CAP_FRAME, &error);
+    if (slot) {
+        error = check_cache_range(kernel, &slot->cap, start, end);
     }
-    if (!error && !kernel->asids[slot->cap.asid]) {
-        error = error_invalid_root(false);
-    }
-    if (!error && end <= start) {
-        error = error_argument(1);
-    }
-    if (!error && end > 1ul << slot->cap.bits) {
-        error = error_argument(0);
-    }
-    if (!error) {
+    if (slot && !error) {
         cache_operate(kernel, operation, slot->cap.paddr + start, end - start);
     }
     return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
@@ -209,6 +208,76 @@ seL4_Error seL4_ARM_Page_Unify_Instruction(seL4_ARM_Page service, seL4_Word star
                                            seL4_Word end_offset)
 {
     return cache_operation(CACHE_CLEAN, service, start_offset, end_offset);
+}
+
+static seL4_Error check_space_range(kernel_t *kernel, const cap_t *space, seL4_Word start,
+                                    seL4_Word end, pte_slot_t *at)
+{
+    bool host = space->object == &kernel->host->object;
+    if (end <= start) {
+        return error_argument(1);
+    }
+    if (end > (host ? 1ul << 47 : seL4_UserTop)) {
+        return seL4_IllegalOperation;
+    }
+    if (space->asid == 0) {
+        return error_capability(0);
+    }
+    vspace_object_t *vspace = asid_find(kernel, space->asid);
+    if (!vspace) {
+        return error_invalid_root(false);
+    }
+    if (&vspace->object != space->object) {
+        return error_capability(0);
+    }
+    *at = mapping_lookup(vspace, start);
+    uint64_t last = start | ((1ul << at->bits) - 1);
+    if (*at->entry & PTE_VALID && end - 1 > last) {
+        return error_range(start, last);
+    }
+    return seL4_NoError; /* where nothing is mapped, nothing is cached */
+}
+
+static seL4_Error space_cache_operation(cache_operation_t operation, seL4_ARM_VSpace service,
+                                        seL4_Word start, seL4_Word end)
+{
+    seL4_Error error;
+    pte_slot_t at;
+    kernel_t *kernel = invocation_begin(HOSTED_PAGE_CACHE, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    const slot_t *slot = invocation_target(kernel, service, CAP_VSPACE, &error);
+    if (slot) {
+        error = check_space_range(kernel, &slot->cap, start, end, &at);
+    }
+    if (slot && !error && *at.entry & PTE_VALID) {
+        uint64_t offset = start & ((1ul << at.bits) - 1);
+        cache_operate(kernel, operation, (*at.entry & ~(uint64_t)PTE_FLAGS) + offset, end - start);
+    }
+    return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
+}
+
+seL4_Error seL4_ARM_VSpace_Clean_Data(seL4_ARM_VSpace service, seL4_Word start, seL4_Word end)
+{
+    return space_cache_operation(CACHE_CLEAN, service, start, end);
+}
+
+seL4_Error seL4_ARM_VSpace_Invalidate_Data(seL4_ARM_VSpace service, seL4_Word start, seL4_Word end)
+{
+    return space_cache_operation(CACHE_INVALIDATE, service, start, end);
+}
+
+seL4_Error seL4_ARM_VSpace_CleanInvalidate_Data(seL4_ARM_VSpace service, seL4_Word start,
+                                                seL4_Word end)
+{
+    return space_cache_operation(CACHE_CLEAN, service, start, end);
+}
+
+seL4_Error seL4_ARM_VSpace_Unify_Instruction(seL4_ARM_VSpace service, seL4_Word start,
+                                             seL4_Word end)
+{
+    return space_cache_operation(CACHE_CLEAN, service, start, end);
 }
 
 static seL4_Error page_table_map(kernel_t *kernel, cap_t *cap, seL4_CPtr root, seL4_Word vaddr)
@@ -252,9 +321,8 @@ seL4_Error seL4_ARM_PageTable_Map(seL4_ARM_PageTable service, seL4_CPtr vspace, 
     if (!kernel) {
         return error;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_PAGE_TABLE, &slot);
-    if (!error) {
+    slot_t *slot = invocation_target(kernel, service, CAP_PAGE_TABLE, &error);
+    if (slot) {
         error = page_table_map(kernel, &slot->cap, vspace, vaddr);
     }
     return invocation_end(kernel, HOSTED_PAGE_TABLE_MAP, error);
@@ -267,50 +335,13 @@ seL4_Error seL4_ARM_PageTable_Unmap(seL4_ARM_PageTable service)
     if (!kernel) {
         return error;
     }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_PAGE_TABLE, &slot);
-    if (!error && !derivation_is_final(kernel, slot)) {
+    slot_t *slot = invocation_target(kernel, service, CAP_PAGE_TABLE, &error);
+    if (slot && !derivation_is_final(kernel, slot)) {
         error = seL4_RevokeFirst;
-    }
-    if (!error && slot->cap.asid != 0) {
+    } else if (slot && slot->cap.asid != 0) {
         mapping_unmap_table(kernel, &slot->cap);
         slot->cap.asid = 0;
         slot->cap.vaddr = 0;
     }
     return invocation_end(kernel, HOSTED_PAGE_TABLE_UNMAP, error);
-}
-
-static seL4_Error assign(kernel_t *kernel, seL4_CPtr vspace)
-{
-    cap_t *cap = &cspace_caller_slot(kernel, vspace)->cap;
-    if (cap->type != CAP_VSPACE || cap->asid != 0) {
-        return error_capability(1);
-    }
-    unsigned asid = 1; /* 0 stands for none */
-    while (asid < ASID_POOL_SIZE && kernel->asids[asid]) {
-        asid++;
-    }
-    if (asid == ASID_POOL_SIZE) {
-        return seL4_DeleteFirst;
-    }
-    kernel->asids[asid] = (vspace_object_t *)cap->object;
-    kernel->asids[asid]->asid = (uint16_t)asid;
-    cap->asid = (uint16_t)asid;
-    return seL4_NoError;
-}
-
-seL4_Error seL4_ARM_ASIDPool_Assign(seL4_ARM_ASIDPool service, seL4_CPtr vspace)
-{
-    seL4_Error error;
-    kernel_t *kernel =
-        invocation_begin(HOSTED_ASID_POOL_ASSIGN, HOSTED_OPERATION_INVOCATION, &error);
-    if (!kernel) {
-        return error;
-    }
-    slot_t *slot;
-    error = invoked(kernel, service, CAP_ASID_POOL, &slot);
-    if (!error) {
-        error = assign(kernel, vspace);
-    }
-    return invocation_end(kernel, HOSTED_ASID_POOL_ASSIGN, error);
 }

@@ -20,11 +20,8 @@ static kernel_t *begin(seL4_TCB service, slot_t **slot, seL4_Error *error)
     if (!kernel) {
         return NULL;
     }
-    *slot = cspace_caller_slot(kernel, service);
-    *error = (*slot)->cap.type == CAP_TCB    ? seL4_NoError
-             : (*slot)->cap.type == CAP_NULL ? error_capability(0)
-                                             : seL4_IllegalOperation;
-    if (*error) {
+    *slot = invocation_target(kernel, service, CAP_TCB, error);
+    if (!*slot) {
         invocation_end(kernel, HOSTED_TCB, *error);
         return NULL;
     }
@@ -60,24 +57,65 @@ static seL4_Error derive_root(kernel_t *kernel, seL4_CPtr cptr, seL4_Word data, 
 static seL4_Error derive_buffer(kernel_t *kernel, seL4_Word buffer, seL4_CPtr frame, held_t *held)
 {
     held->source = cspace_caller_slot(kernel, frame);
-    const cap_t *cap = &held->source->cap;
-    if (cap->type != CAP_FRAME || cap->flags & CAP_DEVICE) {
+    seL4_Error error = derivation_derive(kernel, held->source, &held->source->cap, &held->cap);
+    if (error) {
+        return error;
+    }
+    if (held->cap.type != CAP_FRAME || held->cap.flags & CAP_DEVICE) {
         return seL4_IllegalOperation;
     }
-    if (buffer & ((1ul << seL4_IPCBufferSizeBits) - 1)) {
-        return seL4_AlignmentError;
-    }
-    return derivation_derive(kernel, held->source, cap, &held->cap);
+    return buffer & ((1ul << seL4_IPCBufferSizeBits) - 1) ? seL4_AlignmentError : seL4_NoError;
 }
 
-/* `held` was checked against the tree before the slot was emptied; its source is still there
-   unless the thread was the last to hold the CNode that it is in. */
-static void hold(kernel_t *kernel, slot_t *slot, held_t *held)
+/* What a thread gets was checked against the tree before its slots were emptied: that can have
+   taken the source away, or the thread itself. */
+static void hold(kernel_t *kernel, const slot_t *service, tcb_object_t *tcb, int index,
+                 held_t *held)
 {
-    derivation_delete(kernel, slot);
-    if (held->source->cap.type != CAP_NULL) {
-        derivation_insert(kernel, held->source, slot, &held->cap);
+    derivation_delete(kernel, &tcb->slots[index]);
+    if (derivation_same_object(&held->cap, &held->source->cap) && service->cap.type == CAP_TCB &&
+        service->cap.object == &tcb->object) {
+        derivation_insert(kernel, held->source, &tcb->slots[index], &held->cap);
     }
+}
+
+static void set_buffer(kernel_t *kernel, const slot_t *service, tcb_object_t *tcb, seL4_Word buffer,
+                       held_t *frame)
+{
+    tcb->buffer = buffer;
+    if (buffer != 0) {
+        hold(kernel, service, tcb, TCB_BUFFER, frame);
+    } else {
+        derivation_delete(kernel, &tcb->slots[TCB_BUFFER]);
+    }
+}
+
+/* The capability and address spaces of a thread. */
+typedef struct spaces {
+    held_t cspace, vspace;
+} spaces_t;
+
+static seL4_Error derive_spaces(kernel_t *kernel, const tcb_object_t *tcb, seL4_CNode cspace,
+                                seL4_Word cspace_data, seL4_CPtr vspace, seL4_Word vspace_data,
+                                spaces_t *spaces)
+{
+    /* Taking the place of what is there must not need many steps. */
+    if (derivation_deletes_slots(kernel, &tcb->slots[TCB_CSPACE])) {
+        return seL4_IllegalOperation;
+    }
+    seL4_Error error = derive_root(kernel, cspace, cspace_data, CAP_CNODE, &spaces->cspace);
+    if (!error) {
+        error = derive_root(kernel, vspace, vspace_data, CAP_VSPACE, &spaces->vspace);
+    }
+    return error;
+}
+
+static void set_spaces(kernel_t *kernel, const slot_t *service, tcb_object_t *tcb,
+                       seL4_Word fault_ep, spaces_t *spaces)
+{
+    tcb->fault_endpoint = fault_ep;
+    hold(kernel, service, tcb, TCB_CSPACE, &spaces->cspace);
+    hold(kernel, service, tcb, TCB_VSPACE, &spaces->vspace);
 }
 
 seL4_Error seL4_TCB_Configure(seL4_TCB service, seL4_Word fault_ep, seL4_CNode cspace_root,
@@ -90,26 +128,19 @@ seL4_Error seL4_TCB_Configure(seL4_TCB service, seL4_Word fault_ep, seL4_CNode c
     if (!kernel) {
         return error;
     }
-    held_t cspace, vspace, frame = {0};
+    tcb_object_t *tcb = tcb_of(slot);
+    held_t frame = {0};
+    spaces_t spaces;
     if (buffer != 0) {
         error = derive_buffer(kernel, buffer, bufferFrame, &frame);
     }
     if (!error) {
-        error = derive_root(kernel, cspace_root, cspace_root_data, CAP_CNODE, &cspace);
+        error = derive_spaces(kernel, tcb, cspace_root, cspace_root_data, vspace_root,
+                              vspace_root_data, &spaces);
     }
     if (!error) {
-        error = derive_root(kernel, vspace_root, vspace_root_data, CAP_VSPACE, &vspace);
-    }
-    if (!error) {
-        tcb_object_t *tcb = tcb_of(slot);
-        tcb->fault_endpoint = fault_ep;
-        tcb->buffer = buffer;
-        hold(kernel, &tcb->slots[TCB_CSPACE], &cspace);
-        hold(kernel, &tcb->slots[TCB_VSPACE], &vspace);
-        derivation_delete(kernel, &tcb->slots[TCB_BUFFER]);
-        if (buffer != 0) {
-            hold(kernel, &tcb->slots[TCB_BUFFER], &frame);
-        }
+        set_spaces(kernel, slot, tcb, fault_ep, &spaces);
+        set_buffer(kernel, slot, tcb, buffer, &frame);
     }
     return invocation_end(kernel, HOSTED_TCB, error);
 }
@@ -124,16 +155,12 @@ seL4_Error seL4_TCB_SetSpace(seL4_TCB service, seL4_Word fault_ep, seL4_CNode cs
     if (!kernel) {
         return error;
     }
-    held_t cspace, vspace;
-    error = derive_root(kernel, cspace_root, cspace_root_data, CAP_CNODE, &cspace);
+    tcb_object_t *tcb = tcb_of(slot);
+    spaces_t spaces;
+    error = derive_spaces(kernel, tcb, cspace_root, cspace_root_data, vspace_root, vspace_root_data,
+                          &spaces);
     if (!error) {
-        error = derive_root(kernel, vspace_root, vspace_root_data, CAP_VSPACE, &vspace);
-    }
-    if (!error) {
-        tcb_object_t *tcb = tcb_of(slot);
-        tcb->fault_endpoint = fault_ep;
-        hold(kernel, &tcb->slots[TCB_CSPACE], &cspace);
-        hold(kernel, &tcb->slots[TCB_VSPACE], &vspace);
+        set_spaces(kernel, slot, tcb, fault_ep, &spaces);
     }
     return invocation_end(kernel, HOSTED_TCB, error);
 }
@@ -151,12 +178,7 @@ seL4_Error seL4_TCB_SetIPCBuffer(seL4_TCB service, seL4_Word buffer, seL4_CPtr b
         error = derive_buffer(kernel, buffer, bufferFrame, &frame);
     }
     if (!error) {
-        tcb_object_t *tcb = tcb_of(slot);
-        tcb->buffer = buffer;
-        derivation_delete(kernel, &tcb->slots[TCB_BUFFER]);
-        if (buffer != 0) {
-            hold(kernel, &tcb->slots[TCB_BUFFER], &frame);
-        }
+        set_buffer(kernel, slot, tcb_of(slot), buffer, &frame);
     }
     return invocation_end(kernel, HOSTED_TCB, error);
 }
@@ -225,19 +247,24 @@ seL4_Error seL4_TCB_SetTLSBase(seL4_TCB service, seL4_Word tls_base)
     if (!kernel) {
         return error;
     }
-    tcb_of(slot)->tls_base = tls_base;
+    tcb_of(slot)->registers.tpidr_el0 = tls_base;
     return invocation_end(kernel, HOSTED_TCB, seL4_NoError);
 }
 
 /* The root task is whoever calls: its own registers are not to be had. */
-static seL4_Error check_registers(kernel_t *kernel, const slot_t *slot, seL4_Word count)
+static bool is_caller(const kernel_t *kernel, const slot_t *slot)
 {
-    if (count < 1 || count > NUM_REGISTERS) {
-        return error_range(1, NUM_REGISTERS);
+    return slot->cap.object == kernel->root->slots[seL4_CapInitThreadTCB].cap.object;
+}
+
+uint64_t tcb_allowed_spsr(const tcb_object_t *tcb, uint64_t spsr)
+{
+    enum { MODE = 0x1f, USER = 0, GUEST = 4, GUEST_OWN_STACK = 5 };
+    unsigned mode = spsr & MODE;
+    if (tcb->vcpu && (mode == USER || mode == GUEST || mode == GUEST_OWN_STACK)) {
+        return spsr;
     }
-    return slot->cap.object == kernel->root->slots[seL4_CapInitThreadTCB].cap.object
-               ? seL4_IllegalOperation
-               : seL4_NoError;
+    return (spsr & 0xf0000000) | SPSR_USER; /* the conditions are all that a thread can choose */
 }
 
 seL4_Error seL4_TCB_ReadRegisters(seL4_TCB service, seL4_Bool suspend_source, seL4_Uint8 arch_flags,
@@ -250,8 +277,11 @@ seL4_Error seL4_TCB_ReadRegisters(seL4_TCB service, seL4_Bool suspend_source, se
     if (!kernel) {
         return error;
     }
-    error = check_registers(kernel, slot, count);
-    if (!error) {
+    if (count < 1 || count > NUM_REGISTERS) {
+        error = error_range(1, NUM_REGISTERS);
+    } else if (is_caller(kernel, slot)) {
+        error = seL4_IllegalOperation;
+    } else {
         tcb_object_t *tcb = tcb_of(slot);
         tcb->running = tcb->running && !suspend_source;
         memcpy(regs, &tcb->registers, count * sizeof(seL4_Word));
@@ -269,13 +299,68 @@ seL4_Error seL4_TCB_WriteRegisters(seL4_TCB service, seL4_Bool resume_target, se
     if (!kernel) {
         return error;
     }
-    error = check_registers(kernel, slot, count);
-    if (!error) {
+    if (count > NUM_REGISTERS) {
+        error = seL4_TruncatedMessage;
+    } else if (is_caller(kernel, slot)) {
+        error = seL4_IllegalOperation;
+    } else {
         tcb_object_t *tcb = tcb_of(slot);
         memcpy(&tcb->registers, regs, count * sizeof(seL4_Word));
+        tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
         tcb->running = tcb->running || resume_target;
     }
     return invocation_end(kernel, HOSTED_TCB, error);
+}
+
+/* The registers that CopyRegisters calls the frame come first, then those it calls integers. */
+enum { FRAME_REGISTERS = 17 };
+
+seL4_Error seL4_TCB_CopyRegisters(seL4_TCB service, seL4_TCB source, seL4_Bool suspend_source,
+                                  seL4_Bool resume_target, seL4_Bool transfer_frame,
+                                  seL4_Bool transfer_integer, seL4_Uint8 arch_flags)
+{
+    (void)arch_flags;
+    slot_t *slot;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &slot, &error);
+    if (!kernel) {
+        return error;
+    }
+    const slot_t *from = cspace_caller_slot(kernel, source);
+    if (from->cap.type != CAP_TCB) {
+        error = error_capability(1);
+    } else {
+        tcb_object_t *src = tcb_of(from), *dest = tcb_of(slot);
+        src->running = src->running && !suspend_source;
+        dest->running = dest->running || resume_target;
+        const seL4_Word *words = (const seL4_Word *)&src->registers;
+        seL4_Word *copies = (seL4_Word *)&dest->registers;
+        if (transfer_frame) {
+            memmove(copies, words, FRAME_REGISTERS * sizeof(*words));
+        }
+        if (transfer_integer) {
+            memmove(copies + FRAME_REGISTERS, words + FRAME_REGISTERS,
+                    (NUM_REGISTERS - FRAME_REGISTERS) * sizeof(*words));
+        }
+    }
+    return invocation_end(kernel, HOSTED_TCB, error);
+}
+
+seL4_TCB_SetFlags_t seL4_TCB_SetFlags(seL4_TCB service, seL4_Word clear, seL4_Word set)
+{
+    seL4_TCB_SetFlags_t result = {0};
+    slot_t *slot;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &slot, &error);
+    if (!kernel) {
+        result.error = (int)error;
+        return result;
+    }
+    tcb_object_t *tcb = tcb_of(slot);
+    tcb->flags = (tcb->flags & ~clear) | (set & seL4_TCBFlag_MASK);
+    result.flags = tcb->flags;
+    result.error = (int)invocation_end(kernel, HOSTED_TCB, seL4_NoError);
+    return result;
 }
 
 static seL4_Error set_running(seL4_TCB service, bool running)
@@ -337,6 +422,80 @@ seL4_Error seL4_TCB_UnbindNotification(seL4_TCB service)
         tcb->notification = NULL;
     }
     return invocation_end(kernel, HOSTED_TCB, error);
+}
+
+/* The model's domain schedule has one entry, for the one domain, and its end. */
+static seL4_Error set_domain(kernel_t *kernel, seL4_Uint8 domain, seL4_TCB thread)
+{
+    if (domain >= CONFIG_NUM_DOMAINS) {
+        return error_argument(0);
+    }
+    return cspace_caller_slot(kernel, thread)->cap.type == CAP_TCB ? seL4_NoError
+                                                                   : error_argument(1);
+}
+
+static seL4_Error configure_schedule(kernel_t *kernel, seL4_Word index, seL4_Uint8 domain,
+                                     seL4_Time duration)
+{
+    if (index > CONFIG_NUM_DOMAIN_SCHEDULES - 2) {
+        return error_range(0, CONFIG_NUM_DOMAIN_SCHEDULES - 2);
+    }
+    if (domain >= CONFIG_NUM_DOMAINS) {
+        return error_range(0, CONFIG_NUM_DOMAINS - 1);
+    }
+    if (duration == 0 || duration >> 56 != 0) {
+        return error_argument(2);
+    }
+    kernel->domain_time = duration;
+    return seL4_NoError;
+}
+
+static seL4_Error start_schedule(const kernel_t *kernel, seL4_Word index)
+{
+    if (index > CONFIG_NUM_DOMAIN_SCHEDULES - 1) {
+        return error_range(0, CONFIG_NUM_DOMAIN_SCHEDULES - 1);
+    }
+    return index != 0 || kernel->domain_time == 0 ? error_argument(0) : seL4_NoError;
+}
+
+seL4_Error seL4_DomainSet_Set(seL4_DomainSet service, seL4_Uint8 domain, seL4_TCB thread)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_DOMAIN, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    if (invocation_target(kernel, service, CAP_DOMAIN, &error)) {
+        error = set_domain(kernel, domain, thread);
+    }
+    return invocation_end(kernel, HOSTED_DOMAIN, error);
+}
+
+seL4_Error seL4_DomainSet_ScheduleConfigure(seL4_DomainSet service, seL4_Word index,
+                                            seL4_Uint8 domain, seL4_Time duration)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_DOMAIN, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    if (invocation_target(kernel, service, CAP_DOMAIN, &error)) {
+        error = configure_schedule(kernel, index, domain, duration);
+    }
+    return invocation_end(kernel, HOSTED_DOMAIN, error);
+}
+
+seL4_Error seL4_DomainSet_ScheduleSetStart(seL4_DomainSet service, seL4_Word index)
+{
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_DOMAIN, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    if (invocation_target(kernel, service, CAP_DOMAIN, &error)) {
+        error = start_schedule(kernel, index);
+    }
+    return invocation_end(kernel, HOSTED_DOMAIN, error);
 }
 
 seL4_UserContext *hosted_tcb_registers(hosted_system_t *system, seL4_CPtr tcb)

@@ -129,17 +129,14 @@ seL4_Error seL4_Untyped_Retype(seL4_Untyped service, seL4_Word type, seL4_Word s
     if (!kernel) {
         return error;
     }
-    retype_t retype = {.untyped = cspace_caller_slot(kernel, service),
+    retype_t retype = {.untyped = invocation_target(kernel, service, CAP_UNTYPED, &error),
                        .type = type,
                        .size_bits = size_bits,
                        .count = num_objects};
-    if (retype.untyped->cap.type == CAP_NULL) {
-        error = error_capability(0);
-    } else if (retype.untyped->cap.type != CAP_UNTYPED) {
-        error = seL4_IllegalOperation;
-    } else {
-        error = check_object(&retype);
+    if (!retype.untyped) {
+        return invocation_end(kernel, HOSTED_UNTYPED_RETYPE, error);
     }
+    error = check_object(&retype);
     if (!error) {
         error = check_destination(kernel, &retype, root, node_index, node_depth, node_offset);
     }

@@ -18,16 +18,33 @@ static kernel_t *begin(seL4_ARM_VCPU service, vcpu_object_t **vcpu, seL4_Error *
     if (!kernel) {
         return NULL;
     }
-    const cap_t *cap = &cspace_caller_slot(kernel, service)->cap;
-    *error = cap->type == CAP_VCPU   ? seL4_NoError
-             : cap->type == CAP_NULL ? error_capability(0)
-                                     : seL4_IllegalOperation;
-    if (*error) {
+    const slot_t *slot = invocation_target(kernel, service, CAP_VCPU, error);
+    if (!slot) {
         invocation_end(kernel, HOSTED_VCPU, *error);
         return NULL;
     }
-    *vcpu = (vcpu_object_t *)cap->object;
+    *vcpu = (vcpu_object_t *)slot->cap.object;
     return kernel;
+}
+
+/* A thread without a VCPU runs in user mode. */
+static void unbind(tcb_object_t *tcb)
+{
+    if (tcb && tcb->vcpu) {
+        tcb->vcpu->tcb = NULL;
+        tcb->vcpu = NULL;
+        tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
+    }
+}
+
+void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb)
+{
+    unbind(tcb);
+    unbind(vcpu->tcb);
+    if (tcb) {
+        tcb->vcpu = vcpu;
+        vcpu->tcb = tcb;
+    }
 }
 
 seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb)
@@ -42,15 +59,7 @@ seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb)
     if (cap->type != CAP_TCB) {
         return invocation_end(kernel, HOSTED_VCPU, seL4_IllegalOperation);
     }
-    tcb_object_t *thread = (tcb_object_t *)cap->object;
-    if (thread->vcpu) {
-        thread->vcpu->tcb = NULL;
-    }
-    if (vcpu->tcb) {
-        vcpu->tcb->vcpu = NULL;
-    }
-    thread->vcpu = vcpu;
-    vcpu->tcb = thread;
+    vcpu_bind(vcpu, (tcb_object_t *)cap->object);
     return invocation_end(kernel, HOSTED_VCPU, seL4_NoError);
 }
 
@@ -122,7 +131,9 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
     if (!kernel) {
         return error;
     }
-    if (irq != VIRTUAL_TIMER_INTERRUPT) {
+    if (irq > LAST_IRQ) {
+        error = error_range(0, LAST_IRQ);
+    } else if (irq != VIRTUAL_TIMER_INTERRUPT) {
         error = error_argument(0);
     }
     return invocation_end(kernel, HOSTED_VCPU, error);
@@ -142,10 +153,8 @@ void seL4_Signal(seL4_CPtr dest)
     }
     pthread_mutex_lock(&kernel->lock);
     const cap_t *cap = &cspace_caller_slot(kernel, dest)->cap;
-    if (cap->type == CAP_NOTIFICATION && cap->rights & RIGHT_WRITE) {
-        notification_object_t *notification = (notification_object_t *)cap->object;
-        notification->word |= cap->badge;
-        notification->active = true;
+    if (cap->type == CAP_NOTIFICATION) {
+        invocation_message(cap);
     }
     pthread_mutex_unlock(&kernel->lock);
 }

@@ -60,6 +60,11 @@ static void only_what_is_cleaned_reaches_memory(void **state)
     assert_int_equal(memory[2 * LINE], 0);
     assert_error(seL4_ARM_Page_Unify_Instruction(frame, 0, 1), seL4_NoError);
     assert_int_equal(memory[0], 'w');
+    seL4_Word third = (seL4_Word)written + 2 * LINE;
+    assert_error(seL4_ARM_VSpace_Clean_Data(seL4_CapInitThreadVSpace, third, third + 1),
+                 seL4_NoError);
+    assert_int_equal(memory[2 * LINE], 'w');
+    assert_int_equal(memory[3 * LINE], 0);
     /* By any capability of the frame that is mapped. */
     seL4_CPtr space = new_space(), twin = copy_of_frame();
     make_tables(space, 0x40000000, 12);

@@ -14,18 +14,21 @@ typedef enum hosted_invocation {
     HOSTED_UNTYPED_RETYPE,
     HOSTED_CNODE_COPY,
     HOSTED_CNODE_MINT,
-    HOSTED_CNODE_MOVE,
+    HOSTED_CNODE_MOVE, /* and Mutate, Rotate, SaveCaller */
     HOSTED_CNODE_DELETE,
-    HOSTED_CNODE_REVOKE,
+    HOSTED_CNODE_REVOKE, /* and CancelBadgedSends */
     HOSTED_PAGE_MAP,
     HOSTED_PAGE_UNMAP,
     HOSTED_PAGE_GET_ADDRESS,
-    HOSTED_PAGE_CACHE, /* clean, invalidate, unify */
+    HOSTED_PAGE_CACHE, /* clean, invalidate, unify; of an address space as well */
     HOSTED_PAGE_TABLE_MAP,
     HOSTED_PAGE_TABLE_UNMAP,
     HOSTED_ASID_POOL_ASSIGN,
     HOSTED_TCB,  /* any invocation of a TCB */
     HOSTED_VCPU, /* any invocation of a VCPU */
+    HOSTED_ASID_CONTROL,
+    HOSTED_IRQ,    /* any invocation of the interrupt control or of a handler */
+    HOSTED_DOMAIN, /* any invocation of the domain control */
     HOSTED_NUM_INVOCATIONS
 } hosted_invocation_t;
 

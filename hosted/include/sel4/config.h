@@ -21,6 +21,7 @@
 #define CONFIG_ENABLE_SMP_SUPPORT            1
 #define CONFIG_MAX_NUM_NODES                 4
 #define CONFIG_NUM_DOMAINS                   1
+#define CONFIG_NUM_DOMAIN_SCHEDULES          2
 #define CONFIG_NUM_PRIORITIES                256
 #define CONFIG_MAX_NUM_BOOTINFO_UNTYPED_CAPS 230
 #define CONFIG_RETYPE_FAN_OUT_LIMIT          256

@@ -16,6 +16,14 @@ enum priorityConstants {
     seL4_MaxPrio = CONFIG_NUM_PRIORITIES - 1
 };
 
+/** Features of a thread that can be switched. */
+typedef enum {
+    seL4_TCBFlag_NoFlag = 0,
+    seL4_TCBFlag_fpuDisabled = 1,
+    SEL4_FORCE_LONG_ENUM(seL4_TCBFlag),
+    seL4_TCBFlag_MASK = seL4_TCBFlag_NoFlag | seL4_TCBFlag_fpuDisabled
+} seL4_TCBFlag;
+
 enum seL4_MsgLimits { seL4_MsgLengthBits = 7, seL4_MsgExtraCapBits = 2, seL4_MsgMaxLength = 120 };
 #define seL4_MsgMaxExtraCaps (LIBSEL4_BIT(seL4_MsgExtraCapBits) - 1)
 #define seL4_CapRightsBits   4

@@ -59,6 +59,16 @@ seL4_Error seL4_CNode_Delete(seL4_CNode service, seL4_Word index, seL4_Uint8 dep
 /** Delete all capabilities that were derived from this one. */
 seL4_Error seL4_CNode_Revoke(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
 
+/** Wake those who wait to send with the capability's badge. It has all rights to an endpoint. */
+seL4_Error seL4_CNode_CancelBadgedSends(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
+
+/** Move the pivot to the destination and the source to where the pivot was; each can get a guard.
+ */
+seL4_Error seL4_CNode_Rotate(seL4_CNode service, seL4_Word dest_index, seL4_Uint8 dest_depth,
+                             seL4_Word dest_badge, seL4_CNode pivot_root, seL4_Word pivot_index,
+                             seL4_Uint8 pivot_depth, seL4_Word pivot_badge, seL4_CNode src_root,
+                             seL4_Word src_index, seL4_Uint8 src_depth);
+
 /** Save the reply capability of the caller. Nobody calls a hosted task, so it saves nothing. */
 seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
 
@@ -98,6 +108,18 @@ seL4_Error seL4_ARM_PageTable_Map(seL4_ARM_PageTable service, seL4_CPtr vspace, 
 /** Take a page table out of its address space, with all that is mapped below it. */
 seL4_Error seL4_ARM_PageTable_Unmap(seL4_ARM_PageTable service);
 
+/** Cache maintenance on addresses [start, end), which lie in one page of the space or in none. */
+seL4_Error seL4_ARM_VSpace_Clean_Data(seL4_ARM_VSpace service, seL4_Word start, seL4_Word end);
+seL4_Error seL4_ARM_VSpace_Invalidate_Data(seL4_ARM_VSpace service, seL4_Word start, seL4_Word end);
+seL4_Error seL4_ARM_VSpace_CleanInvalidate_Data(seL4_ARM_VSpace service, seL4_Word start,
+                                                seL4_Word end);
+seL4_Error seL4_ARM_VSpace_Unify_Instruction(seL4_ARM_VSpace service, seL4_Word start,
+                                             seL4_Word end);
+
+/** Make a pool of identifiers out of an untyped of 4 KiB without children. */
+seL4_Error seL4_ARM_ASIDControl_MakePool(seL4_ARM_ASIDControl service, seL4_Untyped untyped,
+                                         seL4_CNode root, seL4_Word index, seL4_Uint8 depth);
+
 /** Give an address space an identifier; before, nothing can be mapped in it. */
 seL4_Error seL4_ARM_ASIDPool_Assign(seL4_ARM_ASIDPool service, seL4_CPtr vspace);
 
@@ -123,10 +145,47 @@ seL4_Error seL4_TCB_ReadRegisters(seL4_TCB service, seL4_Bool suspend_source, se
 /** Write the first `count` words of the registers. */
 seL4_Error seL4_TCB_WriteRegisters(seL4_TCB service, seL4_Bool resume_target, seL4_Uint8 arch_flags,
                                    seL4_Word count, seL4_UserContext *regs);
+/** Copy registers from another thread: its frame (pc to x30), its integers (all others). */
+seL4_Error seL4_TCB_CopyRegisters(seL4_TCB service, seL4_TCB source, seL4_Bool suspend_source,
+                                  seL4_Bool resume_target, seL4_Bool transfer_frame,
+                                  seL4_Bool transfer_integer, seL4_Uint8 arch_flags);
+
+typedef struct seL4_TCB_SetFlags {
+    int error;
+    seL4_Word flags;
+} seL4_TCB_SetFlags_t;
+
+/** Clear and set flags (seL4_TCBFlag). @return what they are now */
+seL4_TCB_SetFlags_t seL4_TCB_SetFlags(seL4_TCB service, seL4_Word clear, seL4_Word set);
 seL4_Error seL4_TCB_Resume(seL4_TCB service);
 seL4_Error seL4_TCB_Suspend(seL4_TCB service);
 seL4_Error seL4_TCB_BindNotification(seL4_TCB service, seL4_CPtr notification);
 seL4_Error seL4_TCB_UnbindNotification(seL4_TCB service);
+
+/* Domains. */
+
+seL4_Error seL4_DomainSet_Set(seL4_DomainSet service, seL4_Uint8 domain, seL4_TCB thread);
+seL4_Error seL4_DomainSet_ScheduleConfigure(seL4_DomainSet service, seL4_Word index,
+                                            seL4_Uint8 domain, seL4_Time duration);
+seL4_Error seL4_DomainSet_ScheduleSetStart(seL4_DomainSet service, seL4_Word index);
+
+/* Interrupts. */
+
+/** Put the handler of an interrupt line into an empty slot. There is one handler at a time. */
+seL4_Error seL4_IRQControl_Get(seL4_IRQControl service, seL4_Word irq, seL4_CNode root,
+                               seL4_Word index, seL4_Uint8 depth);
+/** The same; `trigger` is 1 for a line that signals by its edge. Not for a processor's own lines.
+ */
+seL4_Error seL4_IRQControl_GetTrigger(seL4_IRQControl service, seL4_Word irq, seL4_Word trigger,
+                                      seL4_CNode root, seL4_Word index, seL4_Uint8 depth);
+/** The same, delivered to node `target`. */
+seL4_Error seL4_IRQControl_GetTriggerCore(seL4_IRQControl service, seL4_Word irq, seL4_Word trigger,
+                                          seL4_CNode root, seL4_Word index, seL4_Uint8 depth,
+                                          seL4_Word target);
+seL4_Error seL4_IRQHandler_Ack(seL4_IRQHandler service);
+/** Signal the notification when the interrupt arrives. */
+seL4_Error seL4_IRQHandler_SetNotification(seL4_IRQHandler service, seL4_CPtr notification);
+seL4_Error seL4_IRQHandler_Clear(seL4_IRQHandler service);
 
 /* Virtual processors. */
 
