@@ -139,6 +139,12 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
     return invocation_end(kernel, HOSTED_VCPU, error);
 }
 
+uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
+{
+    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
+    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
+}
+
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;

@@ -23,9 +23,8 @@
 #include "runtime.h"
 
 /* Where the board has it, and the guest too. */
-#define DISTRIBUTOR           0x8000000
-#define CPU_INTERFACE         0x8010000
-#define VIRTUAL_CPU_INTERFACE 0x8040000
+#define DISTRIBUTOR   0x8000000
+#define CPU_INTERFACE 0x8010000
 
 #define NUM_SGIS           16
 #define NUM_LOCAL          32 /* software-generated and private interrupts */

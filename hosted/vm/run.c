@@ -31,7 +31,11 @@ static uint64_t now(void)
 static void engine_mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
 {
     hosted_vm_t *runtime = cookie;
-    runtime->class->mapped(runtime->engine, mapping);
+    hosted_stage2_mapping_t seen = *mapping;
+    if (cpu_interface_is(mapping)) {
+        seen.read = seen.write = seen.execute = false;
+    }
+    runtime->class->mapped(runtime->engine, &seen);
 }
 
 static void engine_unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
@@ -137,7 +141,7 @@ static int handle_exit(vm_vcpu_t *vcpu, const engine_exit_t *exit)
     fault_begin(vcpu, exit);
     switch (exit->reason) {
     case ENGINE_FAULT:
-        return handle_memory_fault(vcpu);
+        return cpu_interface_access(vcpu) ? 0 : handle_memory_fault(vcpu);
     case ENGINE_HVC:
     case ENGINE_SMC:
         return handle_hypercall(vcpu);

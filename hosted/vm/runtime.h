@@ -16,7 +16,11 @@
 #include <hosted/vm.h>
 #include <sel4vm/guest_vm.h>
 #include "engine.h"
+#include "gicv.h"
 #include "ticker.h"
+
+/** Where the board has the page of its virtual CPU interface (GICV). */
+#define VIRTUAL_CPU_INTERFACE 0x8040000
 
 /** Badge that a VCPU's faults come with. */
 #define VCPU_BADGE(id) ((seL4_Word)(id) + 1)
@@ -49,7 +53,8 @@ typedef struct hosted_vm {
     atomic_bool stop;
     ticker_t ticker;
     bool warned_of_write_back;
-    struct gic *gic; /* interrupt controller; NULL: none */
+    struct gic *gic;      /* interrupt controller; NULL: none */
+    gicv_t cpu_interface; /* of the VCPU that runs */
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */
@@ -70,6 +75,12 @@ void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);
 
 /** The fault was not handled by a callback: go on after the instruction, whatever it was. */
 void fault_skip(vm_vcpu_t *vcpu);
+
+/** Whether a mapping is of the board's virtual CPU interface. */
+bool cpu_interface_is(const hosted_stage2_mapping_t *mapping);
+
+/** Make the access that the VCPU is stopped at, if it is to that page. @return whether it was */
+bool cpu_interface_access(vm_vcpu_t *vcpu);
 
 /** Handle an access that stage 2 did not allow. @return 0 to go on; -1 with a report */
 int handle_memory_fault(vm_vcpu_t *vcpu);

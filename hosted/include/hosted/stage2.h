@@ -75,3 +75,9 @@ void hosted_guest_stops(hosted_system_t *system);
  */
 seL4_UserContext *hosted_tcb_registers(hosted_system_t *system, seL4_CPtr tcb);
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu); /* seL4_VCPUReg_Num */
+
+/**
+ * The list registers of a VCPU object, four in the layout of a GICv2: what seL4_ARM_VCPU_InjectIRQ
+ * fills, and the virtual CPU interface takes interrupts from. NULL if the capability is none.
+ */
+uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu);
