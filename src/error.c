@@ -32,7 +32,10 @@ static const char *const error_names[] = {
     [GUESTMEM_KERNEL] = "kernel",
     [GUESTMEM_NOT_INITIALISED] = "not initialised",
     [GUESTMEM_IN_ITERATOR] = "in iterator",
+    [GUESTMEM_NO_RIGHT] = "no right",
 };
+
+#define LOGGED_ALWAYS 8 /* errors of a kind that a guest causes */
 
 static const guestmem_error_t not_initialised = {
     .code = GUESTMEM_NOT_INITIALISED,
@@ -105,7 +108,7 @@ static const char *kernel_error_name(seL4_Error error)
     return (size_t)error < ARRAY_SIZE(names) ? names[error] : "an unknown error";
 }
 
-int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
+int gm_note(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
 {
     const gm_failure_t *failure = &memory->failure;
     guestmem_error_t *error = &memory->error;
@@ -136,7 +139,31 @@ int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr
              "%s [0x%" PRIxPTR "..0x%" PRIxPTR "]: %s%s%s%.80s%s", function, base, last,
              failure->text, other, failure->advice != NULL ? "; " : "",
              failure->advice != NULL ? failure->advice : "", kernel);
-    ZF_LOGE("%s", error->message);
+    return -1;
+}
+
+int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
+{
+    gm_note(memory, function, base, last);
+    ZF_LOGE("%s", memory->error.message);
+    return -1;
+}
+
+/* There is no clock here. Of each kind of error the first few are logged, and then each one that
+ * doubles their number: a million make 20 lines. */
+int gm_report_guest(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last)
+{
+    uint32_t *errors = &memory->guest_errors[memory->failure.code];
+    *errors += *errors < UINT32_MAX;
+    gm_note(memory, function, base, last);
+    if (*errors <= LOGGED_ALWAYS) {
+        ZF_LOGE("%s", memory->error.message);
+    } else if ((*errors & (*errors - 1)) == 0) {
+        ZF_LOGE("%s (error %" PRIu32 " of this kind; the next that is logged is error %" PRIu64 ")",
+                memory->error.message, *errors, (uint64_t)*errors * 2);
+    } else {
+        memory->counts.errors_not_logged++;
+    }
     return -1;
 }
 

@@ -10,8 +10,10 @@
  */
 
 #include <inttypes.h>
+#include <guestmem/memory.h>
 #include <vka/capops.h>
 #include <vka/object.h>
+#include <vspace/arch/page.h>
 #include "frame.h"
 
 /* A frame that was just acquired, before it is part of a run. */
@@ -24,19 +26,21 @@ typedef struct new_frame {
     gm_frame_t frame;
 } new_frame_t;
 
-/* Whether a physical address is of a device untyped. One that is of no untyped, or that the
- * allocator does not know, counts as a device's. */
-static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
+/* What a physical address is of. */
+typedef enum origin {
+    ORIGIN_NORMAL,
+    ORIGIN_DEVICE,
+    ORIGIN_UNKNOWN /* no untyped of simple's */
+} origin_t;
+
+static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 {
     gm_recent_untyped_t *recent = &memory->untyped;
     simple_t *simple = memory->vm->simple;
-    if (paddr == VKA_NO_PADDR) {
-        return true;
-    }
+    int count = simple != NULL && paddr != VKA_NO_PADDR ? simple_get_untyped_count(simple) : 0;
     if (paddr >= recent->base && paddr <= recent->last) {
-        return recent->device;
+        return recent->device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
     }
-    int count = simple != NULL ? simple_get_untyped_count(simple) : 0;
     for (int i = 0; i < count; i++) {
         size_t size_bits = 0;
         uintptr_t base = 0;
@@ -44,10 +48,16 @@ static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
         simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
         if (paddr >= base && paddr - base < ((uintptr_t)1 << size_bits)) {
             *recent = (gm_recent_untyped_t){base, base + (((uintptr_t)1 << size_bits) - 1), device};
-            return device;
+            return device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
         }
     }
-    return true;
+    return ORIGIN_UNKNOWN;
+}
+
+/* Whether memory that the library acquired is a device's; what is not known may be. */
+static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
+{
+    return origin_of(memory, paddr) != ORIGIN_NORMAL;
 }
 
 static int alloc_slot(gm_memory_t *memory, cspacepath_t *path)
@@ -136,14 +146,29 @@ static int acquire_largest(gm_memory_t *memory, const gm_frame_source_t *source,
         if ((source->backing == GUESTMEM_UNTYPED
                  ? acquire_at(memory, new->base + source->paddr_offset, size, new)
                  : acquire_free(memory, source, size, new)) == 0) {
-            new->cacheable = !new->device || source->use == GM_USE_RAM;
+            new->cacheable = !new->device || source->use != GM_USE_ANY;
             return 0;
         }
     }
     return -1; /* a 4 KiB frame always fits, so the last attempt has noted why */
 }
 
-/* Ask the iterator, and check what it hands out. */
+/* Whether a caller's frame is to be cached: as the caller says, else by what the kernel says of it.
+ * What comes from no untyped of this task's is memory that another task shares. */
+static bool is_cacheable(gm_memory_t *memory, const gm_frame_source_t *source,
+                         const vm_frame_t *given)
+{
+    if ((given->size_bits & (GUESTMEM_FRAME_CACHED | GUESTMEM_FRAME_UNCACHED)) != 0) {
+        return (given->size_bits & GUESTMEM_FRAME_UNCACHED) == 0;
+    }
+    if (source->use != GM_USE_ANY) {
+        return true;
+    }
+    seL4_ARCH_Page_GetAddress_t address = seL4_ARCH_Page_GetAddress(given->cptr);
+    return address.error != seL4_NoError || origin_of(memory, address.paddr) != ORIGIN_DEVICE;
+}
+
+/* Ask the iterator, and check what it hands out: any frame within `[first, last]`. */
 static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                                uintptr_t first, uintptr_t last, new_frame_t *new)
 {
@@ -151,34 +176,35 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
     memory->in_iterator = true;
     vm_frame_t given = source->iterator(asked, source->cookie);
     memory->in_iterator = false;
+    size_t size_bits = given.size_bits & ~(GUESTMEM_FRAME_CACHED | GUESTMEM_FRAME_UNCACHED);
     if (given.cptr == seL4_CapNull) {
         return gm_fail(memory, GUESTMEM_NO_FRAME,
                        "the map iterator gave no frame for GPA 0x%" PRIxPTR, asked);
     }
-    if (gm_arch_frame_index(given.size_bits) < 0) {
+    if (gm_arch_frame_index(size_bits) < 0) {
         return gm_fail(memory, GUESTMEM_BAD_FRAME,
                        "the map iterator's frame for GPA 0x%" PRIxPTR
                        " has 2^%zu bytes, which is no frame size",
-                       asked, given.size_bits);
+                       asked, size_bits);
     }
-    uintptr_t mask = ((uintptr_t)1 << given.size_bits) - 1;
-    if ((given.vaddr & mask) != 0 || asked < given.vaddr || asked - given.vaddr > mask) {
+    uintptr_t mask = ((uintptr_t)1 << size_bits) - 1;
+    if ((given.vaddr & mask) != 0) {
         return gm_fail(memory, GUESTMEM_BAD_FRAME,
                        "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
-                       " is misaligned or does not hold GPA 0x%" PRIxPTR,
-                       given.size_bits, given.vaddr, asked);
+                       " (asked for GPA 0x%" PRIxPTR ") is misaligned",
+                       size_bits, given.vaddr, asked);
     }
     if (given.vaddr < first || (given.vaddr | mask) > last) {
         return gm_fail(memory, GUESTMEM_BAD_FRAME,
                        "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
                        " is not within the free pages of the reservation",
-                       given.size_bits, given.vaddr);
+                       size_bits, given.vaddr);
     }
     *new = (new_frame_t){
         .base = given.vaddr,
-        .size_bits = given.size_bits,
+        .size_bits = size_bits,
         .caller = true,
-        .cacheable = true,
+        .cacheable = is_cacheable(memory, source, &given),
         .frame = {.cap = given.cptr, .rights = given.rights},
     };
     return 0;
@@ -186,7 +212,7 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
 
 static size_t run_bytes(size_t capacity)
 {
-    return sizeof(gm_run_t) + capacity * sizeof(gm_frame_t);
+    return sizeof(gm_run_t) + capacity * (sizeof(gm_frame_t) + sizeof(gm_frame_state_t));
 }
 
 /* How many frames of one size from `base` on may follow up to `last`, before a larger one fits. */
@@ -222,6 +248,7 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
         .device = new->device,
         .cacheable = new->cacheable,
     };
+    memset(gm_run_states(run), 0, capacity * sizeof(gm_frame_state_t));
     return run;
 }
 
@@ -247,7 +274,10 @@ static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, con
         run->older = *newest;
         *newest = run;
     }
-    (*newest)->frames[(*newest)->count++] = new->frame;
+    gm_run_t *run = *newest;
+    run->frames[run->count++] = new->frame;
+    run->restricted |= new->caller && !(seL4_CapRights_get_capAllowRead(new->frame.rights) &&
+                                        seL4_CapRights_get_capAllowWrite(new->frame.rights));
     return 0;
 }
 
@@ -283,8 +313,9 @@ int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
     if (fitting == NULL) {
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
     }
-    memcpy(fitting, old, run_bytes(old->count));
+    memcpy(fitting, old, sizeof(*old) + old->count * sizeof(gm_frame_t));
     fitting->capacity = old->count;
+    memset(gm_run_states(fitting), 0, old->count * sizeof(gm_frame_state_t));
     gm_heap_free(&memory->heap, *run, run_bytes(old->capacity));
     *run = fitting;
     return 0;

@@ -17,7 +17,8 @@
 /** What memory is used for. */
 typedef enum gm_frame_use {
     GM_USE_ANY,
-    GM_USE_RAM, /* cached, also where it comes from a device untyped */
+    GM_USE_RAM,      /* cached, also where it comes from a device untyped; cleared then */
+    GM_USE_KEPT_RAM, /* cached likewise; what is in it stays */
 } gm_frame_use_t;
 
 /** Where the frames of a reservation come from. */
@@ -51,8 +52,18 @@ typedef struct gm_run {
     bool caller; /* handed in by an iterator; they stay the caller's */
     bool device; /* of a device untyped, so the kernel did not clear them */
     bool cacheable;
-    gm_frame_t frames[];
+    bool restricted;      /* the caller's rights to some frames are less than read and write */
+    size_t num_in_window; /* frames that the VMM has mapped in a window */
+    gm_frame_t frames[];  /* `capacity`, and after them as many gm_frame_state_t */
 } gm_run_t;
+
+/** Whether a frame is mapped in a window, see window.c. */
+typedef uint8_t gm_frame_state_t;
+
+static inline gm_frame_state_t *gm_run_states(const gm_run_t *run)
+{
+    return (gm_frame_state_t *)&run->frames[run->capacity];
+}
 
 static inline uintptr_t gm_run_last(const gm_run_t *run)
 {
@@ -74,7 +85,7 @@ static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
  * Acquire the largest frame that there is, holds `gpa` and lies within `[first, last]`, and add it
  * to the runs: to the newest, or as a new one.
  *
- * @param gpa       a multiple of 4 KiB, like `first` and `last + 1`
+ * @param gpa       a multiple of 4 KiB, like `first` and `last + 1`; what an iterator is asked for
  * @param expected  the last GPA that frames are expected for, which sizes a new run
  * @param newest    the newest run, or NULL
  * @return 0; -1 after gm_fail(), and the runs are as before

@@ -5,12 +5,11 @@
 
 /*
  * Access of the VMM to guest memory: the public calls of <guestmem/memory.h> and the touching ones
- * of <sel4vm/guest_ram.h>. A range is accessed in pieces that are contiguous in the VMM, through
- * windows that stay or, if the policy wants none, through frames that are mapped for the moment.
+ * of <sel4vm/guest_ram.h>. A range is checked whole before its first byte is accessed: that it has
+ * frames, and that their owner's rights allow the access. Then it is accessed in pieces that are
+ * contiguous in the VMM: in windows, or where there is none, in frames that are mapped for it.
  *
- * All windows that a range needs are opened before its first piece, so that an access that fails
- * for want of one has changed nothing: those that this access opened carry its number, and are
- * closed again. An access to the window that was used last is a comparison and a copy.
+ * An access to memory that was used last is a comparison and a copy.
  */
 
 #include <inttypes.h>
@@ -18,61 +17,152 @@
 #include "guest_ram.h"
 #include "reservation.h"
 
-/* Which memory may be accessed. */
-typedef enum scope {
-    SCOPE_RAM,    /* RAM only: what a guest's descriptors may point at */
-    SCOPE_MAPPED, /* any mapped reservation */
-} scope_t;
+/* A piece, and the frame that is mapped for it if it is in no window. */
+typedef struct piece {
+    uintptr_t last;
+    char *pointer;
+    bool cacheable;
+    gm_temporary_t temporary;
+} piece_t;
 
-/* How large pieces are. */
-typedef enum pieces {
-    PIECES_OF_PAGES,   /* no piece crosses a page */
-    PIECES_OF_WINDOWS, /* as large as the VMM's mapping allows */
-} pieces_t;
+/* What is done to a range, in pieces. */
+typedef struct gm_access {
+    enum {
+        SCOPE_RAM,   /* RAM only: what a guest's descriptors may point at */
+        SCOPE_MAPPED /* any mapped reservation */
+    } scope;
+    enum {
+        PIECES_OF_PAGES,   /* no piece crosses a page */
+        PIECES_OF_WINDOWS, /* as large as the VMM's mapping allows */
+    } pieces;
+    enum {
+        ACCESS_READS,
+        ACCESS_WRITES,
+        ACCESS_UNKNOWN /* up to the caller's callback */
+    } kind;
+    /* Called for each piece, in ascending order, with its GPA, size, and offset from the start of
+     * the range; the pointer is valid during the call. @return 0 to go on */
+    int (*access)(gm_memory_t *memory, const struct gm_access *access, const piece_t *piece,
+                  uintptr_t gpa, size_t size, size_t offset);
+    void *buffer;                   /* for `access`: where bytes go to or come from */
+    uintptr_t to;                   /* a copy's target */
+    ram_touch_callback_fn callback; /* the caller's, and its cookie */
+    void *cookie;
+} gm_access_t;
 
-/* Called for each piece, in ascending order: `gpa` of its first byte, and the pointer to it, which
- * is valid during the call; `offset` is from the start of the range. @return 0 to go on */
-typedef int (*piece_fn)(gm_memory_t *memory, uintptr_t gpa, char *pointer, size_t size,
-                        size_t offset, void *cookie);
+/* Copying. */
 
-/* The pointer to `addr` in the window that was used last, or NULL. */
+static bool is_aligned(const void *pointer, size_t size)
+{
+    return ((uintptr_t)pointer & (size - 1)) == 0;
+}
+
+/* Words of guest memory, which has no type of its own. */
+typedef uint16_t word16_t __attribute__((may_alias));
+typedef uint32_t word32_t __attribute__((may_alias));
+typedef uint64_t word64_t __attribute__((may_alias));
+
+/* Copy 1, 2, 4 or 8 bytes by one load of `from` and one store to `to`, each aligned. */
+static void copy_word(void *to, const void *from, size_t size)
+{
+    switch (size) {
+    case 1:
+        *(volatile uint8_t *)to = *(const volatile uint8_t *)from;
+        break;
+    case 2:
+        *(volatile word16_t *)to = *(const volatile word16_t *)from;
+        break;
+    case 4:
+        *(volatile word32_t *)to = *(const volatile word32_t *)from;
+        break;
+    default:
+        *(volatile word64_t *)to = *(const volatile word64_t *)from;
+    }
+}
+
+static bool is_word(size_t size)
+{
+    return size == 1 || size == 2 || size == 4 || size == 8;
+}
+
+/* The largest word that is aligned at `pointer` and has at most `size` bytes. */
+static size_t word_at(const void *pointer, size_t size)
+{
+    size_t word = 8;
+    while (word > size || !is_aligned(pointer, word)) {
+        word /= 2;
+    }
+    return word;
+}
+
+/* Copy to guest memory. An aligned word is one store, as the guest may read it at any time; to
+ * uncached memory all stores are aligned, as others may fault. */
+static inline void copy_in(char *guest, const char *buffer, size_t size, bool cacheable)
+{
+    if (cacheable && !(is_word(size) && is_aligned(guest, size))) {
+        memcpy(guest, buffer, size);
+        return;
+    }
+    while (size > 0) {
+        uint64_t bytes;
+        size_t word = word_at(guest, size);
+        memcpy(&bytes, buffer, word);
+        copy_word(guest, &bytes, word);
+        guest += word, buffer += word, size -= word;
+    }
+}
+
+/* Copy from guest memory, likewise. */
+static inline void copy_out(char *buffer, const char *guest, size_t size, bool cacheable)
+{
+    if (cacheable && !(is_word(size) && is_aligned(guest, size))) {
+        memcpy(buffer, guest, size);
+        return;
+    }
+    while (size > 0) {
+        uint64_t bytes;
+        size_t word = word_at(guest, size);
+        copy_word(&bytes, guest, word);
+        memcpy(buffer, &bytes, word);
+        guest += word, buffer += word, size -= word;
+    }
+}
+
+/* Ranges. */
+
+/* The pointer to `addr` in the memory that was used last, or NULL. */
 static inline char *recent_pointer(const gm_memory_t *memory, uintptr_t addr, size_t size)
 {
-    const gm_recent_window_t *recent = &memory->recent;
+    const gm_recent_t *recent = &memory->recent;
     uintptr_t offset = addr - recent->base;
     /* A size of 0 becomes the largest there is, and fits nowhere. */
     return offset < recent->length && size - 1 < recent->length - offset ? recent->pointer + offset
                                                                          : NULL;
 }
 
-/* Remember the window of a RAM reservation as the one that was used last. */
-static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+/* Remember RAM around `gpa`, which the VMM has mapped at `pointer`: the run if all of it is mapped
+ * there, else the frame. */
+static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
+                     const gm_run_t *run, size_t index, uintptr_t gpa, char *pointer)
 {
-    const gm_mapping_t *mapping = reservation->mapping;
-    if (mapping->ram) {
-        memory->recent = (gm_recent_window_t){
-            .base = reservation->base,
-            .length = reservation->last - reservation->base + 1,
-            .pointer = mapping->window.base + (reservation->base - mapping->first),
-        };
+    if (!reservation->mapping->ram || !run->cacheable || run->restricted) {
+        return;
     }
+    bool whole = run->num_in_window == run->count;
+    uintptr_t base = whole ? run->base : gm_run_gpa(run, index);
+    uintptr_t last = whole ? gm_run_last(run) : base + (((uintptr_t)1 << run->size_bits) - 1);
+    base = base > reservation->base ? base : reservation->base;
+    last = last < reservation->last ? last : reservation->last;
+    memory->recent = (gm_recent_t){base, last - base + 1, pointer - (gpa - base)};
 }
 
-/* Close the windows of `[base, last]` that the current access opened. */
-static void close_opened(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+/* Whether the VMM may access a frame so: what the library acquired always. */
+static bool may_access(const gm_run_t *run, size_t index, const gm_access_t *access)
 {
-    gm_range_t range;
-    while (gm_range_map_overlap(&memory->reservations, base, last, &range)) {
-        gm_mapping_t *mapping = ((vm_memory_reservation_t *)range.value)->mapping;
-        if (mapping != NULL && mapping->access == memory->access) {
-            gm_window_close(memory, &mapping->window, mapping->first, mapping->last);
-            mapping->access = 0;
-        }
-        if (range.last >= last) {
-            return;
-        }
-        base = range.last + 1;
-    }
+    seL4_CapRights_t rights = run->frames[index].rights;
+    return !run->restricted ||
+           (seL4_CapRights_get_capAllowRead(rights) &&
+            (access->kind != ACCESS_WRITES || seL4_CapRights_get_capAllowWrite(rights)));
 }
 
 /* The run with the frame at `gpa`. @return NULL after gm_fail() */
@@ -85,8 +175,9 @@ static const gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa, size_t *index)
     return run;
 }
 
-/* Check that the pages of `[gpa, last]` have frames, for an access without a window. */
-static int check_frames(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
+/* Check that the pages of `[gpa, last]` have frames, and that they may be accessed. */
+static int check_frames(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
+                        uintptr_t last)
 {
     for (;;) {
         size_t index;
@@ -94,29 +185,20 @@ static int check_frames(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
         if (run == NULL) {
             return -1;
         }
+        for (; run->restricted && index < run->count && gm_run_gpa(run, index) <= last; index++) {
+            if (!may_access(run, index, access)) {
+                return gm_fail(memory, GUESTMEM_NO_RIGHT,
+                               "the caller's frame at GPA 0x%" PRIxPTR
+                               " was handed in without the right to %s it",
+                               gm_run_gpa(run, index),
+                               access->kind == ACCESS_WRITES ? "write" : "read");
+            }
+        }
         if (gm_run_last(run) >= last) {
             return 0;
         }
         gpa = gm_run_last(run) + 1;
     }
-}
-
-/* Make the part of the range that lies in one reservation accessible. */
-static int prepare_part(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
-                        uintptr_t gpa, uintptr_t last)
-{
-    gm_mapping_t *mapping = reservation->mapping;
-    if (mapping->window.base != NULL) {
-        return 0;
-    }
-    if (memory->windows == GUESTMEM_WINDOWS_NONE) {
-        return check_frames(memory, gpa, last < reservation->last ? last : reservation->last);
-    }
-    if (gm_window_open(memory, &mapping->window, mapping->first, mapping->last) != 0) {
-        return -1;
-    }
-    mapping->access = memory->access;
-    return 0;
 }
 
 /* The reservation with memory at `gpa`. @return NULL after gm_fail() */
@@ -130,12 +212,23 @@ static vm_memory_reservation_t *mapped_reservation(gm_memory_t *memory, uintptr_
     return reservation;
 }
 
-/* Make a range accessible; on failure, the caller calls close_opened(). */
-static int prepare_parts(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
+static uintptr_t lower(uintptr_t a, uintptr_t b)
 {
+    return a < b ? a : b;
+}
+
+/* Check that all of a range may be accessed. */
+static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
+                        uintptr_t last)
+{
+    if (access->scope == SCOPE_RAM && !gm_ram_covers(memory, gpa, last)) {
+        return gm_fail(memory, GUESTMEM_NOT_RAM,
+                       "the range is not all RAM; register it with vm_ram_register_at()");
+    }
     for (;;) {
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-        if (reservation == NULL || prepare_part(memory, reservation, gpa, last) != 0) {
+        if (reservation == NULL ||
+            check_frames(memory, access, gpa, lower(last, reservation->last)) != 0) {
             return -1;
         }
         if (reservation->last >= last) {
@@ -145,114 +238,205 @@ static int prepare_parts(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
     }
 }
 
-/* Make a range accessible. @return 0; -1 after gm_fail(), and nothing has changed */
-static int prepare(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+/* Map in windows the part of a range that lies in one reservation. `*outside` receives the first
+ * GPA that could not be, if there is none yet. */
+static void map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                       uintptr_t *outside, bool *all)
 {
-    memory->access++;
-    if (prepare_parts(memory, base, last) != 0) {
-        close_opened(memory, base, last);
-        return -1;
+    char *pointer;
+    if (gm_window_map(memory, &mapping->window, mapping->first, mapping->last, gpa, end) != 0 &&
+        *all) {
+        uintptr_t found =
+            gm_window_find(memory, &mapping->window, mapping->first, gpa, end, &pointer);
+        *outside = pointer != NULL ? found + 1 : gpa;
+        *all = false;
+    }
+}
+
+/* Let what map_windows() mapped of a range stay, or undo it. */
+static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, bool stay)
+{
+    for (;;) {
+        const vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
+        gm_mapping_t *mapping = reservation->mapping;
+        gm_window_settle(memory, &mapping->window, mapping->first, gpa,
+                         lower(last, reservation->last), stay);
+        if (reservation->last >= last) {
+            return;
+        }
+        gpa = reservation->last + 1;
+    }
+}
+
+/* Map a range in windows, whole or in part. What is outside of them is mapped by itself when its
+ * turn comes; that this can be done is tried at once, with the first such frame.
+ * @return 0, to be settled; -1 after gm_fail(), and nothing has changed */
+static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    uintptr_t gpa = base;
+    uintptr_t outside = 0;
+    bool all = true;
+    while (memory->windows == GUESTMEM_WINDOWS_KEPT) {
+        const vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
+        map_window(memory, reservation->mapping, gpa, lower(last, reservation->last), &outside,
+                   &all);
+        if (reservation->last >= last) {
+            break;
+        }
+        gpa = reservation->last + 1;
+    }
+    if (!all) {
+        gm_temporary_t temporary;
+        size_t index;
+        const gm_run_t *run = gm_guest_space_find(memory, outside, &index);
+        if (gm_temporary_map(memory, run, index, &temporary) != 0) {
+            settle_windows(memory, base, last, false);
+            return -1;
+        }
+        gm_temporary_unmap(memory, &temporary);
     }
     return 0;
 }
 
-/* A piece, and the frame that is mapped for it if there is no window. */
-typedef struct piece {
-    uintptr_t last;
-    char *pointer;
-    gm_temporary_t temporary;
-} piece_t;
-
+/* Begin with the piece at `gpa` of a range that ends with `last`, as large as the VMM's mapping
+ * allows. */
 static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece_t *piece)
 {
     size_t index;
     *piece = (piece_t){.last = last, .pointer = recent_pointer(memory, gpa, last - gpa + 1)};
     if (piece->pointer != NULL) {
-        return 0; /* page after page of one window */
+        piece->cacheable = true;
+        return 0; /* page after page of one frame or window */
     }
     const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-    if (reservation == NULL) {
-        return -1; /* the piece function has freed it */
+    const gm_run_t *run = reservation != NULL ? run_at(memory, gpa, &index) : NULL;
+    if (run == NULL) {
+        return -1; /* the callback has freed it */
     }
     const gm_mapping_t *mapping = reservation->mapping;
-    piece->last = last < reservation->last ? last : reservation->last;
-    if (mapping->window.base != NULL) {
-        remember(memory, reservation);
-        piece->pointer = mapping->window.base + (gpa - mapping->first);
-        return 0;
+    piece->cacheable = run->cacheable;
+    piece->last = gm_window_find(memory, &mapping->window, mapping->first, gpa,
+                                 lower(last, reservation->last), &piece->pointer);
+    if (piece->pointer == NULL) {
+        if (gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
+            return -1;
+        }
+        uintptr_t mask = ((uintptr_t)1 << run->size_bits) - 1;
+        piece->last = lower(lower(last, reservation->last), gpa | mask);
+        piece->pointer = (char *)piece->temporary.vaddr + (gpa & mask);
     }
-    const gm_run_t *run = run_at(memory, gpa, &index);
-    if (run == NULL || gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
-        return -1;
+    if (piece->temporary.vaddr == NULL || piece->temporary.kept) {
+        remember(memory, reservation, run, index, gpa, piece->pointer);
     }
-    uintptr_t mask = ((uintptr_t)1 << run->size_bits) - 1;
-    piece->last = piece->last < (gpa | mask) ? piece->last : gpa | mask;
-    piece->pointer = (char *)piece->temporary.vaddr + (gpa & mask);
     return 0;
 }
 
-/* Access `[base, last]`. `*result` receives what the last call of `access` returned.
- * @return 0; -1 after gm_fail() if the range cannot be accessed */
-static int access_range(gm_memory_t *memory, uintptr_t base, uintptr_t last, scope_t scope,
-                        pieces_t pieces, piece_fn access, void *cookie, int *result)
+/* Make what was written to `[gpa, last]` visible to a guest whose caches are off. */
+static int clean(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
 {
-    if (scope == SCOPE_RAM && !gm_ram_covers(memory, base, last)) {
-        return gm_fail(memory, GUESTMEM_NOT_RAM,
-                       "the range is not all RAM; register it with vm_ram_register_at()");
+    for (;;) {
+        size_t index;
+        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        if (run == NULL) {
+            return 0; /* the callback has freed it */
+        }
+        uintptr_t base = gm_run_gpa(run, index);
+        uintptr_t end = lower(last, base + (((uintptr_t)1 << run->size_bits) - 1));
+        seL4_Error error =
+            run->cacheable ? gm_arch_frame_clean(run->frames[index].cap, gpa - base, end - gpa + 1)
+                           : seL4_NoError;
+        if (error != seL4_NoError) {
+            return gm_fail_kernel(memory, error,
+                                  "could not clean GPA 0x%" PRIxPTR " from the caches", gpa);
+        }
+        if (end == last) {
+            return 0;
+        }
+        gpa = end + 1;
     }
-    if (prepare(memory, base, last) != 0) {
-        return -1;
-    }
-    uintptr_t gpa = base;
+}
+
+/* Access `[*gpa, last]`, piece by piece; `*gpa` becomes the last address of the last piece. */
+static int access_pieces(gm_memory_t *memory, uintptr_t *gpa, uintptr_t last,
+                         const gm_access_t *access, int *result)
+{
+    size_t offset = 0;
     for (;;) {
         piece_t piece;
         uintptr_t limit =
-            pieces == PIECES_OF_PAGES && gm_page_last(gpa) < last ? gm_page_last(gpa) : last;
-        if (begin_piece(memory, gpa, limit, &piece) != 0) {
+            access->pieces == PIECES_OF_PAGES ? lower(gm_page_last(*gpa), last) : last;
+        if (begin_piece(memory, *gpa, limit, &piece) != 0) {
             return -1;
         }
-        *result = access(memory, gpa, piece.pointer, piece.last - gpa + 1, gpa - base, cookie);
+        size_t size = piece.last - *gpa + 1;
+        *result = access->access(memory, access, &piece, *gpa, size, offset);
         gm_temporary_unmap(memory, &piece.temporary);
+        *gpa = piece.last;
         if (*result != 0 || piece.last == last) {
             return 0;
         }
-        gpa = piece.last + 1;
+        offset += size;
+        ++*gpa;
     }
+}
+
+/* Access `[base, last]`. `*result` receives what the last call of `access->access` returned.
+ * @return 0; -1 after gm_fail() if the range cannot be accessed */
+static int access_range(gm_memory_t *memory, uintptr_t base, uintptr_t last,
+                        const gm_access_t *access, int *result)
+{
+    if (check_access(memory, access, base, last) != 0) {
+        return -1;
+    }
+    bool had_kept = memory->kept.vaddr != NULL;
+    if (map_windows(memory, base, last) != 0) {
+        return -1;
+    }
+    settle_windows(memory, base, last, true);
+    uintptr_t gpa = base;
+    int error = access_pieces(memory, &gpa, last, access, result);
+    if (error != 0 && !had_kept) {
+        gm_temporary_forget(memory);
+    }
+    if (memory->vm->mem.clean_cache && access->kind != ACCESS_READS &&
+        clean(memory, base, gpa) != 0) {
+        error = -1;
+    }
+    return error;
 }
 
 /* Touching: a callback of the VMM's for each page. */
 
+/* Whether a guest's memory is cached; what is not mapped is some memory of the caller's. */
+static bool is_cached(const vm_t *vm, uintptr_t gpa)
+{
+    size_t index;
+    const gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
+    const gm_run_t *run = memory != NULL ? gm_guest_space_find(memory, gpa, &index) : NULL;
+    return run == NULL || run->cacheable;
+}
+
 int vm_guest_ram_read_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size,
                                size_t offset, void *buf)
 {
-    (void)vm;
-    (void)guest_addr;
-    memcpy((char *)buf + offset, vaddr, size);
+    copy_out((char *)buf + offset, vaddr, size, is_cached(vm, guest_addr));
     return 0;
 }
 
 int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size,
                                 size_t offset, void *buf)
 {
-    (void)vm;
-    (void)guest_addr;
-    memcpy(vaddr, (const char *)buf + offset, size);
+    copy_in(vaddr, (const char *)buf + offset, size, is_cached(vm, guest_addr));
     return 0;
 }
 
-typedef struct touch {
-    ram_touch_callback_fn callback;
-    void *cookie;
-} touch_t;
-
-static int touch_piece(gm_memory_t *memory, uintptr_t gpa, char *pointer, size_t size,
-                       size_t offset, void *cookie)
+static int touch_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                       uintptr_t gpa, size_t size, size_t offset)
 {
-    const touch_t *touch = cookie;
-    return touch->callback(memory->vm, gpa, pointer, size, offset, touch->cookie);
+    return access->callback(memory->vm, gpa, piece->pointer, size, offset, access->cookie);
 }
 
-static int touch_range(vm_t *vm, uintptr_t addr, size_t size, scope_t scope, touch_t *touch,
+static int touch_range(vm_t *vm, uintptr_t addr, size_t size, gm_access_t *access,
                        const char *function)
 {
     int result = 0;
@@ -261,84 +445,109 @@ static int touch_range(vm_t *vm, uintptr_t addr, size_t size, scope_t scope, tou
     if (memory == NULL) {
         return -1;
     }
-    int error = gm_check_range(memory, addr, size, &last);
-    if (error == 0 && touch->callback == NULL) {
-        error = gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the touch callback is NULL; give one");
+    access->access = touch_piece;
+    access->pieces = PIECES_OF_PAGES;
+    access->kind = access->callback == vm_guest_ram_read_callback    ? ACCESS_READS
+                   : access->callback == vm_guest_ram_write_callback ? ACCESS_WRITES
+                                                                     : ACCESS_UNKNOWN;
+    if (access->callback == NULL) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the touch callback is NULL; give one");
+    } else if (size == 0) {
+        return 0;
+    } else if (gm_check_range(memory, addr, size, &last) == 0 &&
+               access_range(memory, addr, last, access, &result) == 0) {
+        return result;
     }
-    if (error == 0) {
-        error =
-            access_range(memory, addr, last, scope, PIECES_OF_PAGES, touch_piece, touch, &result);
-    }
-    return error == 0 ? result : gm_report(memory, function, addr, last);
+    return gm_report_guest(memory, function, addr, gm_last_of(addr, size));
 }
 
 int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
                  void *cookie)
 {
-    touch_t touch = {touch_callback, cookie};
-    return touch_range(vm, addr, size, SCOPE_RAM, &touch, __func__);
+    gm_access_t access = {.scope = SCOPE_RAM, .callback = touch_callback, .cookie = cookie};
+    return touch_range(vm, addr, size, &access, __func__);
 }
 
 int guestmem_access(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
                     void *cookie)
 {
-    touch_t touch = {touch_callback, cookie};
-    return touch_range(vm, addr, size, SCOPE_MAPPED, &touch, __func__);
+    gm_access_t access = {.scope = SCOPE_MAPPED, .callback = touch_callback, .cookie = cookie};
+    return touch_range(vm, addr, size, &access, __func__);
 }
 
 /* Moving bytes of RAM. */
 
-#define BOUNCE_BYTES 1024 /* moved at a time where a copy overlaps itself or has no windows */
+#define BOUNCE_BYTES 1024 /* moved at a time where a copy overlaps itself */
 
-static int read_piece(gm_memory_t *memory, uintptr_t gpa, char *pointer, size_t size, size_t offset,
-                      void *cookie)
+static int read_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                      uintptr_t gpa, size_t size, size_t offset)
 {
-    (void)memory;
-    (void)gpa;
-    memcpy((char *)cookie + offset, pointer, size);
+    (void)memory, (void)gpa;
+    copy_out((char *)access->buffer + offset, piece->pointer, size, piece->cacheable);
     return 0;
 }
 
-static int write_piece(gm_memory_t *memory, uintptr_t gpa, char *pointer, size_t size,
-                       size_t offset, void *cookie)
+static int write_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                       uintptr_t gpa, size_t size, size_t offset)
 {
-    (void)memory;
-    (void)gpa;
-    memcpy(pointer, *(const char **)cookie + offset, size);
+    (void)memory, (void)gpa;
+    copy_in(piece->pointer, (const char *)access->buffer + offset, size, piece->cacheable);
     return 0;
 }
 
-static int fill_piece(gm_memory_t *memory, uintptr_t gpa, char *pointer, size_t size, size_t offset,
-                      void *cookie)
+static int fill_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                      uintptr_t gpa, size_t size, size_t offset)
 {
-    (void)memory;
-    (void)gpa;
-    (void)offset;
-    memset(pointer, *(const uint8_t *)cookie, size);
+    (void)memory, (void)gpa, (void)offset;
+    uint8_t byte = *(const uint8_t *)access->buffer;
+    if (piece->cacheable) {
+        memset(piece->pointer, byte, size);
+        return 0;
+    }
+    uint64_t bytes = byte * UINT64_C(0x0101010101010101);
+    for (size_t done = 0; done < size;) {
+        size_t word = word_at(piece->pointer + done, size - done);
+        copy_word(piece->pointer + done, &bytes, word);
+        done += word;
+    }
     return 0;
 }
 
-static int access_ram(gm_memory_t *memory, uintptr_t addr, size_t size, piece_fn access,
-                      void *cookie)
+static int access_ram(gm_memory_t *memory, uintptr_t addr, size_t size, const gm_access_t *access)
 {
-    int result;
+    int result = 0;
     uintptr_t last;
-    return gm_check_range(memory, addr, size, &last) == 0
-               ? access_range(memory, addr, last, SCOPE_RAM, PIECES_OF_WINDOWS, access, cookie,
-                              &result)
+    return size == 0 ? 0
+           : gm_check_range(memory, addr, size, &last) == 0 &&
+                   access_range(memory, addr, last, access, &result) == 0
+               ? result
                : -1;
 }
 
-/* Access RAM for the public function of that name; `buffer` must not be NULL. */
-static int access_or_report(gm_memory_t *memory, uintptr_t addr, size_t size, piece_fn access,
-                            const void *buffer, void *cookie, const char *function)
+static gm_access_t read_access(void *buffer)
 {
-    if (buffer == NULL) {
+    return (gm_access_t){
+        .pieces = PIECES_OF_WINDOWS, .kind = ACCESS_READS, .access = read_piece, .buffer = buffer};
+}
+
+static gm_access_t write_access(const void *buffer)
+{
+    return (gm_access_t){.pieces = PIECES_OF_WINDOWS,
+                         .kind = ACCESS_WRITES,
+                         .access = write_piece,
+                         .buffer = (void *)buffer};
+}
+
+/* Access RAM for the public function of that name; the buffer must not be NULL. */
+static int access_or_report(gm_memory_t *memory, uintptr_t addr, size_t size,
+                            const gm_access_t *access, const char *function)
+{
+    if (access->buffer == NULL) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the buffer is NULL; give one");
-    } else if (access_ram(memory, addr, size, access, cookie) == 0) {
+    } else if (access_ram(memory, addr, size, access) == 0) {
         return 0;
     }
-    return gm_report(memory, function, addr, gm_last_of(addr, size));
+    return gm_report_guest(memory, function, addr, gm_last_of(addr, size));
 }
 
 int guestmem_read(vm_t *vm, uintptr_t addr, void *buffer, size_t size)
@@ -349,10 +558,11 @@ int guestmem_read(vm_t *vm, uintptr_t addr, void *buffer, size_t size)
     }
     const char *pointer = recent_pointer(memory, addr, size);
     if (pointer != NULL && buffer != NULL) {
-        memcpy(buffer, pointer, size);
+        copy_out(buffer, pointer, size, true);
         return 0;
     }
-    return access_or_report(memory, addr, size, read_piece, buffer, buffer, __func__);
+    gm_access_t access = read_access(buffer);
+    return access_or_report(memory, addr, size, &access, __func__);
 }
 
 int guestmem_write(vm_t *vm, uintptr_t addr, const void *buffer, size_t size)
@@ -362,44 +572,43 @@ int guestmem_write(vm_t *vm, uintptr_t addr, const void *buffer, size_t size)
         return -1;
     }
     char *pointer = recent_pointer(memory, addr, size);
-    if (pointer != NULL && buffer != NULL) {
-        memcpy(pointer, buffer, size);
+    if (pointer != NULL && buffer != NULL && !vm->mem.clean_cache) {
+        copy_in(pointer, buffer, size, true);
         return 0;
     }
-    return access_or_report(memory, addr, size, write_piece, buffer, &buffer, __func__);
+    gm_access_t access = write_access(buffer);
+    return access_or_report(memory, addr, size, &access, __func__);
 }
 
 int guestmem_fill(vm_t *vm, uintptr_t addr, uint8_t byte, size_t size)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
-    return memory != NULL ? access_or_report(memory, addr, size, fill_piece, &byte, &byte, __func__)
-                          : -1;
+    gm_access_t access = {
+        .pieces = PIECES_OF_WINDOWS, .kind = ACCESS_WRITES, .access = fill_piece, .buffer = &byte};
+    return memory != NULL ? access_or_report(memory, addr, size, &access, __func__) : -1;
 }
 
-/* The pointer to RAM at `addr`, whose window is open, and how many bytes of it follow there. */
-static char *open_pointer(gm_memory_t *memory, uintptr_t addr, size_t *length)
+/* Copy a piece of the source to its place in the target. */
+static int copy_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                      uintptr_t gpa, size_t size, size_t offset)
 {
-    char *pointer = recent_pointer(memory, addr, 1);
-    if (pointer == NULL) {
-        remember(memory, gm_reservation_find(memory, addr));
-        pointer = recent_pointer(memory, addr, 1);
-    }
-    *length = memory->recent.length - (addr - memory->recent.base);
-    return pointer;
+    (void)gpa;
+    gm_access_t write = write_access(piece->pointer);
+    return access_ram(memory, access->to + offset, size, &write);
 }
 
-/* Copy through a buffer, from the end if the target begins inside the source. Without windows
- * it can fail half-way. */
+/* Copy through a buffer, from the end if the target begins inside the source. */
 static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     char bytes[BOUNCE_BYTES];
-    const char *source = bytes;
+    gm_access_t read = read_access(bytes);
+    gm_access_t write = write_access(bytes);
     size_t done = 0;
     while (done < size) {
         size_t piece = size - done < sizeof(bytes) ? size - done : sizeof(bytes);
         size_t offset = to > from ? size - done - piece : done;
-        if (access_ram(memory, from + offset, piece, read_piece, bytes) != 0 ||
-            access_ram(memory, to + offset, piece, write_piece, &source) != 0) {
+        if (access_ram(memory, from + offset, piece, &read) != 0 ||
+            access_ram(memory, to + offset, piece, &write) != 0) {
             return -1;
         }
         done += piece;
@@ -407,46 +616,50 @@ static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_
     return 0;
 }
 
-/* Copy from window to window, which are open; the ranges are disjoint. */
-static void copy_direct(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
+/* Map both ranges of a copy in windows, so that it does not fail half-way for want of one. */
+static int map_both(gm_memory_t *memory, uintptr_t to, uintptr_t to_last, uintptr_t from,
+                    uintptr_t from_last)
 {
-    size_t done = 0;
-    while (done < size) {
-        size_t from_length;
-        size_t to_length;
-        const char *source = open_pointer(memory, from + done, &from_length);
-        char *target = open_pointer(memory, to + done, &to_length);
-        size_t piece = size - done;
-        piece = piece < from_length ? piece : from_length;
-        piece = piece < to_length ? piece : to_length;
-        memcpy(target, source, piece);
-        done += piece;
+    if (map_windows(memory, from, from_last) != 0) {
+        return -1;
     }
+    int error = map_windows(memory, to, to_last);
+    settle_windows(memory, from, from_last, error == 0);
+    if (error == 0) {
+        settle_windows(memory, to, to_last, true);
+    }
+    return error;
 }
 
 static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     uintptr_t to_last;
     uintptr_t from_last;
-    if (gm_check_range(memory, to, size, &to_last) != 0 ||
-        gm_check_range(memory, from, size, &from_last) != 0) {
-        return -1;
-    }
-    if (!gm_ram_covers(memory, to, to_last) || !gm_ram_covers(memory, from, from_last)) {
-        return gm_fail(memory, GUESTMEM_NOT_RAM, "the source or the target is not all RAM");
-    }
-    memory->access++;
-    if (prepare_parts(memory, to, to_last) != 0 || prepare_parts(memory, from, from_last) != 0) {
-        close_opened(memory, to, to_last);
-        close_opened(memory, from, from_last);
-        return -1;
-    }
-    bool disjoint = to > from_last || from > to_last;
-    if (disjoint && memory->windows == GUESTMEM_WINDOWS_KEPT) {
-        copy_direct(memory, to, from, size);
+    gm_access_t read = read_access(NULL);
+    gm_access_t write = write_access(NULL);
+    if (size == 0) {
         return 0;
     }
-    return copy_bounced(memory, to, from, size);
+    if (gm_check_range(memory, to, size, &to_last) != 0 ||
+        gm_check_range(memory, from, size, &from_last) != 0 ||
+        check_access(memory, &read, from, from_last) != 0 ||
+        check_access(memory, &write, to, to_last) != 0 ||
+        map_both(memory, to, to_last, from, from_last) != 0) {
+        return -1;
+    }
+    bool had_kept = memory->kept.vaddr != NULL;
+    int error;
+    if (to <= from_last && from <= to_last) {
+        error = copy_bounced(memory, to, from, size);
+    } else {
+        read.access = copy_piece;
+        read.to = to;
+        error = access_ram(memory, from, size, &read);
+    }
+    if (error != 0 && !had_kept) {
+        gm_temporary_forget(memory);
+    }
+    return error;
 }
 
 int guestmem_copy(vm_t *vm, uintptr_t to, uintptr_t from, size_t size)
@@ -457,39 +670,62 @@ int guestmem_copy(vm_t *vm, uintptr_t to, uintptr_t from, size_t size)
     }
     return copy_ram(memory, to, from, size) == 0
                ? 0
-               : gm_report(memory, __func__, to, gm_last_of(to, size));
+               : gm_report_guest(memory, __func__, to, gm_last_of(to, size));
 }
 
-static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t *length)
+/* The pointer to RAM that is to be used in place, so that it must be in a window. */
+static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
 {
-    if (length == NULL) {
-        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "length is NULL; it receives the length");
+    uintptr_t last;
+    char *pointer;
+    gm_access_t access = {.scope = SCOPE_RAM, .kind = ACCESS_UNKNOWN};
+    if (gm_check_range(memory, addr, size, &last) != 0 ||
+        check_access(memory, &access, addr, last) != 0) {
         return NULL;
     }
-    if (recent_pointer(memory, addr, 1) == NULL) {
-        if (!gm_ram_covers(memory, addr, addr)) {
-            gm_fail(memory, GUESTMEM_NOT_RAM,
-                    "the address is no RAM; register it with vm_ram_register_at()");
-            return NULL;
-        }
-        if (prepare(memory, addr, addr) != 0) {
-            return NULL;
-        }
-        if (gm_reservation_find(memory, addr)->mapping->window.base == NULL) {
-            gm_fail(memory, GUESTMEM_NO_ADDRESS,
-                    "the VM's policy is to keep no windows; see guestmem_set_windows()");
-            return NULL;
-        }
+    const vm_memory_reservation_t *reservation = gm_reservation_find(memory, addr);
+    gm_mapping_t *mapping = reservation->mapping;
+    if (last > reservation->last) {
+        gm_fail_range(memory, GUESTMEM_NO_ADDRESS, reservation->base, reservation->last,
+                      reservation->name, "the range crosses the end of the RAM reservation",
+                      "RAM is contiguous in the VMM within one reservation");
+        return NULL;
     }
-    return open_pointer(memory, addr, length);
+    if (memory->windows == GUESTMEM_WINDOWS_NONE) {
+        gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                "the VM's policy is to keep no windows; see guestmem_set_windows()");
+        return NULL;
+    }
+    int error = gm_window_map(memory, &mapping->window, mapping->first, mapping->last, addr, last);
+    gm_window_settle(memory, &mapping->window, mapping->first, addr, last, error == 0);
+    if (error == 0) {
+        gm_window_find(memory, &mapping->window, mapping->first, addr, last, &pointer);
+    }
+    return error == 0 ? pointer : NULL;
 }
 
-void *guestmem_pointer(vm_t *vm, uintptr_t addr, size_t *length)
+void *guestmem_pointer(vm_t *vm, uintptr_t addr, size_t size)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
-    char *pointer = memory != NULL ? find_pointer(memory, addr, length) : NULL;
+    char *pointer = memory != NULL ? find_pointer(memory, addr, size) : NULL;
     if (memory != NULL && pointer == NULL) {
-        gm_report(memory, __func__, addr, addr);
+        gm_report_guest(memory, __func__, addr, gm_last_of(addr, size));
     }
     return pointer;
+}
+
+int guestmem_clean(vm_t *vm, uintptr_t addr, size_t size)
+{
+    uintptr_t last;
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    gm_access_t access = {.scope = SCOPE_MAPPED, .kind = ACCESS_READS};
+    if (memory == NULL) {
+        return -1;
+    }
+    if (size == 0 ||
+        (gm_check_range(memory, addr, size, &last) == 0 &&
+         check_access(memory, &access, addr, last) == 0 && clean(memory, addr, last) == 0)) {
+        return 0;
+    }
+    return gm_report_guest(memory, __func__, addr, gm_last_of(addr, size));
 }

@@ -64,7 +64,7 @@ int vm_memory_init(vm_t *vm)
     }
     memory->untyped = (gm_recent_untyped_t){.base = 1, .last = 0};
     memory->map_time = DEFAULT_MAP_TIME;
-    memory->largest_frame_bits = gm_arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits;
+    memory->largest_frame_bits = gm_arch_runtime_frame_bits;
 
     /* vm_init() gives the list a malloc() block; from here on it is of the VM's own heap. */
     free(vm->mem.ram_regions);
@@ -119,27 +119,46 @@ vm_memory_reservation_t *vm_reserve_memory_at(vm_t *vm, uintptr_t addr, size_t s
     return reservation;
 }
 
-vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t align,
-                                                memory_fault_callback_fn fault_callback,
-                                                void *cookie, uintptr_t *addr)
+static vm_memory_reservation_t *reserve_anonymous(vm_t *vm, size_t size, size_t align,
+                                                  size_t offset, gm_request_t request,
+                                                  uintptr_t *addr, const char *function)
 {
-    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    gm_memory_t *memory = gm_memory_of(vm, function);
     if (memory == NULL) {
         return NULL;
     }
     vm_memory_reservation_t *reservation = NULL;
     if (addr == NULL) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "addr is NULL; it receives the address");
+    } else if (offset >= ARCH_PAGE_SIZE) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the offset 0x%zx is not within a page of 4 KiB",
+                offset);
     } else {
-        reservation = gm_reservation_make_anonymous(memory, size, align,
-                                                    (gm_request_t){fault_callback, cookie});
+        reservation = gm_reservation_make_anonymous(memory, size, align, offset, 0, request);
     }
     if (reservation == NULL) {
-        gm_report(memory, __func__, 0, gm_last_of(0, size));
+        gm_report(memory, function, 0, gm_last_of(0, size));
     } else {
         *addr = reservation->base;
     }
     return reservation;
+}
+
+vm_memory_reservation_t *vm_reserve_anon_memory(vm_t *vm, size_t size, size_t align,
+                                                memory_fault_callback_fn fault_callback,
+                                                void *cookie, uintptr_t *addr)
+{
+    return reserve_anonymous(vm, size, align, 0, (gm_request_t){fault_callback, cookie}, addr,
+                             __func__);
+}
+
+vm_memory_reservation_t *guestmem_reserve_anon_at_offset(vm_t *vm, size_t size, size_t align,
+                                                         size_t offset,
+                                                         memory_fault_callback_fn fault_callback,
+                                                         void *cookie, uintptr_t *addr)
+{
+    return reserve_anonymous(vm, size, align, offset, (gm_request_t){fault_callback, cookie}, addr,
+                             __func__);
 }
 
 int vm_memory_make_anon(vm_t *vm, uintptr_t addr, size_t size)
@@ -291,13 +310,17 @@ static void *make_shared_page(gm_memory_t *memory, uintptr_t addr, const gm_fram
     if (reservation == NULL) {
         return NULL;
     }
-    if (gm_reservation_map(memory, reservation, source, GUESTMEM_MAP_NOW) != 0 ||
-        gm_window_open(memory, &reservation->mapping->window, reservation->base,
-                       reservation->last) != 0) {
+    gm_window_t *window = NULL;
+    if (gm_reservation_map(memory, reservation, source, GUESTMEM_MAP_NOW) == 0) {
+        window = &reservation->mapping->window;
+    }
+    if (window == NULL || gm_window_map(memory, window, reservation->base, reservation->last,
+                                        reservation->base, reservation->last) != 0) {
         gm_reservation_free(memory, reservation);
         return NULL;
     }
-    return reservation->mapping->window.base;
+    gm_window_settle(memory, window, reservation->base, reservation->base, reservation->last, true);
+    return window->base;
 }
 
 static void *create_frame(vm_t *vm, uintptr_t addr, guestmem_backing_t backing,
@@ -353,7 +376,9 @@ int map_ut_alloc_reservation_with_base_paddr(vm_t *vm, uintptr_t paddr,
     source.paddr_offset = paddr - reservation->base;
     if (gm_page_of(source.paddr_offset) != source.paddr_offset) {
         gm_fail(memory, GUESTMEM_MISALIGNED,
-                "paddr 0x%" PRIxPTR " and the reservation differ modulo 4 KiB", paddr);
+                "paddr 0x%" PRIxPTR " and the reservation differ modulo 4 KiB; for part of a page "
+                "use guestmem_reserve_anon_at_offset()",
+                paddr);
         return gm_report(memory, __func__, reservation->base, reservation->last);
     }
     if (paddr > UINTPTR_MAX - (reservation->last - reservation->base)) {
@@ -402,7 +427,7 @@ fault_in(vm_t *vm, vm_memory_reservation_t *reservation, vm_vcpu_t *vcpu, uintpt
     if (size > 0 && size - 1 > reservation->last - addr) {
         gm_fail_range(memory, GUESTMEM_BAD_RANGE, reservation->base, reservation->last,
                       reservation->name, "the access crosses the end of the reservation", NULL);
-        gm_report(memory, "vm_memory_handle_fault", addr, gm_last_of(addr, size));
+        gm_report_guest(memory, "vm_memory_handle_fault", addr, gm_last_of(addr, size));
         return FAULT_ERROR;
     }
     switch (gm_reservation_fault(memory, reservation, addr)) {

@@ -211,7 +211,8 @@ static int make_ram(gm_memory_t *memory, vm_memory_reservation_t *reservation,
 static gm_frame_source_t ram_source(const gm_memory_t *memory, guestmem_backing_t backing)
 {
     gm_frame_source_t source = gm_reservation_source(memory, backing);
-    source.use = GM_USE_RAM;
+    bool keep = backing == GUESTMEM_UNTYPED && memory->fixed_ram == GUESTMEM_FIXED_RAM_KEPT;
+    source.use = keep ? GM_USE_KEPT_RAM : GM_USE_RAM;
     return source;
 }
 
@@ -222,8 +223,9 @@ uintptr_t vm_ram_register(vm_t *vm, size_t bytes)
         return 0;
     }
     gm_frame_source_t source = ram_source(memory, GUESTMEM_MAYBE_DEVICE);
-    vm_memory_reservation_t *reservation =
-        gm_reservation_make_anonymous(memory, bytes, ARCH_PAGE_SIZE, ram_request);
+    /* Not at 0, which is what the call returns for failure. */
+    vm_memory_reservation_t *reservation = gm_reservation_make_anonymous(
+        memory, bytes, ARCH_PAGE_SIZE, 0, ARCH_PAGE_SIZE, ram_request);
     if (make_ram(memory, reservation, &source) != 0) {
         gm_report(memory, __func__, 0, gm_last_of(0, bytes));
         return 0;
@@ -309,41 +311,60 @@ static int change_state(gm_memory_t *memory, uintptr_t start, size_t bytes, ram_
     return 0;
 }
 
-void vm_ram_mark_allocated(vm_t *vm, uintptr_t start, size_t bytes)
+/* The same for a call that returns nothing. A range that is in that state already, as after a
+ * reboot of the guest, is nothing to log. */
+static void change_or_report(vm_t *vm, uintptr_t start, size_t bytes, ram_state_t state,
+                             const char *function)
 {
-    gm_memory_t *memory = gm_memory_of(vm, __func__);
-    if (memory != NULL && change_state(memory, start, bytes, RAM_ALLOCATED) != 0) {
-        gm_report(memory, __func__, start, gm_last_of(start, bytes));
+    gm_memory_t *memory = gm_memory_of(vm, function);
+    if (memory == NULL || change_state(memory, start, bytes, state) == 0) {
+        return;
+    }
+    uintptr_t last = gm_last_of(start, bytes);
+    if (memory->failure.code == GUESTMEM_NOT_RAM && is_all(memory, start, last, state)) {
+        gm_note(memory, function, start, last);
+    } else {
+        gm_report(memory, function, start, last);
     }
 }
 
-uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes)
+void vm_ram_mark_allocated(vm_t *vm, uintptr_t start, size_t bytes)
 {
-    gm_memory_t *memory = gm_memory_of(vm, __func__);
-    if (memory == NULL) {
-        return 0;
-    }
-    for (int i = 0; i < vm->mem.num_ram_regions && bytes > 0; i++) {
-        const vm_ram_region_t *region = &vm->mem.ram_regions[i];
-        if (!region->allocated && region->size >= bytes) {
-            uintptr_t start = region->start;
-            if (change_state(memory, start, bytes, RAM_ALLOCATED) == 0) {
-                return start;
-            }
-            gm_report(memory, __func__, start, gm_last_of(start, bytes));
-            return 0;
-        }
-    }
-    gm_fail(memory, bytes > 0 ? GUESTMEM_NO_ADDRESS : GUESTMEM_BAD_RANGE,
-            "no unallocated range of RAM has 0x%zx bytes", bytes);
-    gm_report(memory, __func__, 0, gm_last_of(0, bytes));
-    return 0;
+    change_or_report(vm, start, bytes, RAM_ALLOCATED, __func__);
 }
 
 void vm_ram_free(vm_t *vm, uintptr_t start, size_t bytes)
 {
-    gm_memory_t *memory = gm_memory_of(vm, __func__);
-    if (memory != NULL && change_state(memory, start, bytes, RAM_FREE) != 0) {
-        gm_report(memory, __func__, start, gm_last_of(start, bytes));
+    change_or_report(vm, start, bytes, RAM_FREE, __func__);
+}
+
+/* The lowest unallocated range of RAM; not at 0, which is what the call returns for failure. */
+static bool find_unallocated(const vm_mem_t *mem, size_t bytes, uintptr_t *start)
+{
+    for (int i = 0; i < mem->num_ram_regions; i++) {
+        const vm_ram_region_t *region = &mem->ram_regions[i];
+        size_t skipped = region->start == 0 ? ARCH_PAGE_SIZE : 0;
+        if (!region->allocated && region->size >= skipped && region->size - skipped >= bytes) {
+            *start = region->start + skipped;
+            return true;
+        }
     }
+    return false;
+}
+
+uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes)
+{
+    uintptr_t start = 0;
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return 0;
+    }
+    if (bytes == 0 || !find_unallocated(&vm->mem, bytes, &start)) {
+        gm_fail(memory, bytes > 0 ? GUESTMEM_NO_ADDRESS : GUESTMEM_BAD_RANGE,
+                "no unallocated range of RAM has 0x%zx bytes", bytes);
+    } else if (change_state(memory, start, bytes, RAM_ALLOCATED) == 0) {
+        return start;
+    }
+    gm_report(memory, __func__, start, gm_last_of(start, bytes));
+    return 0;
 }

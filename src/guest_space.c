@@ -56,6 +56,12 @@ static int map_everywhere(gm_memory_t *memory, const gm_run_t *run)
 
 int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
 {
+    gm_range_t other;
+    if (gm_range_map_overlap(&memory->runs, run->base, gm_run_last(run), &other)) {
+        return gm_fail_range(memory, GUESTMEM_BAD_FRAME, other.base, other.last, NULL,
+                             "the map iterator's frames overlap others at",
+                             "hand out each frame of the reservation once");
+    }
     if (gm_range_map_prepare(&memory->runs, run->base) != 0) {
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
     }

@@ -5,11 +5,12 @@
 
 /*
  * The vspace_t of a guest, for code of the runtime that looks up its capabilities: it returns those
- * that the reservations have mapped. Mapping through it is refused, since the library would not
- * know of it.
+ * that the reservations have mapped, and shares their frames with another address space. Mapping
+ * through it is refused, since the library would not know of it.
  */
 
 #include <guestmem/vspace.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <utils/util.h>
 #include "guest_space.h"
@@ -141,13 +142,60 @@ static void refuse_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
     refuse("free ranges");
 }
 
-static int refuse_share(vspace_t *from, vspace_t *to, void *start, int num_pages, size_t size_bits,
+/* Copy the capability of a frame of exactly that size, and map the copy in another address space.
+ */
+static int share_frame(gm_memory_t *memory, uintptr_t gpa, vspace_t *to, size_t size_bits,
+                       void *vaddr, reservation_t reservation)
+{
+    size_t index;
+    seL4_CPtr copy;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    if (run == NULL || run->size_bits != size_bits || gm_run_gpa(run, index) != gpa) {
+        return gm_fail(memory, run == NULL ? GUESTMEM_NOT_MAPPED : GUESTMEM_BAD_FRAME,
+                       "no frame of 2^%zu bytes begins at GPA 0x%" PRIxPTR
+                       "; see guestmem_set_largest_frame()",
+                       size_bits, gpa);
+    }
+    if (gm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
+        return -1;
+    }
+    if (vspace_map_pages_at_vaddr(to, &copy, NULL, vaddr, 1, size_bits, reservation) != 0) {
+        gm_frame_delete_copy(memory, copy);
+        return gm_fail(memory, GUESTMEM_NO_ADDRESS, "could not map a frame at %p", vaddr);
+    }
+    return 0;
+}
+
+static void unshare_frame(gm_memory_t *memory, vspace_t *to, size_t size_bits, void *vaddr)
+{
+    seL4_CPtr copy = vspace_get_cap(to, vaddr);
+    vspace_unmap_pages(to, vaddr, 1, size_bits, VSPACE_PRESERVE);
+    gm_frame_delete_copy(memory, copy);
+}
+
+/* The copies are the other address space's then: unmapping them there with VSPACE_FREE deletes
+ * them. */
+static int share_mem_at(vspace_t *from, vspace_t *to, void *start, int num_pages, size_t size_bits,
                         void *vaddr, reservation_t reservation)
 {
-    (void)from, (void)to, (void)start, (void)num_pages, (void)size_bits, (void)vaddr;
-    (void)reservation;
-    refuse("share pages (vm_ram_touch() gives access)");
-    return -1;
+    gm_memory_t *memory = from->data;
+    uintptr_t gpa = (uintptr_t)start;
+    size_t size = (size_t)1 << size_bits;
+    if (memory->in_iterator) {
+        gm_memory_refuse(memory->vm, "vspace_share_mem_at_vaddr");
+        return -1;
+    }
+    for (int i = 0; i < num_pages; i++) {
+        char *page = (char *)vaddr + (size_t)i * size;
+        if (share_frame(memory, gpa + (uintptr_t)i * size, to, size_bits, page, reservation) != 0) {
+            while (i > 0) {
+                unshare_frame(memory, to, size_bits, (char *)vaddr + (size_t)--i * size);
+            }
+            return gm_report(memory, "vspace_share_mem_at_vaddr", gpa,
+                             gm_last_of(gpa, (size_t)num_pages * size));
+        }
+    }
+    return 0;
 }
 
 int vm_init_guest_vspace(vspace_t *loader, vspace_t *vmm, vspace_t *new_vspace, vka_t *vka,
@@ -181,7 +229,7 @@ int vm_init_guest_vspace(vspace_t *loader, vspace_t *vmm, vspace_t *new_vspace, 
         .get_cap = get_cap,
         .get_root = get_root,
         .get_cookie = get_cookie,
-        .share_mem_at_vaddr = refuse_share,
+        .share_mem_at_vaddr = share_mem_at,
     };
     return 0;
 }

@@ -90,6 +90,31 @@ int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
     return 0;
 }
 
+int guestmem_frame_info(vm_t *vm, uintptr_t addr, guestmem_frame_info_t *info)
+{
+    size_t index;
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return -1;
+    }
+    const gm_run_t *run = gm_guest_space_find(memory, addr, &index);
+    if (run == NULL || info == NULL) {
+        gm_fail(memory, info == NULL ? GUESTMEM_BAD_ARGUMENT : GUESTMEM_NOT_MAPPED, "%s",
+                info == NULL ? "info is NULL; it receives the description"
+                             : "no frame is mapped there");
+        return gm_report(memory, __func__, addr, addr);
+    }
+    *info = (guestmem_frame_info_t){
+        .base = gm_run_gpa(run, index),
+        .size_bits = run->size_bits,
+        .cap = run->frames[index].cap,
+        .rights = gm_run_rights(run, index),
+        .cacheable = run->cacheable,
+        .caller = run->caller,
+    };
+    return 0;
+}
+
 int guestmem_name_reservation(vm_t *vm, vm_memory_reservation_t *reservation, const char *name)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
@@ -206,5 +231,19 @@ int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows)
         return gm_report(memory, __func__, 0, 0);
     }
     memory->windows = windows;
+    return 0;
+}
+
+int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram)
+{
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return -1;
+    }
+    if (fixed_ram != GUESTMEM_FIXED_RAM_KEPT && fixed_ram != GUESTMEM_FIXED_RAM_CLEARED) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%d is no guestmem_fixed_ram_t", (int)fixed_ram);
+        return gm_report(memory, __func__, 0, 0);
+    }
+    memory->fixed_ram = fixed_ram;
     return 0;
 }

@@ -14,7 +14,6 @@
 
 #include <inttypes.h>
 #include <sel4vm/guest_memory_helpers.h>
-#include <utils/util.h>
 #include "reservation.h"
 
 int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
@@ -144,10 +143,10 @@ static bool find_gap(const gm_memory_t *memory, uintptr_t from, uintptr_t size, 
 }
 
 /* Find the lowest free address of a region for `size` bytes, a multiple of 4 KiB like `align`. */
-static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t size,
-                           uintptr_t align, uintptr_t *addr)
+static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t lowest,
+                           uintptr_t size, uintptr_t align, uintptr_t *addr)
 {
-    uintptr_t from = region->no_room_below;
+    uintptr_t from = region->no_room_below > lowest ? region->no_room_below : lowest;
     gm_range_t gap;
     while (from <= region->last && find_gap(memory, from, size, &gap)) {
         uintptr_t aligned = (gap.base + (align - 1)) & ~(align - 1);
@@ -164,11 +163,12 @@ static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region,
 }
 
 vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
-                                                       size_t align, gm_request_t request)
+                                                       size_t align, size_t offset,
+                                                       uintptr_t lowest, gm_request_t request)
 {
     uintptr_t last;
-    uintptr_t addr;
-    if (gm_check_range(memory, 0, size, &last) != 0 || check_callback(memory, request) != 0) {
+    uintptr_t page;
+    if (gm_check_range(memory, offset, size, &last) != 0 || check_callback(memory, request) != 0) {
         return NULL;
     }
     if (align == 0 || (align & (align - 1)) != 0) {
@@ -178,7 +178,8 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
     uintptr_t pages = gm_page_last(last) + 1; /* 0 if that is the whole address space */
     align = align < ARCH_PAGE_SIZE ? ARCH_PAGE_SIZE : align;
     gm_region_t *region = memory->oldest_region;
-    while (region != NULL && (pages == 0 || !find_in_region(memory, region, pages, align, &addr))) {
+    while (region != NULL &&
+           (pages == 0 || !find_in_region(memory, region, lowest, pages, align, &page))) {
         region = region->next;
     }
     if (region == NULL) {
@@ -188,11 +189,12 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
                 size, align);
         return NULL;
     }
+    uintptr_t addr = page + offset;
     vm_memory_reservation_t *reservation = record(memory, addr, addr + (size - 1), request);
     /* One reservation after another is found at once; at the top of the address space it takes a
      * walk. */
-    if (reservation != NULL && addr == region->no_room_below && addr + pages > addr) {
-        region->no_room_below = addr + pages;
+    if (reservation != NULL && page == region->no_room_below && page + pages > page) {
+        region->no_room_below = page + pages;
     }
     return reservation;
 }
@@ -268,24 +270,39 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
     return 0;
 }
 
-/* Acquire all frames of a mapping. @return -1 after gm_fail(), without runs */
-static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+/* Acquire frames for all of a mapping. An iterator may hand them out in any order: it is asked
+ * until they are as many bytes as the mapping, and that they do not overlap is seen when they are
+ * mapped. */
+static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
     uintptr_t gpa = mapping->first;
-    int error;
+    for (;;) {
+        uintptr_t first = mapping->source.backing == GUESTMEM_CALLER ? mapping->first : gpa;
+        if (gm_frame_acquire(memory, &mapping->source, gpa, first, mapping->last, mapping->last,
+                             newest) != 0) {
+            return -1;
+        }
+        uintptr_t size = (uintptr_t)1 << (*newest)->size_bits;
+        if (size - 1 == mapping->last - gpa) {
+            return gm_run_fit(memory, newest);
+        }
+        if (size - 1 > mapping->last - gpa) {
+            return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                           "the map iterator's frames are more than the reservation");
+        }
+        gpa += size;
+    }
+}
+
+/* The same, without any runs after a failure. */
+static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
     *newest = NULL;
-    while ((error = gm_frame_acquire(memory, &mapping->source, gpa, gpa, mapping->last,
-                                     mapping->last, newest)) == 0 &&
-           gm_run_last(*newest) < mapping->last) {
-        gpa = gm_run_last(*newest) + 1;
+    if (acquire_frames(memory, mapping, newest) == 0) {
+        return 0;
     }
-    if (error == 0) {
-        error = gm_run_fit(memory, newest);
-    }
-    if (error != 0) {
-        gm_frames_discard(memory, *newest);
-    }
-    return error;
+    gm_frames_discard(memory, *newest);
+    return -1;
 }
 
 /* Clear the runs of RAM that the kernel did not, and map them all, the newest first. On failure
@@ -355,12 +372,17 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
     gm_run_t *newest = NULL;
     gpa = gm_page_of(gpa);
     gm_guest_space_hole(memory, gpa, &first, &last);
-    if (gm_frame_acquire(memory, &mapping->source, gpa, first, last, gpa, &newest) != 0 ||
-        map_runs(memory, mapping->source.use, newest) != 0) {
-        mapping->on_fault = false;
-        return GM_FAULT_FAILED;
+    int error = gm_frame_acquire(memory, &mapping->source, gpa, first, last, gpa, &newest);
+    if (error == 0 && (gpa < newest->base || gpa > gm_run_last(newest))) {
+        error = gm_fail(memory, GUESTMEM_BAD_FRAME,
+                        "the map iterator's frame at 0x%" PRIxPTR " does not hold GPA 0x%" PRIxPTR,
+                        newest->base, gpa);
+        gm_frames_discard(memory, newest);
+    } else if (error == 0) {
+        error = map_runs(memory, mapping->source.use, newest);
     }
-    return GM_FAULT_MAPPED;
+    mapping->on_fault = error == 0;
+    return error == 0 ? GM_FAULT_MAPPED : GM_FAULT_FAILED;
 }
 
 /* Unmap the window and the frames, the highest first, and free the mapping. */
@@ -411,18 +433,17 @@ memory_fault_result_t default_error_fault_callback(vm_t *vm, vm_vcpu_t *vcpu, ui
 {
     (void)vcpu;
     (void)cookie;
-    const gm_memory_t *memory = gm_memory_of(vm, __func__);
-    const vm_memory_reservation_t *reservation =
-        memory != NULL ? gm_reservation_find(memory, fault_addr) : NULL;
-    if (reservation != NULL) {
-        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR
-                " is not allowed in the reservation [0x%" PRIxPTR "..0x%" PRIxPTR "]%s%s",
-                fault_length, fault_addr, reservation->base, reservation->last,
-                reservation->name != NULL ? " " : "",
-                reservation->name != NULL ? reservation->name : "");
-    } else {
-        ZF_LOGE("the guest's access of %zu bytes at 0x%" PRIxPTR " is in no reservation",
-                fault_length, fault_addr);
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return FAULT_ERROR;
     }
+    const vm_memory_reservation_t *reservation = gm_reservation_find(memory, fault_addr);
+    if (reservation != NULL) {
+        fail_reservation(memory, GUESTMEM_NO_RIGHT, reservation,
+                         "the guest's access is not allowed in the reservation", NULL);
+    } else {
+        gm_fail(memory, GUESTMEM_NO_RIGHT, "the guest's access is in no reservation");
+    }
+    gm_report_guest(memory, __func__, fault_addr, gm_last_of(fault_addr, fault_length));
     return FAULT_ERROR;
 }

@@ -21,7 +21,6 @@ typedef struct gm_mapping {
     bool on_fault; /* frames that are missing are mapped at the guest's first access */
     bool ram;      /* it is of RAM, and in the list of RAM */
     gm_window_t window;
-    uint64_t access; /* the access that opened the window, see guest_access.c */
 } gm_mapping_t;
 
 /** What a reservation is made of; the address is separate, as an anonymous region may choose it. */
@@ -56,9 +55,17 @@ int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *
 vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr, size_t size,
                                              gm_request_t request);
 
-/** Reserve at a free address of an anonymous region. @return NULL after gm_fail() */
+/**
+ * Reserve at a free address of an anonymous region, in pages of its own.
+ *
+ * @param align   the first of these pages is a multiple of it, and of 4 KiB
+ * @param offset  the address is that far into the first page, below 4 KiB
+ * @param lowest  the first page is not below this multiple of 4 KiB
+ * @return NULL after gm_fail()
+ */
 vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
-                                                       size_t align, gm_request_t request);
+                                                       size_t align, size_t offset,
+                                                       uintptr_t lowest, gm_request_t request);
 
 /** Make an anonymous region. @return 0; -1 after gm_fail() */
 int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size);

@@ -31,12 +31,21 @@ typedef struct gm_failure {
     char text[160];
 } gm_failure_t;
 
-/** The window of RAM that was used last; of length 0 if there is none. */
-typedef struct gm_recent_window {
+/** RAM that the VMM has mapped and used last, cached and writable; of length 0 if there is none. */
+typedef struct gm_recent {
     uintptr_t base; /* GPA */
     size_t length;
     char *pointer;
-} gm_recent_window_t;
+} gm_recent_t;
+
+/** A guest frame that the VMM has mapped by itself, for an access. */
+typedef struct gm_temporary {
+    void *vaddr; /* NULL: none */
+    seL4_CPtr cap;
+    size_t size_bits;
+    reservation_t range; /* of the VMM's address space, for a large frame */
+    bool kept;           /* it is the one that stays mapped */
+} gm_temporary_t;
 
 /** The untyped that was looked up last; base > last if there is none. */
 typedef struct gm_recent_untyped {
@@ -64,8 +73,13 @@ typedef struct vm_memory_reservation_cookie {
     /* guest_ram.c, guest_access.c */
     size_t ram_capacity;     /* entries that vm->mem.ram_regions has room for */
     size_t ram_reservations; /* reservations that are RAM */
-    uint64_t access;         /* number of the current access */
-    gm_recent_window_t recent;
+    gm_recent_t recent;
+
+    /* window.c */
+    gm_temporary_t kept; /* the frame that was mapped last, or none */
+    uintptr_t kept_base; /* its GPA */
+    unsigned kept_users; /* accesses that use it now */
+    bool remap_refused;  /* the kernel does not map a capability where it is mapped already */
 
     gm_recent_untyped_t untyped; /* frame.c */
 
@@ -73,10 +87,13 @@ typedef struct vm_memory_reservation_cookie {
     guestmem_map_time_t map_time;
     size_t largest_frame_bits;
     guestmem_windows_t windows;
+    guestmem_fixed_ram_t fixed_ram;
     guestmem_statistics_t counts; /* faults: of freed reservations; what can be read elsewhere: 0 */
 
+    /* error.c */
     gm_failure_t failure;
     guestmem_error_t error;
+    uint32_t guest_errors[GUESTMEM_NUM_ERRORS]; /* by code, of what a guest can cause */
 } gm_memory_t;
 
 /** Log and record why a call of `function` is refused. @return NULL */
@@ -107,8 +124,15 @@ int gm_fail_kernel(gm_memory_t *memory, seL4_Error error, const char *format, ..
 int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t base, uintptr_t last,
                   const char *name, const char *text, const char *advice);
 
+/** Make the VM's last error of the failure, and no log line. @return -1 */
+int gm_note(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
+
 /** Make the VM's last error and one log line of the failure. @return -1 */
 int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
+
+/** gm_report() of what a guest can cause as often as it likes: few of them are logged, the others
+ *  are counted. @return -1 */
+int gm_report_guest(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
 
 /** The last address of a range for a report, even if it is empty or wraps. */
 static inline uintptr_t gm_last_of(uintptr_t addr, size_t size)

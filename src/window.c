@@ -8,6 +8,9 @@
  * copy. All goes through the VMM's own vspace_t, which knows the copy that it has at an address: so
  * none is kept here, and other code can look up a window's pages there as well.
  *
+ * A window has addresses for a whole mapping, and maps a frame when it is first needed. Where it
+ * cannot have addresses, or a frame cannot be mapped at its own, an access maps the frame anywhere.
+ *
  * The vspace_t of libsel4utils never frees a page table: where a small page was, a large one finds
  * the table there and fails, and the next search for a free range may find the same address. So
  * ranges where large frames do not fit are held while another one is looked for. They double in
@@ -74,10 +77,9 @@ static void free_held(gm_memory_t *memory, held_ranges_t *held)
 
 /*
  * Map a large frame at an address of the VMM as its vspace_t will, to learn from the kernel whether
- * a page table is in the way: libsel4utils asserts that there is none. Mapping the same capability
- * at the same address again is no error, so what was mapped here does not hinder the vspace_t. The
- * kernel returns FailedLookup with the span of what it has found, or on x86 DeleteFirst; the span
- * of a table that is missing, and that the vspace_t will make, is no smaller than the frame.
+ * a page table is in the way: libsel4utils asserts that there is none. The kernel returns
+ * FailedLookup with the span of what it has found, or on x86 DeleteFirst; the span of a table that
+ * is missing, and that the vspace_t will make, is no smaller than the frame.
  */
 static int try_large(gm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
                      void *vaddr)
@@ -99,27 +101,59 @@ static int try_large(gm_memory_t *memory, seL4_CPtr frame, size_t size_bits, boo
                : gm_fail_kernel(memory, error, "could not map a frame in the VMM");
 }
 
+static int unmap_tried(gm_memory_t *memory, seL4_CPtr frame)
+{
+    memory->counts.page_unmaps++;
+    seL4_Error error = (seL4_Error)seL4_ARCH_Page_Unmap(frame);
+    return error == seL4_NoError
+               ? 0
+               : gm_fail_kernel(memory, error, "could not unmap a frame from the VMM");
+}
+
+/* Map through the vspace_t. Fails with GUESTMEM_NO_ADDRESS, where another range may do. */
+static int map_through_vspace(gm_memory_t *memory, seL4_CPtr frame, size_t size_bits, void *vaddr,
+                              reservation_t range)
+{
+    return vspace_map_pages_at_vaddr(vmm_vspace(memory), &frame, NULL, vaddr, 1, size_bits,
+                                     range) == 0
+               ? 0
+               : gm_fail(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+}
+
+/*
+ * The same for a large frame that try_large() may have mapped. Most kernels map a capability again
+ * where it is mapped already; some refuse, and then it is unmapped before, from then on.
+ */
+static int map_tried(gm_memory_t *memory, seL4_CPtr frame, size_t size_bits, void *vaddr,
+                     reservation_t range)
+{
+    if (memory->remap_refused) {
+        return unmap_tried(memory, frame) == 0
+                   ? map_through_vspace(memory, frame, size_bits, vaddr, range)
+                   : -1;
+    }
+    if (map_through_vspace(memory, frame, size_bits, vaddr, range) == 0) {
+        return 0;
+    }
+    if (unmap_tried(memory, frame) != 0 ||
+        map_through_vspace(memory, frame, size_bits, vaddr, range) != 0) {
+        return -1;
+    }
+    memory->remap_refused = true;
+    return 0;
+}
+
 /* Map a frame that is not mapped anywhere in a reserved range, at a multiple of its size. Fails
  * with GUESTMEM_NO_ADDRESS where another range may do. */
 static int map_at(gm_memory_t *memory, seL4_CPtr frame, size_t size_bits, bool cacheable,
                   void *vaddr, reservation_t range)
 {
-    bool large = size_bits > ARCH_PAGE_BITS;
-    if (large && try_large(memory, frame, size_bits, cacheable, vaddr) != 0) {
-        return -1;
+    if (size_bits == ARCH_PAGE_BITS) {
+        return map_through_vspace(memory, frame, size_bits, vaddr, range);
     }
-    if (vspace_map_pages_at_vaddr(vmm_vspace(memory), &frame, NULL, vaddr, 1, size_bits, range) ==
-        0) {
-        return 0;
-    }
-    if (large) {
-        memory->counts.page_unmaps++;
-        seL4_Error error = (seL4_Error)seL4_ARCH_Page_Unmap(frame); /* undoes try_large() */
-        if (error != seL4_NoError) {
-            return gm_fail_kernel(memory, error, "could not unmap a frame from the VMM");
-        }
-    }
-    return gm_fail(memory, GUESTMEM_NO_ADDRESS, "could not map a frame in the VMM");
+    return try_large(memory, frame, size_bits, cacheable, vaddr) == 0
+               ? map_tried(memory, frame, size_bits, vaddr, range)
+               : -1;
 }
 
 /* Temporary mappings. */
@@ -174,8 +208,15 @@ static void unmap(gm_memory_t *memory, const gm_temporary_t *temporary)
     }
 }
 
-int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
-                     gm_temporary_t *temporary)
+static void unmap_copy(gm_memory_t *memory, gm_temporary_t *temporary)
+{
+    unmap(memory, temporary);
+    gm_frame_delete_copy(memory, temporary->cap);
+    temporary->vaddr = NULL;
+}
+
+static int map_copy(gm_memory_t *memory, const gm_run_t *run, size_t index,
+                    gm_temporary_t *temporary)
 {
     *temporary = (gm_temporary_t){.size_bits = run->size_bits};
     if (gm_frame_copy(memory, run->frames[index].cap, &temporary->cap) != 0) {
@@ -188,27 +229,95 @@ int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
     return 0;
 }
 
+void gm_temporary_forget(gm_memory_t *memory)
+{
+    if (memory->kept.vaddr != NULL) {
+        unmap_copy(memory, &memory->kept);
+        memory->recent = (gm_recent_t){0};
+    }
+}
+
+/* One frame stays mapped, in the hope that the next access is to it as well. The callback of an
+ * access may make another one: then the frame of the outer access stays, and the inner one's does
+ * not. */
+int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
+                     gm_temporary_t *temporary)
+{
+    uintptr_t base = gm_run_gpa(run, index);
+    if (memory->kept.vaddr == NULL || memory->kept_base != base) {
+        if (map_copy(memory, run, index, temporary) != 0) {
+            return -1;
+        }
+        if (memory->kept_users > 0) {
+            return 0;
+        }
+        gm_temporary_forget(memory);
+        memory->kept = *temporary;
+        memory->kept_base = base;
+    }
+    *temporary = memory->kept;
+    temporary->kept = true;
+    memory->kept_users++;
+    return 0;
+}
+
 void gm_temporary_unmap(gm_memory_t *memory, gm_temporary_t *temporary)
 {
-    if (temporary->vaddr != NULL) {
-        unmap(memory, temporary);
-        gm_frame_delete_copy(memory, temporary->cap);
-        temporary->vaddr = NULL;
+    if (temporary->kept) {
+        memory->kept_users--;
+    } else if (temporary->vaddr != NULL) {
+        unmap_copy(memory, temporary);
     }
+}
+
+/* Set memory to zero by aligned stores: what is mapped uncached may take no others. */
+static void zero_uncached(void *memory, size_t size)
+{
+    volatile uint64_t *word = memory;
+    for (size_t i = 0; i < size / sizeof(*word); i += 4) {
+        word[i] = 0;
+        word[i + 1] = 0;
+        word[i + 2] = 0;
+        word[i + 3] = 0;
+    }
+}
+
+/*
+ * Clearing through the cache and cleaning it is much faster than uncached stores, but 32-bit
+ * kernels refuse to clean frames outside of their own window. That is asked of the last cache line
+ * before anything is written, since what is in a cache that cannot be cleaned may be written to
+ * memory at any time.
+ */
+static int clear_frame(gm_memory_t *memory, seL4_CPtr cap, size_t size_bits)
+{
+    size_t size = (size_t)1 << size_bits;
+    gm_temporary_t temporary = {.cap = cap, .size_bits = size_bits};
+    if (map_anywhere(memory, true, &temporary) != 0) {
+        return -1;
+    }
+    bool cached = gm_arch_frame_clean(cap, size - ARCH_CACHE_LINE, ARCH_CACHE_LINE) == seL4_NoError;
+    if (!cached) {
+        unmap(memory, &temporary);
+        temporary = (gm_temporary_t){.cap = cap, .size_bits = size_bits};
+        if (map_anywhere(memory, false, &temporary) != 0) {
+            return -1;
+        }
+        zero_uncached(temporary.vaddr, size);
+    } else {
+        memset(temporary.vaddr, 0, size);
+    }
+    seL4_Error error = cached ? gm_arch_frame_clean(cap, 0, size) : seL4_NoError;
+    unmap(memory, &temporary);
+    return error == seL4_NoError
+               ? 0
+               : gm_fail_kernel(memory, error, "could not clean a cleared frame from the caches");
 }
 
 int gm_window_clear(gm_memory_t *memory, const gm_run_t *run)
 {
     for (size_t i = 0; i < run->count; i++) {
-        gm_temporary_t temporary = {.cap = run->frames[i].cap, .size_bits = run->size_bits};
-        if (map_anywhere(memory, true, &temporary) != 0) {
+        if (clear_frame(memory, run->frames[i].cap, run->size_bits) != 0) {
             return -1;
-        }
-        memset(temporary.vaddr, 0, (size_t)1 << run->size_bits);
-        seL4_Error error = gm_arch_frame_clean(temporary.cap, run->size_bits);
-        unmap(memory, &temporary);
-        if (error != seL4_NoError) {
-            return gm_fail_kernel(memory, error, "could not clean a cleared frame from the caches");
         }
     }
     return 0;
@@ -216,149 +325,224 @@ int gm_window_clear(gm_memory_t *memory, const gm_run_t *run)
 
 /* Windows. */
 
-/* The HVA of a frame of the run, in a window that begins with `first`. */
-static char *window_address(const gm_window_t *window, uintptr_t first, const gm_run_t *run,
-                            size_t index)
+enum { FRAME_OUTSIDE, FRAME_IN_WINDOW, FRAME_NEW /* in the window, until it is settled */ };
+
+/* The HVA of a GPA in the window of a mapping that begins with `first`. */
+static char *address_of(const gm_window_t *window, uintptr_t first, uintptr_t gpa)
 {
-    return window->base + (gm_run_gpa(run, index) - first);
+    return window->base + (gpa - first);
 }
 
-static int map_frame(gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
-                     const gm_run_t *run, size_t index)
+/* The index of the frame of a run that holds `gpa`, or the one next to it if it is outside. */
+static size_t index_at(const gm_run_t *run, uintptr_t gpa)
+{
+    return gpa <= run->base          ? 0
+           : gpa >= gm_run_last(run) ? run->count - 1
+                                     : (size_t)((gpa - run->base) >> run->size_bits);
+}
+
+static int map_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
+                     size_t index)
 {
     seL4_CPtr copy = seL4_CapNull;
+    uintptr_t gpa = gm_run_gpa(run, index);
+    char *vaddr = address_of(window, first, gpa);
+    if (((uintptr_t)vaddr & (((uintptr_t)1 << run->size_bits) - 1)) != 0 ||
+        run->cacheable != window->cacheable) {
+        return gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                       "the frame at GPA 0x%" PRIxPTR
+                       " is larger than those that its window was made for, or cached otherwise; "
+                       "use a reservation of its own for it",
+                       gpa);
+    }
     if (gm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
         return -1;
     }
-    if (map_at(memory, copy, run->size_bits, run->cacheable,
-               window_address(window, first, run, index), window->range) != 0) {
+    if (map_at(memory, copy, run->size_bits, run->cacheable, vaddr, window->range) != 0) {
         gm_frame_delete_copy(memory, copy);
         return -1;
     }
+    gm_run_states(run)[index] = FRAME_NEW;
+    run->num_in_window++;
+    window->num_frames++;
+    window->unsettled = true;
     memory->counts.window_frames++;
     return 0;
 }
 
-/* Unmap the first `count` frames of a run. */
-static void unmap_frames(gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
-                         const gm_run_t *run, size_t count)
+static void unmap_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
+                        size_t index)
 {
     vspace_t *vmm = vmm_vspace(memory);
-    for (size_t i = 0; i < count; i++) {
-        char *vaddr = window_address(window, first, run, i);
-        seL4_CPtr copy = vspace_get_cap(vmm, vaddr);
-        vspace_unmap_pages(vmm, vaddr, 1, run->size_bits, VSPACE_PRESERVE);
-        gm_frame_delete_copy(memory, copy);
-        memory->counts.window_frames--;
-    }
+    char *vaddr = address_of(window, first, gm_run_gpa(run, index));
+    seL4_CPtr copy = vspace_get_cap(vmm, vaddr);
+    vspace_unmap_pages(vmm, vaddr, 1, run->size_bits, VSPACE_PRESERVE);
+    gm_frame_delete_copy(memory, copy);
+    gm_run_states(run)[index] = FRAME_OUTSIDE;
+    run->num_in_window--;
+    window->num_frames--;
+    memory->counts.window_frames--;
 }
 
-static int map_run(gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
-                   const gm_run_t *run)
+/* Map the frames of `[gpa, end]` that are not in the window; they are FRAME_NEW then. */
+static int map_missing(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
+                       uintptr_t end)
 {
-    for (size_t i = 0; i < run->count; i++) {
-        if (map_frame(memory, window, first, run, i) != 0) {
-            unmap_frames(memory, window, first, run, i);
-            return -1;
+    for (gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        size_t stop = run->num_in_window < run->count ? index_at(run, end) + 1 : 0;
+        for (size_t i = index_at(run, gpa); i < stop; i++) {
+            if (gm_run_states(run)[i] == FRAME_OUTSIDE &&
+                map_frame(memory, window, first, run, i) != 0) {
+                return -1;
+            }
         }
     }
     return 0;
 }
 
-/* Unmap the runs from `first` on, up to but not including `end`. */
-static void unmap_runs(gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
-                       uintptr_t last, const gm_run_t *end)
+static void settle_run(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
+                       uintptr_t gpa, uintptr_t end, bool stay)
 {
-    for (gm_run_t *run = gm_guest_space_next(memory, first, last); run != end && run != NULL;
+    gm_frame_state_t *states = gm_run_states(run);
+    size_t stop = index_at(run, end) + 1;
+    for (size_t i = index_at(run, gpa); i < stop; i++) {
+        if (states[i] == FRAME_NEW && stay) {
+            states[i] = FRAME_IN_WINDOW;
+        } else if (states[i] == FRAME_NEW) {
+            unmap_frame(memory, window, first, run, i);
+        }
+    }
+}
+
+static void close_empty(gm_memory_t *memory, gm_window_t *window)
+{
+    if (window->base != NULL && window->num_frames == 0) {
+        vspace_free_reservation(vmm_vspace(memory), window->range);
+        *window = (gm_window_t){0};
+    }
+}
+
+void gm_window_settle(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
+                      uintptr_t end, bool stay)
+{
+    for (gm_run_t *run = window->unsettled ? gm_guest_space_next(memory, gpa, end) : NULL;
+         run != NULL; run = gm_guest_space_after(memory, run, end)) {
+        settle_run(memory, window, first, run, gpa, end, stay);
+    }
+    window->unsettled = false;
+    window->refused = window->refused && stay;
+    close_empty(memory, window);
+}
+
+static int map_in_window(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
+                         uintptr_t end)
+{
+    int error = map_missing(memory, window, first, gpa, end);
+    if (error != 0) {
+        gm_window_settle(memory, window, first, gpa, end, false);
+    }
+    return error;
+}
+
+/* The largest frame in a range. */
+static size_t largest_frame(const gm_memory_t *memory, uintptr_t first, uintptr_t last)
+{
+    size_t bits = ARCH_PAGE_BITS;
+    for (const gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
          run = gm_guest_space_after(memory, run, last)) {
-        unmap_frames(memory, window, first, run, run->count);
+        bits = run->size_bits > bits ? run->size_bits : bits;
     }
+    return bits;
 }
 
-static int map_runs(gm_memory_t *memory, const gm_window_t *window, uintptr_t first, uintptr_t last)
-{
-    for (gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
-         run = gm_guest_space_after(memory, run, last)) {
-        if (map_run(memory, window, first, run) != 0) {
-            unmap_runs(memory, window, first, last, run);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Check that the range is mapped without gaps and of one kind of memory, and find its largest
- * frame. */
-static int survey(gm_memory_t *memory, uintptr_t first, uintptr_t last, size_t *largest_bits,
-                  bool *cacheable)
-{
-    uintptr_t gpa = first;
-    gm_run_t *run = gm_guest_space_next(memory, first, last);
-    *largest_bits = ARCH_PAGE_BITS;
-    *cacheable = run != NULL && run->cacheable;
-    for (; run != NULL && run->base <= gpa; run = gm_guest_space_next(memory, gpa, last)) {
-        if (run->cacheable != *cacheable) {
-            return gm_fail(memory, GUESTMEM_NOT_MAPPED,
-                           "the range mixes device memory and normal memory at GPA 0x%" PRIxPTR
-                           "; use a reservation for each",
-                           run->base);
-        }
-        *largest_bits = run->size_bits > *largest_bits ? run->size_bits : *largest_bits;
-        if (gm_run_last(run) >= last) {
-            return 0;
-        }
-        gpa = gm_run_last(run) + 1;
-    }
-    return gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
-}
-
-/* Reserve a range, and map the frames in it. */
+/* Reserve addresses for `[first, last]`, and map the frames of `[gpa, end]` there. */
 static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t largest_bits,
-                                bool cacheable, uintptr_t first, uintptr_t last)
+                                uintptr_t first, uintptr_t last, uintptr_t gpa, uintptr_t end)
 {
     /* Large frames must lie at multiples of their size in the VMM as well. */
     uintptr_t offset = first & (((uintptr_t)1 << largest_bits) - 1);
     void *vaddr = NULL;
+    size_t index;
+    bool cacheable = gm_guest_space_find(memory, gpa, &index)->cacheable;
     reservation_t range =
         vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1, largest_bits,
                                      seL4_AllRights, cacheable, &vaddr);
     if (range.res == NULL) {
+        window->refused = true;
         gm_fail(memory, GUESTMEM_NO_ADDRESS,
                 "the VMM's address space has no room for a window of 0x%" PRIxPTR " bytes",
                 last - first + 1);
         return ATTEMPT_FAILED;
     }
-    *window = (gm_window_t){(char *)vaddr + offset, range};
-    if (map_runs(memory, window, first, last) != 0) {
-        vspace_free_reservation(vmm_vspace(memory), range);
-        *window = (gm_window_t){0};
-        return failed_attempt(memory);
-    }
-    return ATTEMPT_DONE;
+    *window = (gm_window_t){.base = (char *)vaddr + offset, .range = range, .cacheable = cacheable};
+    return map_in_window(memory, window, first, gpa, end) == 0 ? ATTEMPT_DONE
+                                                               : failed_attempt(memory);
 }
 
-int gm_window_open(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
+static int open_window(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last,
+                       uintptr_t gpa, uintptr_t end)
 {
-    size_t largest_bits;
-    bool cacheable;
+    size_t largest_bits = largest_frame(memory, first, last);
     held_ranges_t held = {.count = 0};
     attempt_t attempt;
-    if (survey(memory, first, last, &largest_bits, &cacheable) != 0) {
-        return -1;
-    }
     do {
-        attempt = open_somewhere(memory, window, largest_bits, cacheable, first, last);
+        attempt = open_somewhere(memory, window, largest_bits, first, last, gpa, end);
     } while (try_elsewhere(memory, attempt, &held, largest_bits));
     free_held(memory, &held);
     return attempt == ATTEMPT_DONE ? 0 : -1;
 }
 
-void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
+int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last,
+                  uintptr_t gpa, uintptr_t end)
 {
     if (window->base != NULL) {
-        unmap_runs(memory, window, first, last, NULL);
-        vspace_free_reservation(vmm_vspace(memory), window->range);
-        *window = (gm_window_t){0};
-        memory->recent = (gm_recent_window_t){0};
+        return map_in_window(memory, window, first, gpa, end);
     }
+    return !window->refused ? open_window(memory, window, first, last, gpa, end)
+                            : gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                                      "the VMM's address space had no room for a window");
+}
+
+uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
+                         uintptr_t gpa, uintptr_t end, char **pointer)
+{
+    uintptr_t found = gpa;
+    size_t index;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    *pointer = NULL;
+    while (window->base != NULL && run != NULL) {
+        bool whole = run->num_in_window == run->count;
+        size_t i = whole ? run->count : index;
+        while (i < run->count && gm_run_states(run)[i] != FRAME_OUTSIDE) {
+            i++;
+        }
+        if (i == index) {
+            break;
+        }
+        found = gm_run_gpa(run, i) - 1;
+        *pointer = address_of(window, first, gpa);
+        if (i < run->count || found >= end) {
+            break;
+        }
+        run = gm_guest_space_find(memory, found + 1, &index);
+    }
+    return found < end ? found : end;
+}
+
+void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
+{
+    if (memory->kept_base >= first && memory->kept_base <= last) {
+        gm_temporary_forget(memory);
+    }
+    for (gm_run_t *run = window->num_frames > 0 ? gm_guest_space_next(memory, first, last) : NULL;
+         run != NULL; run = gm_guest_space_after(memory, run, last)) {
+        for (size_t i = 0; i < run->count && run->num_in_window > 0; i++) {
+            if (gm_run_states(run)[i] != FRAME_OUTSIDE) {
+                unmap_frame(memory, window, first, run, i);
+            }
+        }
+    }
+    close_empty(memory, window);
+    memory->recent = (gm_recent_t){0};
 }

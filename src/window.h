@@ -7,8 +7,9 @@
 
 /**
  * @file
- * Guest frames as the VMM sees them: windows, each for all pages of a mapping, so that a GPA
- * becomes a pointer by arithmetic; and single frames that are mapped for a moment.
+ * Guest frames as the VMM sees them: windows, each with addresses for all pages of a mapping, so
+ * that a GPA becomes a pointer by arithmetic, and with frames that are mapped when they are needed;
+ * and single frames that are mapped for an access.
  */
 
 #include "guest_space.h"
@@ -16,30 +17,38 @@
 typedef struct gm_window {
     char *base;          /* HVA of the first page; NULL while the window is closed */
     reservation_t range; /* of the VMM's address space */
+    size_t num_frames;   /* mapped in it */
+    bool cacheable;
+    bool unsettled; /* some frames are mapped until gm_window_settle() */
+    bool refused;   /* the VMM has no addresses for it: not asked again */
 } gm_window_t;
 
 /**
- * Map `[first, last]`, which is mapped in the guest without gaps, in the VMM: readable and
- * writable, whatever the guest's rights are, and cached as it is in the guest.
+ * Map the frames of `[gpa, end]`, which is mapped in the guest without gaps, in the window of the
+ * mapping `[first, last]`, which is opened if it is not: readable and writable as far as their
+ * capabilities go, whatever the guest's rights are, and cached as in the guest.
  *
- * @return 0; -1 after gm_fail(), and nothing has changed
- * @see gm_window_close
+ * @return 0, to be settled; -1 after gm_fail(), and nothing has changed
+ * @see gm_window_settle
  */
-int gm_window_open(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last);
+int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last,
+                  uintptr_t gpa, uintptr_t end);
 
-/** Unmap a window; does nothing if it is closed. Cannot fail. */
+/** Let what gm_window_map() with these addresses has mapped stay, or undo it. Cannot fail. */
+void gm_window_settle(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
+                      uintptr_t end, bool stay);
+
+/** The last address up to `end` such that all of `[gpa, ..]` is mapped in the window; NULL as
+ *  `*pointer` if `gpa` is not, else the pointer to it. */
+uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
+                         uintptr_t gpa, uintptr_t end, char **pointer);
+
+/** Unmap the window of a mapping, if it is open, and what is mapped for access of its frames.
+ *  Cannot fail. */
 void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last);
 
-/** A frame that the VMM has mapped for a moment. */
-typedef struct gm_temporary {
-    void *vaddr; /* NULL: none */
-    seL4_CPtr cap;
-    size_t size_bits;
-    reservation_t range; /* of the VMM's address space, for a large frame */
-} gm_temporary_t;
-
 /**
- * Map a frame of a run for a moment.
+ * Map a frame of a run for an access. It stays mapped afterwards, until another one is needed.
  *
  * @return 0; -1 after gm_fail(), and nothing has changed
  * @see gm_temporary_unmap
@@ -47,11 +56,14 @@ typedef struct gm_temporary {
 int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
                      gm_temporary_t *temporary);
 
-/** Undo gm_temporary_map(); does nothing to none. Cannot fail. */
+/** The access is over. Does nothing to none. Cannot fail. */
 void gm_temporary_unmap(gm_memory_t *memory, gm_temporary_t *temporary);
 
+/** Unmap the frame that is still mapped, if there is one. Cannot fail. */
+void gm_temporary_forget(gm_memory_t *memory);
+
 /**
- * Zero the frames of a run, which are not mapped anywhere yet, and clean them from the caches.
+ * Zero the frames of a run, which are not mapped anywhere yet, in memory: no cache has them.
  *
  * @return 0; -1 after gm_fail()
  */

@@ -54,13 +54,10 @@ static int bind_notification(root_task_t *task, vm_t *vm, guest_memory_t *memory
 /* The guest starts with its caches off, and so fetches what is in memory. */
 static int load_code(vm_t *vm)
 {
-    size_t room = 0;
     size_t bytes = (size_t)(guest_code_end - guest_code);
-    uintptr_t code = (uintptr_t)guestmem_pointer(vm, RAM_BASE, &room);
-    if (code == 0 || guestmem_write(vm, RAM_BASE, guest_code, bytes) != 0) {
-        return -1;
-    }
-    return seL4_ARM_VSpace_Clean_Data(seL4_CapInitThreadVSpace, code, code + bytes);
+    return guestmem_write(vm, RAM_BASE, guest_code, bytes) == 0
+               ? guestmem_clean(vm, RAM_BASE, bytes)
+               : -1;
 }
 
 static int start(vm_t *vm, vm_vcpu_t *vcpu)

@@ -8,6 +8,10 @@
 /**
  * @file
  * Why the last call that failed did so.
+ *
+ * A call that fails logs one line, too. Where a guest can make calls fail (its descriptors point at
+ * what is no RAM, it accesses what it may not), not all are logged: of each code the first eight,
+ * then each that doubles their number. guestmem_statistics_t counts the others.
  */
 
 #include <stddef.h>
@@ -40,6 +44,8 @@ typedef enum guestmem_error_code {
     GUESTMEM_KERNEL,          /**< the kernel refused; see `kernel_error` */
     GUESTMEM_NOT_INITIALISED, /**< vm_memory_init() has not succeeded for this VM */
     GUESTMEM_IN_ITERATOR,     /**< a map iterator called the library for the VM it is asked for */
+    GUESTMEM_NO_RIGHT,        /**< a frame's rights, or its reservation, do not allow the access */
+    GUESTMEM_NUM_ERRORS
 } guestmem_error_code_t;
 
 /** Longest reservation name that is kept, and a byte for its NUL. */
@@ -55,7 +61,7 @@ typedef struct guestmem_error {
     uintptr_t other_last;                /**< and its last address (inclusive) */
     char other_name[GUESTMEM_NAME_SIZE]; /**< its name, or "" */
     seL4_Error kernel_error;             /**< what the kernel returned, else seL4_NoError */
-    char message[512];                   /**< all of this in one line, as it was logged */
+    char message[512];                   /**< all of this in one line, as for the log */
 } guestmem_error_t;
 
 /**

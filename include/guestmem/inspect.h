@@ -94,6 +94,26 @@ vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservati
 int guestmem_reservation_info(vm_t *vm, vm_memory_reservation_t *reservation,
                               guestmem_reservation_info_t *info);
 
+/** What there is to know about a frame that is mapped in the guest. */
+typedef struct guestmem_frame_info {
+    uintptr_t base;          /**< its first GPA */
+    size_t size_bits;        /**< its size, as a power of two */
+    seL4_CPtr cap;           /**< the capability that is mapped; stays the owner's */
+    seL4_CapRights_t rights; /**< the guest's */
+    bool cacheable;          /**< whether it is cached, in the guest and the VMM */
+    bool caller;             /**< handed in by an iterator or array, whose owner's it is */
+} guestmem_frame_info_t;
+
+/**
+ * Describe the frame at a GPA.
+ *
+ * @param vm    the VM
+ * @param addr  GPA
+ * @param info  receives the description; written only on success
+ * @return 0; -1 if no frame is mapped there, or `info` is NULL
+ */
+int guestmem_frame_info(vm_t *vm, uintptr_t addr, guestmem_frame_info_t *info);
+
 /**
  * Name a reservation, for errors, logs and maps.
  *
@@ -125,6 +145,8 @@ typedef struct guestmem_statistics {
                                                   slot and memory stay taken, rather than go to
                                                   another while the guest may still reach them, and
                                                   a caller's frames that stay mapped */
+    uint64_t errors_not_logged;              /**< errors that a guest caused and that were too many
+                                                  to log */
 } guestmem_statistics_t;
 
 /**

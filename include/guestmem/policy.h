@@ -36,11 +36,12 @@ typedef enum guestmem_map_time {
 int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time);
 
 /**
- * The largest frames that the library acquires. Dirty tracking or sharing may want 4 KiB.
+ * The largest frames that the library acquires. The default is what the code of the runtime can
+ * take that looks up a guest's frames: 21 on ARM (libsel4vm's vm_arm_ipa_to_pa()), 12 on x86_64
+ * (libsel4vmmplatsupport's image loader). A VMM that does not use such code can have larger ones.
  *
  * @param vm         the VM
- * @param size_bits  12, 21 or 30 on aarch64; 12, 16, 21 or 25 on arm_hyp; 12 or 21 on x86_64. The
- *                   default is the largest
+ * @param size_bits  12, 21 or 30 on aarch64; 12, 16, 21 or 25 on arm_hyp; 12 or 21 on x86_64
  * @return 0; -1 if the architecture has no such frame
  */
 int guestmem_set_largest_frame(vm_t *vm, size_t size_bits);
@@ -58,11 +59,14 @@ int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *re
 
 /** How the VMM gets at guest RAM. */
 typedef enum guestmem_windows {
-    GUESTMEM_WINDOWS_KEPT, /**< at the first access a RAM reservation gets a window in the VMM's
-                                address space, which stays until it is freed (the default) */
-    GUESTMEM_WINDOWS_NONE, /**< each access maps the frames that it touches, one at a time, and
-                                unmaps them; for VMMs with little address space. An access can then
-                                fail half-way, if the VMM's address space or slots run out. */
+    GUESTMEM_WINDOWS_KEPT, /**< a reservation gets a window in the VMM's address space at the first
+                                access, whose frames are mapped as they are accessed and stay until
+                                it is freed (the default). Where the VMM has no room for a window,
+                                accesses are as with GUESTMEM_WINDOWS_NONE. */
+    GUESTMEM_WINDOWS_NONE, /**< an access maps the frames that it touches, one at a time; the last
+                                one stays mapped until another is needed. For VMMs with little
+                                address space. An access can then fail half-way, if the VMM's
+                                address space or slots run out. */
 } guestmem_windows_t;
 
 /**
@@ -73,6 +77,22 @@ typedef enum guestmem_windows {
  * @return 0; -1 if an argument is bad
  */
 int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows);
+
+/** What becomes of the content of RAM at chosen physical addresses (1:1 RAM). */
+typedef enum guestmem_fixed_ram {
+    GUESTMEM_FIXED_RAM_KEPT,   /**< what a boot loader put there stays, where the kernel has not
+                                    cleared it: it clears memory that is no device's (the default) */
+    GUESTMEM_FIXED_RAM_CLEARED /**< the guest finds zeros */
+} guestmem_fixed_ram_t;
+
+/**
+ * Choose what vm_ram_register_at() with `untyped` true does to the memory.
+ *
+ * @param vm         the VM
+ * @param fixed_ram  for RAM that is registered from now on
+ * @return 0; -1 if an argument is bad
+ */
+int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram);
 
 #ifdef __cplusplus
 }

@@ -38,9 +38,12 @@ typedef struct vm_vcpu vm_vcpu_t;
 typedef struct vm_frame {
     seL4_CPtr cptr;          /**< frame capability, not mapped anywhere; seL4_CapNull: no frame */
     seL4_CapRights_t rights; /**< what the guest may do: read, read-write, or nothing (no rights, or
-                                  write without read); what it may not do faults */
+                                  write without read); what it may not do faults. The VMM does no
+                                  more either. Not more than the capability has */
     uintptr_t vaddr;         /**< GPA of the frame's first byte, a multiple of its size */
-    size_t size_bits;        /**< size, as a power of two: 12, 21 or 30 on aarch64 */
+    size_t size_bits;        /**< size, as a power of two: 12, 21 or 30 on aarch64; plus, if the
+                                  caller wants to say it, how it is cached: GUESTMEM_FRAME_CACHED or
+                                  GUESTMEM_FRAME_UNCACHED of <guestmem/memory.h> */
 } vm_frame_t;
 
 /** What a fault callback made of a fault. */
@@ -70,9 +73,10 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
 /**
  * Hands out the frame for a GPA of a reservation that is being mapped.
  *
- * The frame must cover `addr`, lie inside the pages of the reservation, and not overlap frames
- * handed out before. Its capability stays the caller's: it is unmapped when the reservation is
- * freed, never deleted. The iterator must not call the library for the same VM.
+ * The frame must lie inside the pages of the reservation and not overlap others. When a reservation
+ * is mapped whole, frames may come in any order; on a fault, the frame must cover `addr`. Its
+ * capability stays the caller's: it is unmapped when the reservation is freed, never deleted. The
+ * iterator must not call the library for the same VM.
  *
  * @param addr    GPA; the first is the reservation's address, then the first one after each frame
  * @param cookie  as given to vm_map_reservation()

@@ -7,7 +7,7 @@
 
 /**
  * @file
- * The guest's RAM: reservations that are mapped at once with zeroed memory, a record of which parts
+ * The guest's RAM: reservations that are mapped at once, a record of which parts
  * of it are allocated, and access to it from the VMM.
  *
  * `vm->mem.ram_regions` lists the RAM by ascending address; neighbouring ranges with the same state
@@ -36,10 +36,11 @@ typedef int (*ram_touch_callback_fn)(vm_t *vm, uintptr_t guest_addr, void *vmm_v
                                      size_t offset, void *cookie);
 
 /**
- * A touch callback that copies guest RAM into a buffer.
+ * A touch callback that copies guest RAM into a buffer. 1, 2, 4 or 8 bytes at a multiple of their
+ * number are one load; all loads from memory that is not cached are aligned.
  *
- * @param vm          not used
- * @param guest_addr  not used
+ * @param vm          the VM
+ * @param guest_addr  GPA
  * @param vaddr       where the bytes are in the VMM
  * @param size        how many
  * @param offset      bytes of the range that came before
@@ -50,10 +51,10 @@ int vm_guest_ram_read_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, size
                                size_t offset, void *buf);
 
 /**
- * A touch callback that copies a buffer into guest RAM.
+ * A touch callback that copies a buffer into guest RAM, by stores like those loads.
  *
- * @param vm          not used
- * @param guest_addr  not used
+ * @param vm          the VM
+ * @param guest_addr  GPA
  * @param vaddr       where the bytes are in the VMM
  * @param size        how many
  * @param offset      bytes of the range that came before
@@ -66,15 +67,19 @@ int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, siz
 /**
  * Access `[addr, addr + size)` of guest RAM, page by page.
  *
- * The range may cross frames and neighbouring RAM regions, allocated or not.
+ * The range may cross frames and neighbouring RAM regions, allocated or not. If
+ * `vm->mem.clean_cache` is set, it is cleaned from the caches after the last callback, unless that
+ * is vm_guest_ram_read_callback().
  *
  * @param vm              the VM
  * @param addr            GPA
- * @param size            bytes, at least 1
+ * @param size            bytes; of 0, nothing is done
  * @param touch_callback  called for each page; not NULL. It must not free this RAM.
  * @param cookie          passed on to it
  * @return 0; what the callback returned if that was not 0; -1 before the first call back if an
- *         argument is bad or part of the range is no RAM, or if the RAM cannot be mapped in the VMM
+ *         argument is bad, part of the range is no RAM, or a caller's frame was handed in without
+ *         the right to read it (to write it, for vm_guest_ram_write_callback()); -1 if the RAM
+ *         cannot be mapped in the VMM
  */
 int vm_ram_touch(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn touch_callback,
                  void *cookie);
@@ -94,7 +99,7 @@ int vm_ram_find_largest_free_region(vm_t *vm, uintptr_t *addr, size_t *size);
  *
  * @param vm     the VM
  * @param bytes  size, at least 1
- * @return its GPA; 0 on failure. (An anonymous region should not start at GPA 0.)
+ * @return its GPA, never 0; 0 on failure
  */
 uintptr_t vm_ram_register(vm_t *vm, size_t bytes);
 
@@ -104,7 +109,8 @@ uintptr_t vm_ram_register(vm_t *vm, size_t bytes);
  * @param vm       the VM
  * @param start    GPA
  * @param bytes    size, at least 1
- * @param untyped  false: any free memory; true: the physical memory at the same address (1:1)
+ * @param untyped  false: any free memory, zeroed; true: the physical memory at the same address
+ *                 (1:1), with what a boot loader left there; see guestmem_set_fixed_ram()
  * @return 0; -1 with nothing changed on failure
  */
 int vm_ram_register_at(vm_t *vm, uintptr_t start, size_t bytes, bool untyped);
@@ -125,7 +131,8 @@ int vm_ram_register_at_custom_iterator(vm_t *vm, uintptr_t start, size_t bytes,
 
 /**
  * Record that `[start, start + bytes)` of unallocated RAM is in use. If it is not all unallocated
- * RAM, nothing changes and the reason is left with guestmem_last_error().
+ * RAM, nothing changes and the reason is left with guestmem_last_error(); that it is all allocated
+ * already is not logged.
  *
  * @param vm     the VM
  * @param start  GPA
@@ -134,7 +141,7 @@ int vm_ram_register_at_custom_iterator(vm_t *vm, uintptr_t start, size_t bytes,
 void vm_ram_mark_allocated(vm_t *vm, uintptr_t start, size_t bytes);
 
 /**
- * Allocate RAM: the lowest unallocated range of `bytes`.
+ * Allocate RAM: the lowest unallocated range of `bytes`, above the page at 0.
  *
  * @param vm     the VM
  * @param bytes  size, at least 1
@@ -144,7 +151,8 @@ uintptr_t vm_ram_allocate(vm_t *vm, size_t bytes);
 
 /**
  * Record that allocated RAM is free again. If the range is not all allocated RAM, nothing changes
- * and the reason is left with guestmem_last_error(). The RAM stays mapped; its content stays.
+ * and the reason is left with guestmem_last_error(); that it is all free already is not logged. The
+ * RAM stays mapped; its content stays.
  *
  * @param vm     the VM
  * @param start  GPA

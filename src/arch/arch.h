@@ -22,6 +22,9 @@
 #define ARCH_PAGE_BITS 12
 #define ARCH_PAGE_SIZE ((uintptr_t)1 << ARCH_PAGE_BITS)
 
+/** Bytes that a cache operation may be given: no architecture has larger cache lines. */
+#define ARCH_CACHE_LINE 64
+
 /** A frame size. */
 typedef struct gm_arch_frame {
     uint8_t bits;    /* 2^bits bytes */
@@ -59,6 +62,10 @@ typedef struct gm_arch_table {
  *  levels that span more than the frame. */
 extern const gm_arch_table_t gm_arch_tables[ARCH_NUM_TABLE_LEVELS];
 
+/** The size of the largest frames that code of the runtime can take which looks up a guest's
+ *  frames through its vspace_t: the default of what the library acquires. */
+extern const size_t gm_arch_runtime_frame_bits;
+
 /** The last GPA that can be mapped. */
 extern const uintptr_t gm_arch_guest_last;
 
@@ -70,9 +77,9 @@ seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
                              seL4_CapRights_t rights, bool cacheable);
 seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
 
-/** Make what the VMM wrote to a frame, through a mapping of this capability, visible to a guest
- *  that runs with its caches off. */
-seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t size_bits);
+/** Make what the VMM wrote to bytes of a frame visible to a guest that runs with its caches off, and
+ *  what such a guest writes to the VMM. The capability must be mapped, anywhere. */
+seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);
 
 /** Map a table of a level at `gpa`; those above it are there. Deleting it unmaps it. */
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa);

@@ -14,7 +14,8 @@
 static bool fails(counting_t *counting)
 {
     counting->asked++;
-    if (counting->fail_at == 0 || counting->asked != counting->fail_at) {
+    if (counting->fail_at == 0 || counting->asked < counting->fail_at ||
+        (counting->asked > counting->fail_at && !counting->fail_from)) {
         return false;
     }
     counting->failed = true;
@@ -273,6 +274,7 @@ void counting_fail_at(counting_t *counting, uint64_t k)
 {
     counting->asked = 0;
     counting->fail_at = k;
+    counting->fail_from = false;
     counting->failed = false;
 }
 

@@ -38,6 +38,7 @@ typedef struct counting {
     holdings_t held;
     uint64_t asked;       /* operations that could fail, so far */
     uint64_t fail_at;     /* 0, or which of them fails */
+    bool fail_from;       /* and all after it */
     bool failed;          /* whether it came to that */
     int refused;          /* maps that the VMM's address space itself did not do */
     int uncached_windows; /* VMM ranges and mappings that were asked to be uncached */

@@ -82,7 +82,8 @@ static bool load_program(suite_t *suite)
     /* Small frames, so that an offset in a page is one in its frame. */
     return EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_PageBits) == 0) &&
            EXPECT(vm_ram_register_at(&guest->vm, GUEST_RAM, GUEST_RAM_SIZE, false) == 0) &&
-           EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_HugePageBits) == 0) &&
+           EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_LargePageBits) == 0) &&
+           EXPECT(guestmem_pointer(&guest->vm, GUEST_RAM, GUEST_RAM_SIZE) != NULL) &&
            transfer(suite, GUEST_RAM, (void *)(uintptr_t)conformance_guest, size, true) &&
            EXPECT(vm_reserve_memory_at(&guest->vm, GUEST_EXIT, PAGE, on_exit_store, guest) != NULL);
 }
@@ -145,7 +146,7 @@ void guest_run_check(suite_t *suite)
     holdings_t before = guest->counting.held;
     suite->check->run(suite);
     counting_fail_at(&guest->counting, 0);
-    EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_HugePageBits) == 0);
+    EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_LargePageBits) == 0);
     EXPECT(guestmem_set_map_time(&guest->vm, GUESTMEM_MAP_NOW) == 0);
     free_reservations(suite);
     EXPECT(holdings_equal(&before, &guest->counting.held));

@@ -194,7 +194,6 @@ static void meddle(meddler_t *m)
     suite_t *suite = m->suite;
     vm_t *vm = &suite->vm;
     uintptr_t addr = 1;
-    size_t size;
     guestmem_statistics_t statistics;
     handout_t handout = {0};
     EXPECT_REFUSED(vm_free_reserved_memory(vm, m->mapping) == -1, GUESTMEM_IN_ITERATOR);
@@ -209,7 +208,7 @@ static void meddle(meddler_t *m)
     EXPECT_REFUSED(vm_ram_touch(vm, 2 * GPA, 1, vm_guest_ram_read_callback, &addr) == -1,
                    GUESTMEM_IN_ITERATOR);
     EXPECT_REFUSED(guestmem_fill(vm, 2 * GPA, 7, PAGE) == -1, GUESTMEM_IN_ITERATOR);
-    EXPECT_REFUSED(guestmem_pointer(vm, 2 * GPA, &size) == NULL, GUESTMEM_IN_ITERATOR);
+    EXPECT_REFUSED(guestmem_pointer(vm, 2 * GPA, 1) == NULL, GUESTMEM_IN_ITERATOR);
     EXPECT_REFUSED(vm_ram_allocate(vm, PAGE) == 0, GUESTMEM_IN_ITERATOR);
     EXPECT_REFUSED(create_allocated_reservation_frame(vm, 4 * GPA, seL4_AllRights, record_fault,
                                                       suite) == NULL,

@@ -98,15 +98,15 @@ static bool compare_mapping(void *cookie, const hosted_stage2_mapping_t *mapping
 }
 
 static size_t count_frames(const model_vm_t *vm, size_t frames[GUESTMEM_NUM_FRAME_SIZES],
-                           size_t *window_frames)
+                           size_t *touched)
 {
     size_t all = 0;
     for (size_t i = 0; i < vm->num_reservations; i++) {
         const model_reservation_t *reservation = vm->reservations[i];
         for (size_t j = 0; j < reservation->num_frames; j++) {
             frames[(reservation->frames[j].bits - 12) / 9]++;
+            *touched += reservation->frames[j].touched;
         }
-        *window_frames += reservation->window ? reservation->num_frames : 0;
         all += reservation->num_frames;
     }
     return all;
@@ -116,15 +116,16 @@ static void compare_counts(hosted_system_t *system, model_vm_t *vm)
 {
     guestmem_statistics_t statistics;
     size_t frames[GUESTMEM_NUM_FRAME_SIZES] = {0};
-    size_t window_frames = 0;
+    size_t touched = 0;
     walk_t walk = {vm, 0};
     must(guestmem_get_statistics(&vm->vm, &statistics) == 0, "no statistics");
-    size_t all = count_frames(vm, frames, &window_frames);
+    size_t all = count_frames(vm, frames, &touched);
     hosted_stage2_for_each(system, vm->vm.mem.vm_vspace_root.cptr, compare_mapping, &walk);
     must(walk.mappings == all, "the guest has %zu frames mapped, not %zu", walk.mappings, all);
     must(memcmp(statistics.frames, frames, sizeof(frames)) == 0, "the statistics' frames");
-    must(statistics.window_frames == window_frames, "%zu frames in the VMM, not %zu",
-         statistics.window_frames, window_frames);
+    /* Fewer, where the VMM has mapped frames by themselves. */
+    must(statistics.window_frames <= touched, "%zu frames in the VMM of %zu touched ones",
+         statistics.window_frames, touched);
     must(statistics.reservations == vm->num_reservations &&
              statistics.anonymous_regions == vm->num_regions,
          "the statistics' reservations");
@@ -220,9 +221,9 @@ void model_compare_all(model_t *model)
     size_t all = 1;
     for (unsigned i = 0; i < MODEL_VMS; i++) {
         size_t frames[GUESTMEM_NUM_FRAME_SIZES] = {0};
-        size_t window_frames = 0;
+        size_t touched = 0;
         model_compare_vm(model, &model->vms[i]);
-        all += count_frames(&model->vms[i], frames, &window_frames);
+        all += count_frames(&model->vms[i], frames, &touched);
     }
     void *room = malloc(all * (sizeof(model_frame_t) + 2 * sizeof(uintptr_t)));
     must(room != NULL, "no memory");

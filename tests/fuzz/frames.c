@@ -80,8 +80,8 @@ static void insert(model_reservation_t *reservation, const hosted_stage2_mapping
     for (; i > 0 && reservation->frames[i - 1].gpa > mapping->gpa; i--) {
         reservation->frames[i] = reservation->frames[i - 1];
     }
-    reservation->frames[i] = (model_frame_t){mapping->gpa, mapping->size_bits, mapping->paddr,
-                                             mapping->read, mapping->write};
+    reservation->frames[i] = (model_frame_t){mapping->gpa,  mapping->size_bits, mapping->paddr,
+                                             mapping->read, mapping->write,     false};
 }
 
 /* Learn the frame at `gpa`, in the hole `[first, last]`. @return its last byte */

@@ -169,14 +169,14 @@ static int follow(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t size, 
 static void touch(guest_t *guest, uintptr_t addr, size_t size)
 {
     const uintptr_t ram_last = RAM + RAM_SIZE + 0x4fff;
-    bool valid = size > 0 && addr >= RAM && addr <= ram_last && size - 1 <= ram_last - addr;
+    bool valid = size == 0 || (addr >= RAM && addr <= ram_last && size - 1 <= ram_last - addr);
     touch_t state = {.next = addr};
     guest->machine.log_lines = 0;
     int result = vm_ram_touch(&guest->vm, addr, size, follow, &state);
     must(result == (valid ? 0 : -1), "a touch of 0x%zx bytes at 0x%lx answered %d", size,
          (unsigned long)addr, result);
     must(state.done == (valid ? size : 0), "0x%zx bytes were touched", state.done);
-    must(guest->machine.log_lines == (valid ? 0u : 1u), "%u log lines", guest->machine.log_lines);
+    must(guest->machine.log_lines <= (valid ? 0u : 1u), "%u log lines", guest->machine.log_lines);
 }
 
 /* Where accesses are made: anywhere, or about the ends of a reservation. */

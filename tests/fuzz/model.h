@@ -40,6 +40,7 @@ typedef struct model_frame {
     unsigned bits;
     uintptr_t paddr;
     bool read, write; /* what the guest may do */
+    bool touched;     /* by the VMM */
 } model_frame_t;
 
 /** A byte that must be found in guest memory. */
@@ -58,7 +59,7 @@ typedef struct model_reservation {
     uintptr_t base;
     uintptr_t last;
     guestmem_backing_t backing;
-    bool anonymous, ram, mapped, window;
+    bool anonymous, ram, mapped;
     bool on_fault;    /* frames still come at first access */
     bool read, write; /* what the guest may do with frames that are not a caller's */
     unsigned largest_bits;

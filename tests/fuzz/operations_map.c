@@ -296,7 +296,7 @@ static void create(model_t *model, model_vm_t *vm, const operation_t *operation,
     }
     model_add(vm, reservation, guestmem_find_reservation(&vm->vm, addr), addr, addr | (PAGE - 1));
     operation_mapped(model, vm, reservation, backing, rights);
-    reservation->window = true;
+    reservation->frames[0].touched = true;
     page[operation->arg] = (uint8_t)(operation->arg | 1);
     model_tag(vm, addr + operation->arg, (uint8_t)(operation->arg | 1));
 }

@@ -138,7 +138,8 @@ void operate_ram_state(model_t *model, model_vm_t *vm, const operation_t *operat
     }
     uintptr_t last = addr + (size - 1);
     unsigned codes = size == 0 || last < addr ? CODE(BAD_RANGE) : 0;
-    if (codes == 0 && !model_is_ram(vm, addr, last, allocate ? 0 : 1)) {
+    if (codes == 0 && !model_is_ram(vm, addr, last, allocate ? 0 : 1) &&
+        !model_is_ram(vm, addr, last, allocate ? 1 : 0)) { /* that would not be logged */
         codes = CODE(NOT_RAM);
     }
     model_say(model, "vm_ram_%s(&vm[%u], 0x%lx, 0x%lx);", allocate ? "mark_allocated" : "free",
@@ -162,7 +163,8 @@ void operate_ram_allocate(model_t *model, model_vm_t *vm, const operation_t *ope
     const model_piece_t *fit = NULL;
     for (size_t i = 0; i < vm->num_ram && fit == NULL && size > 0; i++) {
         const model_piece_t *piece = &vm->ram[i];
-        if (!piece->allocated && piece->last - piece->base >= size - 1) {
+        uintptr_t base = piece->base == 0 ? PAGE : piece->base; /* 0 would be a failure */
+        if (!piece->allocated && piece->last >= base && piece->last - base >= size - 1) {
             fit = piece;
         }
     }
@@ -175,7 +177,10 @@ void operate_ram_allocate(model_t *model, model_vm_t *vm, const operation_t *ope
     uintptr_t addr = vm_ram_allocate(&vm->vm, size);
     bool ok = model->machine->log_lines == 0;
     model_finish_call(model, vm, ok, codes, 0);
-    must(addr == (ok ? fit->base : 0), "0x%lx was allocated", (unsigned long)addr);
+    must(addr == (!ok              ? 0
+                  : fit->base == 0 ? PAGE
+                                   : fit->base),
+         "0x%lx was allocated", (unsigned long)addr);
     if (ok) {
         model_set_ram(vm, addr, addr + (size - 1), 1);
     }

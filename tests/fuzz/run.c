@@ -107,7 +107,8 @@ void model_finish_call(model_t *model, model_vm_t *vm, bool ok, unsigned codes, 
     model_end_injection(model);
     unsigned lines = model->machine->log_lines;
     const char *line = lines > 0 ? model->machine->log_line : "no line";
-    must(lines == (ok ? 0u : 1u), "%s logged %u lines: %s", ok ? "success" : "failure", lines,
+    /* Errors that a guest can cause are not all logged. */
+    must(lines <= (ok ? 0u : 1u), "%s logged %u lines: %s", ok ? "success" : "failure", lines,
          line);
     must(!ok || codes == 0, "success where it must fail (0x%x)", codes);
     must(ok || codes != 0 || may != 0 || model->fired, "failure where it must succeed: %s", line);

@@ -85,7 +85,9 @@ static unsigned detail_of(const row_t *row, const plan_t *plan)
     bool short_of_heap =
         plan->then_k != 0 || (plan->lasting && (plan->operations & HOSTED_OPERATION_HEAP) != 0);
     return detail | (short_of_heap ? STATE_NO_HEAP_BYTES : 0) |
-           (undo_fails(plan) ? STATE_RECORDS : 0);
+           (undo_fails(plan) || (plan->then_k != 0 && (row->traits & ROW_ENDS_HALF_WAY) != 0)
+                ? STATE_RECORDS
+                : 0);
 }
 
 /* After a failure that can be on the kernel. */

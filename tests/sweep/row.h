@@ -15,11 +15,12 @@
 /** What is special about a row. */
 typedef enum row_trait {
     ROW_PLAIN = 0,
-    ROW_NOT_REPEATED = 1 << 0, /* a deferred map that failed is not tried again */
-    ROW_NO_REASON = 1 << 1,    /* it is about no VM that is initialised: there is a line only */
-    ROW_SLOW = 1 << 3,         /* it clears memory page by page: fewer points */
-    ROW_MORE_LINES = 1 << 4,   /* the vka's helpers log as well; the last line is the call's */
-    ROW_MOVES_FRAMES = 1 << 2, /* their memory is not the library's to give back */
+    ROW_NOT_REPEATED = 1 << 0,  /* a deferred map that failed is not tried again */
+    ROW_NO_REASON = 1 << 1,     /* it is about no VM that is initialised: there is a line only */
+    ROW_SLOW = 1 << 3,          /* it clears memory page by page: fewer points */
+    ROW_MORE_LINES = 1 << 4,    /* the vka's helpers log as well; the last line is the call's */
+    ROW_ENDS_HALF_WAY = 1 << 5, /* without a window, what a second failure ends was begun */
+    ROW_MOVES_FRAMES = 1 << 2,  /* their memory is not the library's to give back */
 } row_trait_t;
 
 typedef struct row {

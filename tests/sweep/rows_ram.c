@@ -100,6 +100,7 @@ static int register_one_to_one(scene_t *s)
 /* Memory that the kernel does not clear: the library does, through the VMM. */
 static int register_reserved(scene_t *s)
 {
+    guestmem_set_fixed_ram(&s->world.vm, GUESTMEM_FIXED_RAM_CLEARED);
     return vm_ram_register_at(&s->world.vm, RESERVED, ram_bytes(s), true);
 }
 
@@ -177,8 +178,7 @@ static int fill_across(scene_t *s)
 
 static int point_at(scene_t *s)
 {
-    size_t length;
-    return guestmem_pointer(&s->world.vm, ram_end() + 1, &length) != NULL ? 0 : -1;
+    return guestmem_pointer(&s->world.vm, ram_end() + 1, 1) != NULL ? 0 : -1;
 }
 
 /* The same without windows: each page is mapped for the access, and unmapped. */
@@ -201,7 +201,7 @@ static const row_t rows[] = {
     {"vm_ram_mark_allocated", "", make_ram, mark_allocated, 0},
     {"vm_ram_allocate", "", make_ram, allocate, 0},
     {"vm_ram_free", "", make_ram_in_use, give_back, 0},
-    {"guestmem_access", "three backings", reserve_mixture, access_mixture, 0},
+    {"guestmem_access", "three backings", reserve_mixture, access_mixture, ROW_ENDS_HALF_WAY},
     {"guestmem_read", "no window", make_ram, read_across, 0},
     {"guestmem_read", "windows are not kept", make_ram_without_windows, read_across, 0},
     {"guestmem_write", "one of two windows", make_ram_with_window, write_across, 0},

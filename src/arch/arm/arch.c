@@ -49,6 +49,13 @@ const gm_arch_table_t gm_arch_tables[ARCH_NUM_TABLE_LEVELS] = {
 const uintptr_t gm_arch_guest_last = seL4_UserTop - 1;
 #endif
 
+/* vm_arm_ipa_to_pa() of libsel4vm asserts that a frame is one of these two sizes. */
+#ifdef CONFIG_ARCH_AARCH64
+const size_t gm_arch_runtime_frame_bits = seL4_LargePageBits;
+#else
+const size_t gm_arch_runtime_frame_bits = seL4_SectionBits;
+#endif
+
 seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
                              seL4_CapRights_t rights, bool cacheable)
 {
@@ -62,9 +69,9 @@ seL4_Error gm_arch_frame_unmap(seL4_CPtr frame)
     return (seL4_Error)seL4_ARM_Page_Unmap(frame);
 }
 
-seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t size_bits)
+seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
 {
-    return (seL4_Error)seL4_ARM_Page_CleanInvalidate_Data(frame, 0, (seL4_Word)1 << size_bits);
+    return (seL4_Error)seL4_ARM_Page_CleanInvalidate_Data(frame, offset, offset + size);
 }
 
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa)

@@ -28,6 +28,9 @@ const gm_arch_table_t gm_arch_tables[ARCH_NUM_TABLE_LEVELS] = {
 /* What the root spans. The kernel does not check addresses above, but takes them modulo this. */
 const uintptr_t gm_arch_guest_last = ((uintptr_t)1 << 48) - 1;
 
+/* The image loader of libsel4vmmplatsupport maps copies of a guest's frames as pages of 4 KiB. */
+const size_t gm_arch_runtime_frame_bits = seL4_PageBits;
+
 /*
  * The kernel makes each mapping in an EPT readable, so a frame that the guest may not read is left
  * out: then all accesses fault, as they must. Unmapping such a frame does nothing.
@@ -49,10 +52,9 @@ seL4_Error gm_arch_frame_unmap(seL4_CPtr frame)
     return (seL4_Error)seL4_X86_Page_Unmap(frame);
 }
 
-seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t size_bits)
+seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
 {
-    (void)frame; /* all memory types of the processor are coherent */
-    (void)size_bits;
+    (void)frame, (void)offset, (void)size; /* the caches are coherent */
     return seL4_NoError;
 }
 
