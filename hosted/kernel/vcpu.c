@@ -145,6 +145,20 @@ uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
     return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
 }
 
+/* No capability here is one to call the firmware with. */
+seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
+                             seL4_ARM_SMCContext *smc_response)
+{
+    (void)smc_args, (void)smc_response;
+    seL4_Error error;
+    kernel_t *kernel = invocation_begin(HOSTED_VCPU, HOSTED_OPERATION_INVOCATION, &error);
+    if (!kernel) {
+        return error;
+    }
+    invocation_target(kernel, service, CAP_NULL, &error);
+    return invocation_end(kernel, HOSTED_VCPU, error);
+}
+
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
