@@ -98,7 +98,6 @@ static void heap_of_the_c_library(void **state)
     assert_int_equal(ps_calloc(&ops, 16, 4, (void **)&block), 0);
     assert_int_equal(block[63], 0);
     assert_int_equal(ps_free(&ops, 64, block), 0);
-    assert_int_equal(ps_malloc(&ops, SIZE_MAX / 2, (void **)&block), ENOMEM);
 }
 
 static void names_of_errors_and_faults(void **state)
