@@ -54,6 +54,7 @@ typedef struct line {
 
 struct gic {
     bool enabled;
+    unsigned num_pending;
     line_t local[CONFIG_MAX_NUM_NODES][NUM_LOCAL];
     line_t shared[NUM_INTERRUPTS - NUM_LOCAL];
     int loaded[CONFIG_MAX_NUM_NODES][NUM_LIST_REGISTERS]; /* interrupt, or NONE */
@@ -98,6 +99,15 @@ static bool waits_for(vm_vcpu_t *vcpu, int irq)
            ((line->targets & present) == 0 && vcpu->vcpu_id == 0);
 }
 
+static void change_pending(vm_t *vm, line_t *line, bool pending)
+{
+    struct gic *gic = gic_of(vm);
+
+    gic->num_pending += pending;
+    gic->num_pending -= line->pending;
+    line->pending = pending;
+}
+
 static int most_urgent(vm_vcpu_t *vcpu)
 {
     int best = NONE;
@@ -117,10 +127,13 @@ static void deliver(vm_vcpu_t *vcpu)
     struct gic *gic = gic_of(vcpu->vm);
     int *loaded = gic->loaded[vcpu->vcpu_id];
 
-    for (uint8_t i = 0; gic->enabled && i < NUM_LIST_REGISTERS; i++) {
-        int irq = loaded[i] == NONE ? most_urgent(vcpu) : NONE;
-        if (irq == NONE) {
+    for (uint8_t i = 0; gic->enabled && gic->num_pending > 0 && i < NUM_LIST_REGISTERS; i++) {
+        if (loaded[i] != NONE) {
             continue;
+        }
+        int irq = most_urgent(vcpu);
+        if (irq == NONE) {
+            return;
         }
         line_t *line = find_line(vcpu, irq);
         seL4_Error error =
@@ -130,7 +143,7 @@ static void deliver(vm_vcpu_t *vcpu)
                     vcpu->vm->vm_name, irq, i, error);
             return;
         }
-        line->pending = false;
+        change_pending(vcpu->vm, line, false);
         line->loaded = true;
         loaded[i] = irq;
     }
@@ -209,12 +222,16 @@ static uint8_t get_pending(vm_vcpu_t *vcpu, int irq)
 
 static void set_pending(vm_vcpu_t *vcpu, int irq, uint8_t value)
 {
-    find_line(vcpu, irq)->pending |= value != 0;
+    if (value != 0) {
+        change_pending(vcpu->vm, find_line(vcpu, irq), true);
+    }
 }
 
 static void clear_pending(vm_vcpu_t *vcpu, int irq, uint8_t value)
 {
-    find_line(vcpu, irq)->pending &= value == 0;
+    if (value != 0) {
+        change_pending(vcpu->vm, find_line(vcpu, irq), false);
+    }
 }
 
 static uint8_t get_priority(vm_vcpu_t *vcpu, int irq)
@@ -436,7 +453,7 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
     if (line == NULL || !line->registered) {
         return -1;
     }
-    line->pending = irq_level != 0;
+    change_pending(vcpu->vm, line, irq_level != 0);
     deliver_all(vcpu->vm);
     return 0;
 }
