@@ -4,7 +4,7 @@
  */
 
 /*
- * The invocations of virtual processors, and the notifications that signal their events to a VMM.
+ * The invocations of virtual processors, and their list registers.
  * The registers here are where an engine (hosted/vcpu) keeps them while it does not run.
  */
 
@@ -139,6 +139,12 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
     return invocation_end(kernel, HOSTED_VCPU, error);
 }
 
+uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
+{
+    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
+    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
+}
+
 /* No capability here is one to call the firmware with. */
 seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
                              seL4_ARM_SMCContext *smc_response)
@@ -149,53 +155,12 @@ seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args
     if (!kernel) {
         return error;
     }
-    bool empty = cspace_caller_slot(kernel, service)->cap.type == CAP_NULL;
-    return invocation_end(kernel, HOSTED_VCPU, empty ? error_capability(0) : seL4_IllegalOperation);
-}
-
-uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
-{
-    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
-    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
+    invocation_target(kernel, service, CAP_NULL, &error);
+    return invocation_end(kernel, HOSTED_VCPU, error);
 }
 
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
     return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->registers : NULL;
-}
-
-void seL4_Signal(seL4_CPtr dest)
-{
-    kernel_t *kernel = kernel_current();
-    if (!kernel) {
-        return;
-    }
-    pthread_mutex_lock(&kernel->lock);
-    const cap_t *cap = &cspace_caller_slot(kernel, dest)->cap;
-    if (cap->type == CAP_NOTIFICATION) {
-        invocation_message(cap);
-    }
-    pthread_mutex_unlock(&kernel->lock);
-}
-
-seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender)
-{
-    kernel_t *kernel = kernel_current();
-    seL4_Word word = 0;
-    if (kernel) {
-        pthread_mutex_lock(&kernel->lock);
-        const cap_t *cap = &cspace_caller_slot(kernel, src)->cap;
-        if (cap->type == CAP_NOTIFICATION && cap->rights & RIGHT_READ) {
-            notification_object_t *notification = (notification_object_t *)cap->object;
-            word = notification->word;
-            notification->word = 0;
-            notification->active = false;
-        }
-        pthread_mutex_unlock(&kernel->lock);
-    }
-    if (sender) {
-        *sender = word;
-    }
-    return seL4_MessageInfo_new(0, 0, 0, 0);
 }
