@@ -102,6 +102,7 @@ int kernel_boot(kernel_t *kernel)
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&kernel->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
+    pthread_cond_init(&kernel->changed, NULL);
     kernel->caps.next = kernel->caps.previous = &kernel->caps;
     if (make_root_cnode(kernel) || make_asid_pool(kernel) || make_host_vspace(kernel) ||
         make_root_thread(kernel)) {
@@ -161,4 +162,5 @@ void kernel_shut_down(kernel_t *kernel)
     kernel_delete_all(kernel);
     physical_free(kernel);
     pthread_mutex_destroy(&kernel->lock);
+    pthread_cond_destroy(&kernel->changed);
 }

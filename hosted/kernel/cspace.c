@@ -308,6 +308,9 @@ seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8
     if (!error && slot && slot->cap.type != CAP_NULL) {
         error = seL4_DeleteFirst;
     }
+    if (!error && slot) {
+        message_save_caller(kernel, slot);
+    }
     return invocation_end(kernel, HOSTED_CNODE_MOVE, error);
 }
 

@@ -137,6 +137,7 @@ seL4_Error derivation_derive(const kernel_t *kernel, const slot_t *slot, const c
     case CAP_UNTYPED:
         return derivation_has_children(kernel, slot) ? seL4_RevokeFirst : seL4_NoError;
     case CAP_IRQ_CONTROL: /* there is one; it cannot be copied */
+    case CAP_REPLY:       /* neither can that, but moved */
     case CAP_ZOMBIE:
         *derived = (cap_t){.type = CAP_NULL};
         return seL4_NoError;

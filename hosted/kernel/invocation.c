@@ -87,9 +87,7 @@ seL4_Error invocation_message(const cap_t *cap)
         return error_capability(0);
     }
     if (cap->type == CAP_NOTIFICATION) {
-        notification_object_t *notification = (notification_object_t *)cap->object;
-        notification->word |= cap->badge;
-        notification->active = true;
+        message_signal(kernel_current(), (notification_object_t *)cap->object, cap->badge);
         return seL4_NoError;
     }
     return seL4_IllegalOperation; /* on the kernel the caller waits for a reply */

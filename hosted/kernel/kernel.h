@@ -27,6 +27,7 @@
 #include <sel4/sel4.h>
 #include <hosted/counters.h>
 #include <hosted/inject.h>
+#include <hosted/processor.h>
 #include <hosted/stage2.h>
 #include "error.h"
 
@@ -46,6 +47,7 @@ typedef enum cap_type {
     CAP_IRQ_CONTROL,
     CAP_IRQ_HANDLER,
     CAP_DOMAIN,
+    CAP_REPLY,
     CAP_ZOMBIE /* what is left of a CNode or a thread while its slots are emptied */
 } cap_type_t;
 
@@ -124,9 +126,11 @@ typedef struct vspace_object {
     uint64_t *entries; /* 1 GiB each */
     hosted_stage2_listener_t listener;
     bool listening;
+    void *processor; /* of the guests in it; NULL: none has run */
+    const hosted_processor_t *processor_class;
 } vspace_object_t;
 
-/* The reply slots stay empty: nobody calls. But a thread's deletion counts them. */
+/* The slot for the reply to a thread stays empty. But a thread's deletion counts it. */
 enum { TCB_CSPACE, TCB_VSPACE, TCB_REPLY, TCB_CALLER, TCB_BUFFER, TCB_NUM_SLOTS };
 
 typedef struct vcpu_object vcpu_object_t;
@@ -142,6 +146,13 @@ typedef struct tcb_object {
     bool running;
     vcpu_object_t *vcpu;
     struct notification_object *notification;
+    /* Of a guest, see message.c: */
+    enum { WAITS_FOR_NOTHING, WAITS_FOR_RECEIVER, WAITS_FOR_REPLY } waiting;
+    kernel_object_t *waits_at; /* the endpoint */
+    uint64_t waits_since, ran; /* to take turns */
+    seL4_Word fault_badge;
+    hosted_fault_t fault;
+    void *on_processor; /* where it runs now, or NULL */
 } tcb_object_t;
 
 enum { VCPU_LIST_REGISTERS = 4 };
@@ -151,6 +162,8 @@ struct vcpu_object {
     tcb_object_t *tcb;
     seL4_Word registers[seL4_VCPUReg_Num];
     uint64_t list_registers[VCPU_LIST_REGISTERS];
+    uint32_t cpu_interface[4];
+    vcpu_object_t *next; /* of all VCPUs */
 };
 
 typedef struct notification_object {
@@ -205,7 +218,15 @@ typedef struct kernel {
     asid_pool_t *asid_pools[NUM_ASID_POOLS];
     irq_line_t irqs[LAST_IRQ + 1];
     seL4_Time domain_time; /* of the one entry that the domain schedule has; 0 ends it */
-    bank_t *banks;         /* ascending */
+    /* Messages, see message.c: */
+    pthread_cond_t changed;
+    const hosted_processor_t *processor; /* NULL: guests do not run by themselves */
+    const void *engine;                  /* the processor's own */
+    vcpu_object_t *vcpus;
+    struct receiver *receivers;
+    struct letter *letters; /* sent and not received, in this order */
+    uint64_t faults, turns;
+    bank_t *banks; /* ascending */
     size_t num_banks;
     bool incoherent;     /* hosted_system_incoherent() */
     bool refuses_remaps; /* hosted_system_refuse_remaps() */
@@ -327,6 +348,15 @@ void asid_delete_pool(kernel_t *kernel, asid_pool_t *pool);
 uint64_t tcb_allowed_spsr(const tcb_object_t *tcb, uint64_t spsr);
 /** Bind the two to each other, and nothing else to either; NULL unbinds. */
 void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb);
+
+/* message.c: */
+void message_signal(kernel_t *kernel, notification_object_t *notification, uint64_t badge);
+/** The thread waits for nothing any more. */
+void message_cancel(kernel_t *kernel, tcb_object_t *tcb);
+/** Nor does any thread that waits at the endpoint, which is going. */
+void message_cancel_all(kernel_t *kernel, const kernel_object_t *endpoint);
+/** Move the capability to reply to the caller, if there is one, to an empty slot. */
+void message_save_caller(kernel_t *kernel, slot_t *slot);
 
 /* interrupt.c: interrupt lines and their handlers. */
 /** The last handler of the line is deleted. */

@@ -69,6 +69,7 @@ bool object_region(const cap_t *cap, uint64_t *base, uint64_t *last)
     case CAP_IRQ_CONTROL:
     case CAP_IRQ_HANDLER:
     case CAP_DOMAIN:
+    case CAP_REPLY:
         return false;
     case CAP_UNTYPED:
     case CAP_FRAME:
@@ -135,11 +136,13 @@ static kernel_object_t *create_tcb(uint64_t paddr)
     return (kernel_object_t *)tcb;
 }
 
-static kernel_object_t *create_vcpu(uint64_t paddr)
+static kernel_object_t *create_vcpu(kernel_t *kernel, uint64_t paddr)
 {
     vcpu_object_t *vcpu = (vcpu_object_t *)object_allocate(CAP_VCPU, sizeof(*vcpu), paddr);
     if (vcpu) {
         vcpu->registers[seL4_VCPUReg_SCTLR] = 0x34d58820; /* MMU and caches off */
+        vcpu->next = kernel->vcpus;
+        kernel->vcpus = vcpu;
     }
     return (kernel_object_t *)vcpu;
 }
@@ -182,7 +185,7 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         cap->object = create_vspace(paddr);
         break;
     case seL4_ARM_VCPUObject:
-        cap->object = create_vcpu(paddr);
+        cap->object = create_vcpu(kernel, paddr);
         cap->type = CAP_VCPU;
         break;
     default:
@@ -200,8 +203,9 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
 }
 
 /* Nobody uses the thread any more; its capabilities go with its zombie. */
-static void finalise_tcb(tcb_object_t *tcb)
+static void finalise_tcb(kernel_t *kernel, tcb_object_t *tcb)
 {
+    message_cancel(kernel, tcb);
     if (tcb->vcpu) {
         tcb->vcpu->tcb = NULL;
         tcb->vcpu = NULL;
@@ -259,7 +263,7 @@ cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final)
     case CAP_CNODE:
         return zombie_of(cap, 1ul << cap->bits);
     case CAP_TCB:
-        finalise_tcb((tcb_object_t *)cap->object);
+        finalise_tcb(kernel, (tcb_object_t *)cap->object);
         return zombie_of(cap, TCB_NUM_SLOTS);
     case CAP_PAGE_TABLE:
         if (cap->asid) {
@@ -270,6 +274,9 @@ cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final)
     case CAP_VSPACE:
         mapping_drop_all(kernel, (vspace_object_t *)cap->object);
         asid_delete(kernel, cap);
+        break;
+    case CAP_ENDPOINT:
+        message_cancel_all(kernel, cap->object);
         break;
     case CAP_VCPU:
         vcpu_bind((vcpu_object_t *)cap->object, NULL);
@@ -304,6 +311,9 @@ static void free_object(kernel_t *kernel, kernel_object_t *object)
 {
     if (object->type == CAP_VSPACE) {
         vspace_object_t *vspace = (vspace_object_t *)object;
+        if (vspace->processor) {
+            vspace->processor_class->destroy(vspace->processor);
+        }
         if (vspace->host) {
             host_free_tables(vspace);
         } else {
@@ -317,6 +327,12 @@ static void free_object(kernel_t *kernel, kernel_object_t *object)
         }
         *link = cnode->next_cnode;
         cspace_free_slots(cnode->slots, cnode->radix);
+    } else if (object->type == CAP_VCPU) {
+        vcpu_object_t **link = &kernel->vcpus;
+        while (*link != (vcpu_object_t *)object) {
+            link = &(*link)->next;
+        }
+        *link = (*link)->next;
     }
     free(object);
 }

@@ -7,23 +7,15 @@
 
 #include "kernel.h"
 
-#include <string.h>
-
-static vspace_object_t *find(hosted_system_t *system, seL4_CPtr cptr)
-{
-    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), cptr)->cap;
-    return cap->type == CAP_VSPACE ? (vspace_object_t *)cap->object : NULL;
-}
-
-bool hosted_stage2_translate(hosted_system_t *system, seL4_CPtr vspace, seL4_Word gpa,
-                             hosted_stage2_mapping_t *mapping)
+bool hosted_space_translate(hosted_system_t *system, void *space, seL4_Word gpa,
+                            hosted_stage2_mapping_t *mapping)
 {
     kernel_t *kernel = hosted_system_kernel(system);
-    pthread_mutex_lock(&kernel->lock);
-    vspace_object_t *space = find(system, vspace);
+    vspace_object_t *vspace = space;
     bool found = false;
-    if (space && gpa >> seL4_HugePageBits < space->num_entries) {
-        pte_slot_t at = mapping_lookup(space, gpa);
+    pthread_mutex_lock(&kernel->lock);
+    if (vspace && gpa >> seL4_HugePageBits < vspace->num_entries) {
+        pte_slot_t at = mapping_lookup(vspace, gpa);
         found = *at.entry & PTE_VALID;
         if (found) {
             mapping_describe(kernel, gpa & ~((1ul << at.bits) - 1), at.bits, *at.entry, mapping);
@@ -33,16 +25,16 @@ bool hosted_stage2_translate(hosted_system_t *system, seL4_CPtr vspace, seL4_Wor
     return found;
 }
 
-void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
-                            bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
-                            void *cookie)
+void hosted_space_for_each(hosted_system_t *system, void *space,
+                           bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
+                           void *cookie)
 {
     kernel_t *kernel = hosted_system_kernel(system);
+    vspace_object_t *vspace = space;
     pthread_mutex_lock(&kernel->lock);
-    vspace_object_t *space = find(system, vspace);
-    uint64_t end = space ? (uint64_t)space->num_entries << seL4_HugePageBits : 0;
+    uint64_t end = vspace ? (uint64_t)vspace->num_entries << seL4_HugePageBits : 0;
     for (uint64_t gpa = 0; gpa < end;) {
-        pte_slot_t at = mapping_lookup(space, gpa);
+        pte_slot_t at = mapping_lookup(vspace, gpa);
         if (*at.entry & PTE_VALID) {
             hosted_stage2_mapping_t mapping;
             mapping_describe(kernel, gpa, at.bits, *at.entry, &mapping);
@@ -55,20 +47,47 @@ void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
     pthread_mutex_unlock(&kernel->lock);
 }
 
-int hosted_stage2_listen(hosted_system_t *system, seL4_CPtr vspace,
+void hosted_space_listen(hosted_system_t *system, void *space,
                          const hosted_stage2_listener_t *listener)
 {
     kernel_t *kernel = hosted_system_kernel(system);
+    vspace_object_t *vspace = space;
     pthread_mutex_lock(&kernel->lock);
-    vspace_object_t *space = find(system, vspace);
-    if (space) {
-        space->listening = listener != NULL;
-        if (listener) {
-            space->listener = *listener;
-        } else {
-            memset(&space->listener, 0, sizeof(space->listener));
-        }
-    }
+    vspace->listening = listener != NULL;
+    vspace->listener = listener ? *listener : (hosted_stage2_listener_t){0};
     pthread_mutex_unlock(&kernel->lock);
-    return space ? 0 : -1;
+}
+
+static vspace_object_t *find(hosted_system_t *system, seL4_CPtr cptr)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    const cap_t *cap = &cspace_caller_slot(kernel, cptr)->cap;
+    vspace_object_t *space = cap->type == CAP_VSPACE ? (vspace_object_t *)cap->object : NULL;
+    pthread_mutex_unlock(&kernel->lock);
+    return space;
+}
+
+bool hosted_stage2_translate(hosted_system_t *system, seL4_CPtr vspace, seL4_Word gpa,
+                             hosted_stage2_mapping_t *mapping)
+{
+    return hosted_space_translate(system, find(system, vspace), gpa, mapping);
+}
+
+void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
+                            bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
+                            void *cookie)
+{
+    hosted_space_for_each(system, find(system, vspace), visit, cookie);
+}
+
+int hosted_stage2_listen(hosted_system_t *system, seL4_CPtr vspace,
+                         const hosted_stage2_listener_t *listener)
+{
+    vspace_object_t *space = find(system, vspace);
+    if (!space) {
+        return -1;
+    }
+    hosted_space_listen(system, space, listener);
+    return 0;
 }

@@ -4,8 +4,8 @@
  */
 
 /*
- * The invocations of threads. A hosted thread has registers and capabilities but never runs by
- * itself: it is what a virtual processor is bound to, and an engine runs that.
+ * The invocations of threads. A hosted thread has registers and capabilities; what runs is the
+ * virtual processor that it is bound to, see message.c.
  */
 
 #include "kernel.h"
@@ -363,6 +363,7 @@ seL4_TCB_SetFlags_t seL4_TCB_SetFlags(seL4_TCB service, seL4_Word clear, seL4_Wo
     return result;
 }
 
+/* A thread that waits is no longer waiting, however it is stopped or started. */
 static seL4_Error set_running(seL4_TCB service, bool running)
 {
     slot_t *slot;
@@ -371,6 +372,7 @@ static seL4_Error set_running(seL4_TCB service, bool running)
     if (!kernel) {
         return error;
     }
+    message_cancel(kernel, tcb_of(slot));
     tcb_of(slot)->running = running;
     return invocation_end(kernel, HOSTED_TCB, seL4_NoError);
 }

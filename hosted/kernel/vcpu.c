@@ -4,7 +4,7 @@
  */
 
 /*
- * The invocations of virtual processors, and the notifications that signal their events to a VMM.
+ * The invocations of virtual processors, and their list registers.
  * The registers here are where an engine (hosted/vcpu) keeps them while it does not run.
  */
 
@@ -163,39 +163,4 @@ seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)
 {
     const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
     return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->registers : NULL;
-}
-
-void seL4_Signal(seL4_CPtr dest)
-{
-    kernel_t *kernel = kernel_current();
-    if (!kernel) {
-        return;
-    }
-    pthread_mutex_lock(&kernel->lock);
-    const cap_t *cap = &cspace_caller_slot(kernel, dest)->cap;
-    if (cap->type == CAP_NOTIFICATION) {
-        invocation_message(cap);
-    }
-    pthread_mutex_unlock(&kernel->lock);
-}
-
-seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender)
-{
-    kernel_t *kernel = kernel_current();
-    seL4_Word word = 0;
-    if (kernel) {
-        pthread_mutex_lock(&kernel->lock);
-        const cap_t *cap = &cspace_caller_slot(kernel, src)->cap;
-        if (cap->type == CAP_NOTIFICATION && cap->rights & RIGHT_READ) {
-            notification_object_t *notification = (notification_object_t *)cap->object;
-            word = notification->word;
-            notification->word = 0;
-            notification->active = false;
-        }
-        pthread_mutex_unlock(&kernel->lock);
-    }
-    if (sender) {
-        *sender = word;
-    }
-    return seL4_MessageInfo_new(0, 0, 0, 0);
 }

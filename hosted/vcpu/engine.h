@@ -89,6 +89,11 @@ struct engine {
     const engine_class_t *class;
 };
 
+#define ENGINE_ZERO_REGISTER 31
+
+/** Register `number` of a thread; NULL for the zero register. */
+seL4_Word *engine_register(seL4_UserContext *regs, unsigned number);
+
 /** The engine of that name; NULL if this build has none such. NULL as name: the default one. */
 const engine_class_t *engine_find(const char *name);
 

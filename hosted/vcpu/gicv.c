@@ -82,6 +82,11 @@ static int end(gicv_t *gicv, uint32_t number)
     return -1;
 }
 
+bool gicv_is(const hosted_stage2_mapping_t *mapping)
+{
+    return mapping->paddr == VIRTUAL_CPU_INTERFACE && mapping->size_bits == seL4_PageBits;
+}
+
 uint32_t gicv_read(gicv_t *gicv, uint64_t offset)
 {
     const uint64_t *pending;

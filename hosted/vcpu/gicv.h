@@ -12,7 +12,12 @@
  * groups of interrupts are taken by the same register, and each priority preempts the lower ones.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <hosted/stage2.h>
+
+/** Where the board has it. */
+#define VIRTUAL_CPU_INTERFACE 0x8040000
 
 enum { GICV_LIST_REGISTERS = 4 };
 
@@ -23,6 +28,9 @@ typedef struct gicv {
     uint32_t binary_point;
     uint32_t active; /* priorities of interrupts that were taken, a bit each */
 } gicv_t;
+
+/** Whether a mapping is of that page. */
+bool gicv_is(const hosted_stage2_mapping_t *mapping);
 
 /** A load at that offset of the page; it takes an interrupt if the register does. */
 uint32_t gicv_read(gicv_t *gicv, uint64_t offset);

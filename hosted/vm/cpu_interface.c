@@ -12,11 +12,6 @@
 #include <sel4vm/guest_vcpu_fault.h>
 #include "runtime.h"
 
-bool cpu_interface_is(const hosted_stage2_mapping_t *mapping)
-{
-    return mapping->paddr == VIRTUAL_CPU_INTERFACE && mapping->size_bits == seL4_PageBits;
-}
-
 bool cpu_interface_access(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
@@ -29,7 +24,7 @@ bool cpu_interface_access(vm_vcpu_t *vcpu)
     if (!fault->completable ||
         !hosted_stage2_translate(runtime->system, vcpu->vm->mem.vm_vspace_root.cptr, address,
                                  &mapping) ||
-        !cpu_interface_is(&mapping) || !(fault->exit.fault.write ? mapping.write : mapping.read)) {
+        !gicv_is(&mapping) || !(fault->exit.fault.write ? mapping.write : mapping.read)) {
         return false;
     }
     gicv->list = hosted_vcpu_list_registers(runtime->system, vcpu->vcpu.cptr);

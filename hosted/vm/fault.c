@@ -15,20 +15,6 @@
 #include "runtime.h"
 
 #define INSTRUCTION_BYTES 4
-#define ZERO_REGISTER     31
-
-/* Register `number` of the thread; NULL for the zero register. */
-static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
-{
-    seL4_Word *const registers[] = {
-        &regs->x0,  &regs->x1,  &regs->x2,  &regs->x3,  &regs->x4,  &regs->x5,  &regs->x6,
-        &regs->x7,  &regs->x8,  &regs->x9,  &regs->x10, &regs->x11, &regs->x12, &regs->x13,
-        &regs->x14, &regs->x15, &regs->x16, &regs->x17, &regs->x18, &regs->x19, &regs->x20,
-        &regs->x21, &regs->x22, &regs->x23, &regs->x24, &regs->x25, &regs->x26, &regs->x27,
-        &regs->x28, &regs->x29, &regs->x30,
-    };
-    return number < ZERO_REGISTER ? registers[number] : NULL;
-}
 
 /*
  * Whether the instruction can be completed by its syndrome, or as if it had one: a load or store
@@ -37,7 +23,7 @@ static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
 static bool completable(const engine_fault_t *access)
 {
     bool understood = access->access.valid_syndrome || (access->access.kind == A64_WRITE_BACK &&
-                                                        access->access.base < ZERO_REGISTER);
+                                                        access->access.base < ENGINE_ZERO_REGISTER);
     return access->decoded && understood && !access->table_walk && access->aligned &&
            !access->crosses_page;
 }
@@ -98,7 +84,7 @@ seL4_Word get_vcpu_fault_data(vm_vcpu_t *vcpu)
     if (!fault->completable) {
         return 0;
     }
-    seL4_Word *source = general_register(fault->regs, fault->exit.fault.access.rt);
+    seL4_Word *source = engine_register(fault->regs, fault->exit.fault.access.rt);
     return source != NULL ? *source : 0;
 }
 
@@ -162,10 +148,10 @@ static void complete_access(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
     const a64_access_t *access = &fault->exit.fault.access;
-    seL4_Word *target = general_register(fault->regs, access->rt);
+    seL4_Word *target = engine_register(fault->regs, access->rt);
 
     if (access->kind == A64_WRITE_BACK) {
-        *general_register(fault->regs, access->base) += (seL4_Word)access->base_change;
+        *engine_register(fault->regs, access->base) += (seL4_Word)access->base_change;
         warn_of_write_back(vcpu);
     }
     if (is_vcpu_read_fault(vcpu) && target != NULL) {

@@ -32,7 +32,7 @@ static void engine_mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
 {
     hosted_vm_t *runtime = cookie;
     hosted_stage2_mapping_t seen = *mapping;
-    if (cpu_interface_is(mapping)) {
+    if (gicv_is(mapping)) {
         seen.read = seen.write = seen.execute = false;
     }
     runtime->class->mapped(runtime->engine, &seen);

@@ -19,9 +19,6 @@
 #include "gicv.h"
 #include "ticker.h"
 
-/** Where the board has the page of its virtual CPU interface (GICV). */
-#define VIRTUAL_CPU_INTERFACE 0x8040000
-
 /** Badge that a VCPU's faults come with. */
 #define VCPU_BADGE(id) ((seL4_Word)(id) + 1)
 
@@ -75,9 +72,6 @@ void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);
 
 /** The fault was not handled by a callback: go on after the instruction, whatever it was. */
 void fault_skip(vm_vcpu_t *vcpu);
-
-/** Whether a mapping is of the board's virtual CPU interface. */
-bool cpu_interface_is(const hosted_stage2_mapping_t *mapping);
 
 /** Make the access that the VCPU is stopped at, if it is to that page. @return whether it was */
 bool cpu_interface_access(vm_vcpu_t *vcpu);
