@@ -1,0 +1,270 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * A run loop as VMMs on the kernel have it: receive a guest's fault, look at it, reply. The VM is
+ * made by the runtime, but runs by itself while the test waits for messages.
+ */
+
+#include "machine.h"
+#include <hosted/processor.h>
+#include <pthread.h>
+#include <sel4vm/guest_irq_controller.h>
+#include <sel4vm/sel4_arch/processor.h>
+#include <unistd.h>
+#include <vka/object_capops.h>
+
+#define BADGE       1 /* of the VCPU's fault endpoint */
+#define FSR_VALID   (1u << 24)
+#define FSR_WRITE   (1u << 6)
+#define FSR_RT(f)   ((f) >> 16 & 31)
+#define FSR_SIZE(f) (1u << ((f) >> 22 & 3))
+
+static int make(void **state)
+{
+    machine_make(state);
+    return hosted_system_run_guests(((machine_t *)*state)->system, NULL);
+}
+
+static void start(machine_t *machine, unsigned guest, seL4_Word x0, seL4_Word x1)
+{
+    uint64_t entry;
+    assert_int_equal(guestmem_read(&machine->vm, GUEST_BASE + guest * 8, &entry, 8), 0);
+    assert_int_equal(hosted_vm_set_entry(machine->vcpu, entry, x0, x1, 0, 0), 0);
+    assert_int_equal(vcpu_start(machine->vcpu), 0);
+}
+
+/* The next message's label; its length and sender must be those. */
+static seL4_Word next(machine_t *machine, unsigned length)
+{
+    seL4_Word sender = 0;
+    seL4_MessageInfo_t info = seL4_Recv(machine->vm.host_endpoint, &sender);
+    assert_int_equal(sender, BADGE);
+    assert_int_equal(seL4_MessageInfo_get_length(info), length);
+    return seL4_MessageInfo_get_label(info);
+}
+
+static void expect_none(machine_t *machine)
+{
+    seL4_Word sender = 99;
+    seL4_MessageInfo_t info = seL4_NBRecv(machine->vm.host_endpoint, &sender);
+    assert_int_equal(sender, 0);
+    assert_int_equal(info.words[0], 0);
+}
+
+static void reply(seL4_Word label, unsigned length)
+{
+    seL4_Reply(seL4_MessageInfo_new(label, 0, 0, length));
+}
+
+static seL4_UserContext registers(machine_t *machine)
+{
+    seL4_UserContext regs;
+    assert_int_equal(seL4_TCB_ReadRegisters(vm_get_vcpu_tcb(machine->vcpu), false, 0,
+                                            sizeof(regs) / sizeof(seL4_Word), &regs),
+                     0);
+    return regs;
+}
+
+/* Go on after the instruction, with x10 set. */
+static void step_over(machine_t *machine, seL4_Word x10)
+{
+    seL4_UserContext regs = registers(machine);
+    regs.pc += 4;
+    regs.x10 = x10;
+    assert_int_equal(seL4_TCB_WriteRegisters(vm_get_vcpu_tcb(machine->vcpu), false, 0,
+                                             sizeof(regs) / sizeof(seL4_Word), &regs),
+                     0);
+}
+
+static void faults_are_messages_and_replies_go_on(void **state)
+{
+    machine_t *machine = *state;
+    start(machine, GUEST_WRITE_DATA, GUEST_DEVICE + 8, 0x1234);
+    assert_int_equal(next(machine, seL4_VMFault_Length), seL4_Fault_VMFault);
+    seL4_Word fsr = seL4_GetMR(seL4_VMFault_FSR);
+    assert_int_equal(seL4_GetMR(seL4_VMFault_Addr), GUEST_DEVICE + 8);
+    assert_int_equal(seL4_GetMR(seL4_VMFault_PrefetchFault), 0);
+    assert_int_equal(seL4_GetMR(seL4_VMFault_IP), registers(machine).pc);
+    assert_int_equal(HSR_EXCEPTION_CLASS(fsr), HSR_DABT_LOW_EXCEPTION);
+    assert_int_equal(fsr & (FSR_VALID | FSR_WRITE), FSR_VALID | FSR_WRITE);
+    assert_int_equal(FSR_RT(fsr), 1);
+    assert_int_equal(FSR_SIZE(fsr), 8);
+    step_over(machine, 0);
+    expect_none(machine);                                       /* it waits for the reply */
+    start(machine, GUEST_WRITE_DATA, GUEST_DEVICE + 8, 0x1234); /* or is started anew */
+    next(machine, seL4_VMFault_Length);
+    step_over(machine, 0);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_VMFault_Length), seL4_Fault_VMFault);
+    fsr = seL4_GetMR(seL4_VMFault_FSR);
+    assert_int_equal(fsr & (FSR_VALID | FSR_WRITE), FSR_VALID);
+    assert_int_equal(FSR_RT(fsr), 10);
+    step_over(machine, 0x77);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
+    assert_int_equal(seL4_GetMR(seL4_UnknownSyscall_X0), 0x84000008);
+    assert_int_equal(seL4_GetMR(seL4_UnknownSyscall_FaultIP), registers(machine).pc);
+    assert_int_equal(registers(machine).x10, 0x77);
+    seL4_SetMR(seL4_UnknownSyscall_X0, 5);
+    reply(1, 1); /* registers are taken over, and it stays where it is */
+    assert_int_equal(registers(machine).x0, 5);
+    expect_none(machine);
+}
+
+static void a_saved_reply_capability_replies_once(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    cspacepath_t slot;
+    cspacepath_t copy;
+    assert_int_equal(vka_cspace_alloc_path(vka, &slot), 0);
+    assert_int_equal(vka_cspace_alloc_path(vka, &copy), 0);
+    start(machine, GUEST_WRITE_DATA, GUEST_DEVICE, 0);
+    next(machine, seL4_VMFault_Length);
+    assert_int_equal(vka_cnode_saveCaller(&slot), 0);
+    assert_int_equal(vka_cnode_saveCaller(&slot), seL4_DeleteFirst);
+    assert_int_equal(vka_cnode_copy(&copy, &slot, seL4_AllRights), seL4_IllegalOperation);
+    assert_int_equal(vka_cnode_move(&copy, &slot), 0);
+    reply(0, 0); /* nobody is to be replied to by that */
+    step_over(machine, 0);
+    expect_none(machine);
+    seL4_Send(copy.capPtr, seL4_MessageInfo_new(0, 0, 0, 0));
+    next(machine, seL4_VMFault_Length);
+    assert_int_equal(vka_cnode_saveCaller(&copy), 0); /* the slot was emptied */
+    assert_int_equal(seL4_TCB_Suspend(vm_get_vcpu_tcb(machine->vcpu)), 0);
+    assert_int_equal(vka_cnode_saveCaller(&copy), 0); /* and again: nothing waits for it */
+    vka_cspace_free_path(vka, slot);
+    vka_cspace_free_path(vka, copy);
+}
+
+static void traps_come_with_their_syndrome(void **state)
+{
+    machine_t *machine = *state;
+    start(machine, GUEST_WAIT, 0, 0);
+    assert_int_equal(next(machine, seL4_VCPUFault_Length), seL4_Fault_VCPUFault);
+    assert_int_equal(HSR_EXCEPTION_CLASS(seL4_GetMR(seL4_VCPUFault_HSR)), HSR_WFx_EXCEPTION);
+    start(machine, GUEST_RESET, 0, 0);
+    assert_int_equal(next(machine, seL4_VCPUFault_Length), seL4_Fault_VCPUFault);
+    assert_int_equal(HSR_EXCEPTION_CLASS(seL4_GetMR(seL4_VCPUFault_HSR)), HSR_SMC_64_EXCEPTION);
+    start(machine, GUEST_UNDEFINED, 0, 0);
+    assert_int_equal(next(machine, seL4_UserException_Length), seL4_Fault_UserException);
+}
+
+static void the_end_of_an_interrupt_is_a_message(void **state)
+{
+    machine_t *machine = *state;
+    script_t script[] = {{0x8010004, STORE, 0xf0}, {0x8010000, STORE, 1}, {0x801000c, LOAD, 0},
+                         {0x8010010, STORE, 40},   {0x801000c, LOAD, 0},  {0}};
+    assert_int_equal(vm_create_default_irq_controller(&machine->vm), 0);
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, script, sizeof(script)), 0);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(machine->vcpu->vcpu.cptr, 40, 0, 0, 2), 0);
+    start(machine, GUEST_SCRIPT, GUEST_DATA, 0);
+    assert_int_equal(next(machine, seL4_VGICMaintenance_Length), seL4_Fault_VGICMaintenance);
+    assert_int_equal(seL4_GetMR(seL4_VGICMaintenance_IDX), 2);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
+    assert_int_equal(guestmem_read(&machine->vm, GUEST_DATA, script, sizeof(script)), 0);
+    assert_int_equal(script[2].value, 40);
+    assert_int_equal(script[4].value, 1023); /* none */
+}
+
+/* Another thread of the process. */
+typedef struct other {
+    machine_t *machine;
+    seL4_CPtr cptr;
+} other_t;
+
+static void *signal_soon(void *cookie)
+{
+    other_t *other = cookie;
+    hosted_system_enter(other->machine->system);
+    usleep(10000);
+    seL4_Signal(other->cptr);
+    return NULL;
+}
+
+static void *send_two(void *cookie)
+{
+    other_t *other = cookie;
+    hosted_system_enter(other->machine->system);
+    seL4_SetMR(0, 41);
+    seL4_SetMR(1, 42);
+    seL4_Send(other->cptr, seL4_MessageInfo_new(7, 0, 0, 2));
+    seL4_SetMR(0, 43);
+    seL4_Send(other->cptr, seL4_MessageInfo_new(8, 0, 0, 1));
+    return NULL;
+}
+
+static void a_bound_notification_interrupts_a_running_guest(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    vka_object_t notification;
+    cspacepath_t badged;
+    pthread_t thread;
+    seL4_Word sender = 0;
+    assert_int_equal(vka_alloc_notification(vka, &notification), 0);
+    assert_int_equal(vka_mint_object(vka, &notification, &badged, seL4_AllRights, 0x50), 0);
+    assert_int_equal(seL4_TCB_BindNotification(seL4_CapInitThreadTCB, notification.cptr), 0);
+    other_t other = {machine, badged.capPtr};
+    start(machine, GUEST_SPIN, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, signal_soon, &other), 0);
+    seL4_MessageInfo_t info = seL4_Recv(machine->vm.host_endpoint, &sender);
+    assert_int_equal(sender, 0x50);
+    assert_int_equal(info.words[0], 0);
+    pthread_join(thread, NULL);
+    seL4_Signal(notification.cptr);
+    seL4_Signal(badged.capPtr);
+    seL4_Wait(notification.cptr, &sender);
+    assert_int_equal(sender, 0x50);
+    assert_int_equal(seL4_TCB_UnbindNotification(seL4_CapInitThreadTCB), 0);
+    vka_cnode_delete(&badged);
+    vka_cspace_free_path(vka, badged);
+    vka_free_object(vka, &notification);
+}
+
+static void threads_send_each_other_messages(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    vka_object_t endpoint;
+    cspacepath_t badged;
+    pthread_t thread;
+    seL4_Word sender = 0;
+    assert_int_equal(vka_alloc_endpoint(vka, &endpoint), 0);
+    assert_int_equal(vka_mint_object(vka, &endpoint, &badged, seL4_CanWrite, 9), 0);
+    seL4_NBSend(badged.capPtr, seL4_MessageInfo_new(1, 0, 0, 0)); /* nobody waits: lost */
+    other_t other = {machine, badged.capPtr};
+    assert_int_equal(pthread_create(&thread, NULL, send_two, &other), 0);
+    seL4_MessageInfo_t info = seL4_Recv(endpoint.cptr, &sender);
+    assert_int_equal(sender, 9);
+    assert_int_equal(seL4_MessageInfo_get_label(info), 7);
+    assert_int_equal(seL4_GetMR(1), 42);
+    info = seL4_ReplyRecv(endpoint.cptr, info, &sender);
+    assert_int_equal(seL4_MessageInfo_get_label(info), 8);
+    assert_int_equal(seL4_GetMR(0), 43);
+    pthread_join(thread, NULL);
+    info = seL4_NBRecv(badged.capPtr, &sender); /* no right to receive */
+    assert_int_equal(info.words[0], 0);
+    vka_cnode_delete(&badged);
+    vka_cspace_free_path(vka, badged);
+    vka_free_object(vka, &endpoint);
+}
+
+#define MESSAGE_TEST(f) cmocka_unit_test_setup_teardown(f, make, machine_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        MESSAGE_TEST(faults_are_messages_and_replies_go_on),
+        MESSAGE_TEST(a_saved_reply_capability_replies_once),
+        MESSAGE_TEST(traps_come_with_their_syndrome),
+        MESSAGE_TEST(the_end_of_an_interrupt_is_a_message),
+        MESSAGE_TEST(a_bound_notification_interrupts_a_running_guest),
+        MESSAGE_TEST(threads_send_each_other_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
