@@ -152,7 +152,8 @@ typedef struct tcb_object {
     uint64_t waits_since, ran; /* to take turns */
     seL4_Word fault_badge;
     hosted_fault_t fault;
-    void *on_processor; /* where it runs now, or NULL */
+    void (*kick)(void *processor); /* stops it, while it runs; or NULL */
+    void *processor;               /* where it runs then */
 } tcb_object_t;
 
 enum { VCPU_LIST_REGISTERS = 4 };

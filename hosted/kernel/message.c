@@ -48,8 +48,8 @@ static void announce(kernel_t *kernel)
 {
     pthread_cond_broadcast(&kernel->changed);
     for (vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
-        if (vcpu->tcb && vcpu->tcb->on_processor) {
-            kernel->processor->kick(vcpu->tcb->on_processor);
+        if (vcpu->tcb && vcpu->tcb->kick) {
+            vcpu->tcb->kick(vcpu->tcb->processor);
         }
     }
 }
@@ -166,7 +166,7 @@ static tcb_object_t *next_guest(kernel_t *kernel, const kernel_object_t *endpoin
     tcb_object_t *best = NULL;
     for (vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
         tcb_object_t *tcb = vcpu->tcb;
-        if (!tcb || !tcb->running || tcb->waiting != WAITS_FOR_NOTHING || tcb->on_processor ||
+        if (!tcb || !tcb->running || tcb->waiting != WAITS_FOR_NOTHING || tcb->kick ||
             tcb->slots[TCB_VSPACE].cap.type != CAP_VSPACE || (best && best->ran <= tcb->ran)) {
             continue;
         }
@@ -200,13 +200,14 @@ static void run_guest(kernel_t *kernel, tcb_object_t *tcb)
             return;
         }
     }
-    tcb->on_processor = space->processor;
+    tcb->processor = space->processor;
+    tcb->kick = kernel->processor->kick;
     tcb->ran = ++kernel->turns;
     memset(&tcb->fault, 0, sizeof(tcb->fault));
     pthread_mutex_unlock(&kernel->lock);
     kernel->processor->run(space->processor, &guest, &tcb->fault);
     pthread_mutex_lock(&kernel->lock);
-    tcb->on_processor = NULL;
+    tcb->kick = NULL;
     if (tcb->fault.label != seL4_Fault_NullFault) {
         send_fault(kernel, tcb);
     }
@@ -494,6 +495,19 @@ seL4_MessageInfo_t seL4_ReplyRecv(seL4_CPtr dest, seL4_MessageInfo_t msgInfo, se
 void seL4_Yield(void)
 {
     sched_yield();
+}
+
+void hosted_guest_runs(hosted_system_t *system, seL4_CPtr tcb, void (*kick)(void *cookie),
+                       void *cookie)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    const cap_t *cap = &cspace_caller_slot(kernel, tcb)->cap;
+    if (cap->type == CAP_TCB) {
+        ((tcb_object_t *)cap->object)->kick = kick;
+        ((tcb_object_t *)cap->object)->processor = cookie;
+    }
+    pthread_mutex_unlock(&kernel->lock);
 }
 
 void message_save_caller(kernel_t *kernel, slot_t *slot)

@@ -92,6 +92,35 @@ void runtime_end_engine(vm_t *vm)
     }
 }
 
+/* Notifications and messages that are no faults of this VM. @return 0 to go on; -1 with a report */
+static int receive(vm_t *vm, uintptr_t pc)
+{
+    for (;;) {
+        seL4_Word badge = 0;
+        seL4_MessageInfo_t tag = seL4_NBRecv(vm->host_endpoint, &badge);
+        if (badge == 0 && tag.words[0] == 0) {
+            return 0;
+        }
+        if (vm->run.notification_callback == NULL) {
+            report_end(vm, HOSTED_VM_ERROR, pc, "badge %#lx came, and no callback is there for it",
+                       badge);
+            return -1;
+        }
+        if (vm->run.notification_callback(vm, badge, tag, vm->run.notification_callback_cookie) !=
+            0) {
+            report_end(vm, HOSTED_VM_ERROR, pc, "the notification callback failed at badge %#lx",
+                       badge);
+            return -1;
+        }
+    }
+}
+
+static void kick(void *cookie)
+{
+    hosted_vm_t *runtime = cookie;
+    runtime->class->kick(runtime->engine);
+}
+
 /* Things besides the guest: a stop request, the deadline, the poll function. @return 0 to go on */
 static int attend(vm_t *vm, uint64_t deadline, uint64_t *next_poll, uintptr_t pc)
 {
@@ -199,8 +228,13 @@ static int loop(vm_vcpu_t *vcpu)
     engine_exit_t exit = {.pc = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu))->pc};
     int result = 0;
 
+    /* From here on, what comes for receive() stops the engine, or lets it not start. */
+    hosted_guest_runs(runtime->system, vm_get_vcpu_tcb(vcpu), kick, runtime);
     while (result == 0) {
         result = attend(vcpu->vm, deadline, &next_poll, exit.pc);
+        if (result == 0) {
+            result = receive(vcpu->vm, exit.pc);
+        }
         if (result == 0) {
             result = run_slice(vcpu, &exit);
         }
@@ -208,6 +242,7 @@ static int loop(vm_vcpu_t *vcpu)
             result = handle_exit(vcpu, &exit);
         }
     }
+    hosted_guest_runs(runtime->system, vm_get_vcpu_tcb(vcpu), NULL, NULL);
     vcpu->vcpu_arch.fault->active = false;
     return result > 0 ? 0 : -1;
 }

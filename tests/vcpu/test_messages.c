@@ -226,6 +226,45 @@ static void a_bound_notification_interrupts_a_running_guest(void **state)
     vka_free_object(vka, &notification);
 }
 
+static int on_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t tag, void *cookie)
+{
+    machine_t *machine = cookie;
+    assert_int_equal(tag.words[0], 0);
+    machine->count++;
+    hosted_vm_request_stop(&machine->vm);
+    return badge == 0x60 ? 0 : -1;
+}
+
+static void vm_run_calls_the_notification_callback(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    vka_object_t notification;
+    cspacepath_t badged;
+    pthread_t thread;
+    assert_int_equal(vka_alloc_notification(vka, &notification), 0);
+    assert_int_equal(vka_mint_object(vka, &notification, &badged, seL4_AllRights, 0x60), 0);
+    assert_int_equal(seL4_TCB_BindNotification(seL4_CapInitThreadTCB, notification.cptr), 0);
+    other_t other = {machine, badged.capPtr};
+    seL4_Signal(badged.capPtr);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1); /* nobody takes it */
+    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_ERROR);
+    assert_int_equal(vm_register_notification_callback(&machine->vm, on_notification, machine), 0);
+    assert_int_equal(pthread_create(&thread, NULL, signal_soon, &other), 0);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), 0);
+    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_STOPPED);
+    assert_int_equal(machine->count, 1);
+    pthread_join(thread, NULL);
+    vka_cnode_delete(&badged);
+    vka_cspace_free_path(vka, badged);
+    assert_int_equal(vka_mint_object(vka, &notification, &badged, seL4_AllRights, 0x70), 0);
+    seL4_Signal(badged.capPtr);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1); /* it fails */
+    vka_cnode_delete(&badged);
+    vka_cspace_free_path(vka, badged);
+    vka_free_object(vka, &notification); /* and is bound no more */
+}
+
 static void threads_send_each_other_messages(void **state)
 {
     machine_t *machine = *state;
@@ -264,6 +303,7 @@ int main(void)
         MESSAGE_TEST(traps_come_with_their_syndrome),
         MESSAGE_TEST(the_end_of_an_interrupt_is_a_message),
         MESSAGE_TEST(a_bound_notification_interrupts_a_running_guest),
+        MESSAGE_TEST(vm_run_calls_the_notification_callback),
         MESSAGE_TEST(threads_send_each_other_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
