@@ -156,7 +156,7 @@ int gm_report_guest(gm_memory_t *memory, const char *function, uintptr_t base, u
     uint32_t *errors = &memory->guest_errors[memory->failure.code];
     *errors += *errors < UINT32_MAX;
     gm_note(memory, function, base, last);
-    if (*errors <= LOGGED_ALWAYS) {
+    if (*errors < LOGGED_ALWAYS) {
         ZF_LOGE("%s", memory->error.message);
     } else if ((*errors & (*errors - 1)) == 0) {
         ZF_LOGE("%s (error %" PRIu32 " of this kind; the next that is logged is error %" PRIu64 ")",

@@ -16,6 +16,8 @@
 #include <vspace/arch/page.h>
 #include "frame.h"
 
+#define CALLER_RUN 16 /* frames of a caller's that a run has room for at first */
+
 /* A frame that was just acquired, before it is part of a run. */
 typedef struct new_frame {
     uintptr_t base; /* GPA */
@@ -37,7 +39,10 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 {
     gm_recent_untyped_t *recent = &memory->untyped;
     simple_t *simple = memory->vm->simple;
-    int count = simple != NULL && paddr != VKA_NO_PADDR ? simple_get_untyped_count(simple) : 0;
+    int count = simple != NULL ? simple_get_untyped_count(simple) : 0;
+    if (paddr == VKA_NO_PADDR) {
+        return ORIGIN_UNKNOWN;
+    }
     if (paddr >= recent->base && paddr <= recent->last) {
         return recent->device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
     }
@@ -153,19 +158,26 @@ static int acquire_largest(gm_memory_t *memory, const gm_frame_source_t *source,
     return -1; /* a 4 KiB frame always fits, so the last attempt has noted why */
 }
 
-/* Whether a caller's frame is to be cached: as the caller says, else by what the kernel says of it.
- * What comes from no untyped of this task's is memory that another task shares. */
-static bool is_cacheable(gm_memory_t *memory, const gm_frame_source_t *source,
-                         const vm_frame_t *given)
+/* Find out whether a caller's frame is to be cached: as the caller says, else by what the kernel
+ * says of it. What comes from no untyped of this task's is memory that another task shares. */
+static int find_cacheable(gm_memory_t *memory, const gm_frame_source_t *source,
+                          const vm_frame_t *given, bool *cacheable)
 {
     if ((given->size_bits & (GUESTMEM_FRAME_CACHED | GUESTMEM_FRAME_UNCACHED)) != 0) {
-        return (given->size_bits & GUESTMEM_FRAME_UNCACHED) == 0;
+        *cacheable = (given->size_bits & GUESTMEM_FRAME_UNCACHED) == 0;
+        return 0;
     }
+    *cacheable = true;
     if (source->use != GM_USE_ANY) {
-        return true;
+        return 0;
     }
     seL4_ARCH_Page_GetAddress_t address = seL4_ARCH_Page_GetAddress(given->cptr);
-    return address.error != seL4_NoError || origin_of(memory, address.paddr) != ORIGIN_DEVICE;
+    if (address.error != seL4_NoError) {
+        return gm_fail_kernel(memory, (seL4_Error)address.error,
+                              "could not get the address of the map iterator's frame");
+    }
+    *cacheable = origin_of(memory, address.paddr) != ORIGIN_DEVICE;
+    return 0;
 }
 
 /* Ask the iterator, and check what it hands out: any frame within `[first, last]`. */
@@ -204,10 +216,9 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
         .base = given.vaddr,
         .size_bits = size_bits,
         .caller = true,
-        .cacheable = is_cacheable(memory, source, &given),
         .frame = {.cap = given.cptr, .rights = given.rights},
     };
-    return 0;
+    return find_cacheable(memory, source, &given, &new->cacheable);
 }
 
 static size_t run_bytes(size_t capacity)
@@ -252,12 +263,41 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
     return run;
 }
 
+/* Move a run to a block of another capacity, while none of its frames is in a window. */
+static int resize_run(gm_memory_t *memory, gm_run_t **run, size_t capacity)
+{
+    const gm_run_t *old = *run;
+    gm_run_t *new = gm_heap_alloc(&memory->heap, run_bytes(capacity));
+    if (new == NULL) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
+    }
+    memcpy(new, old, sizeof(*old) + old->count * sizeof(gm_frame_t));
+    new->capacity = capacity;
+    memset(gm_run_states(new), 0, capacity * sizeof(gm_frame_state_t));
+    gm_heap_free(&memory->heap, *run, run_bytes(old->capacity));
+    *run = new;
+    return 0;
+}
+
+int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
+{
+    return (*run)->count < (*run)->capacity ? resize_run(memory, run, (*run)->count) : 0;
+}
+
 /* Whether a frame continues a run. */
 static bool continues(const gm_run_t *run, const new_frame_t *new)
 {
-    return run->count < run->capacity && new->base == gm_run_last(run) + 1 &&
-           new->size_bits == run->size_bits &&new->caller == run->caller &&new->device ==
-               run->device &&new->cacheable == run->cacheable;
+    return new->base == gm_run_last(run) + 1 && new->size_bits == run->size_bits &&new->caller ==
+                                                    run->caller &&new->device ==
+                                                    run->device &&new->cacheable == run->cacheable;
+}
+
+/* A caller may hand in frames that continue no run: so its runs grow. */
+static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t *new,
+                             uintptr_t expected)
+{
+    size_t frames = frames_expected(source, new, expected);
+    return new->caller &&frames > CALLER_RUN ? CALLER_RUN : frames;
 }
 
 static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
@@ -267,12 +307,15 @@ static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, con
         if (*newest != NULL && gm_run_fit(memory, newest) != 0) {
             return -1;
         }
-        gm_run_t *run = run_create(memory, source, new, frames_expected(source, new, expected));
+        gm_run_t *run = run_create(memory, source, new, first_capacity(source, new, expected));
         if (run == NULL) {
             return -1;
         }
         run->older = *newest;
         *newest = run;
+    } else if ((*newest)->count == (*newest)->capacity &&
+               resize_run(memory, newest, 2 * (*newest)->capacity) != 0) {
+        return -1;
     }
     gm_run_t *run = *newest;
     run->frames[run->count++] = new->frame;
@@ -303,24 +346,6 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
     return error;
 }
 
-int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
-{
-    const gm_run_t *old = *run;
-    if (old->count == old->capacity) {
-        return 0;
-    }
-    gm_run_t *fitting = gm_heap_alloc(&memory->heap, run_bytes(old->count));
-    if (fitting == NULL) {
-        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
-    }
-    memcpy(fitting, old, sizeof(*old) + old->count * sizeof(gm_frame_t));
-    fitting->capacity = old->count;
-    memset(gm_run_states(fitting), 0, old->count * sizeof(gm_frame_state_t));
-    gm_heap_free(&memory->heap, *run, run_bytes(old->capacity));
-    *run = fitting;
-    return 0;
-}
-
 void gm_run_release(gm_memory_t *memory, gm_run_t *run)
 {
     for (size_t i = run->count; i > 0; i--) {
@@ -340,12 +365,12 @@ void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
     }
 }
 
-int gm_frame_copy(gm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy)
+int gm_frame_copy(gm_memory_t *memory, const gm_run_t *run, size_t index, seL4_CPtr *copy)
 {
     vka_t *vka = memory->vm->vka;
     cspacepath_t from;
     cspacepath_t to;
-    vka_cspace_make_path(vka, frame, &from);
+    vka_cspace_make_path(vka, run->frames[index].cap, &from);
     if (alloc_slot(memory, &to) != 0) {
         return -1;
     }
@@ -373,9 +398,11 @@ static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
     return true;
 }
 
-void gm_frame_delete_copy(gm_memory_t *memory, seL4_CPtr copy)
+void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4_CPtr copy)
 {
-    (void)delete_cap(memory, copy);
+    if (!delete_cap(memory, copy) && !run->caller) {
+        run->frames[index].cookie = 0;
+    }
 }
 
 void gm_object_delete(gm_memory_t *memory, seL4_CPtr cap, seL4_Word type, size_t size_bits,

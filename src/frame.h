@@ -82,8 +82,9 @@ static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
 }
 
 /**
- * Acquire the largest frame that there is, holds `gpa` and lies within `[first, last]`, and add it
- * to the runs: to the newest, or as a new one.
+ * Acquire the largest frame that there is, holds `gpa` and lies within `[first, last]`, or any that
+ * an iterator hands in within `[first, last]`, and add it to the runs: to the newest, or as a new
+ * one.
  *
  * @param gpa       a multiple of 4 KiB, like `first` and `last + 1`; what an iterator is asked for
  * @param expected  the last GPA that frames are expected for, which sizes a new run
@@ -105,15 +106,16 @@ void gm_run_release(gm_memory_t *memory, gm_run_t *run);
 void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest);
 
 /**
- * Copy a frame's capability; the copy is not mapped, whatever the original is.
+ * Copy the capability of a run's frame; the copy is not mapped, whatever the original is.
  *
  * @return 0; -1 after gm_fail()
  * @see gm_frame_delete_copy
  */
-int gm_frame_copy(gm_memory_t *memory, seL4_CPtr frame, seL4_CPtr *copy);
+int gm_frame_copy(gm_memory_t *memory, const gm_run_t *run, size_t index, seL4_CPtr *copy);
 
-/** Delete a copy, which unmaps it, and free its slot. */
-void gm_frame_delete_copy(gm_memory_t *memory, seL4_CPtr copy);
+/** Delete a copy, which unmaps it, and free its slot. If the kernel refuses, the frame's memory is
+ *  not returned later: it may still be mapped. */
+void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4_CPtr copy);
 
 /** Delete the capability of an object of the library's, free its slot, and return its memory, if
  *  the vka has a cookie for it. If the kernel refuses, all of it is kept and counted as lost. */

@@ -170,9 +170,9 @@ static bool may_access(const gm_run_t *run, size_t index, const gm_access_t *acc
 }
 
 /* The run with the frame at `gpa`. @return NULL after gm_fail() */
-static const gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa, size_t *index)
+static gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa, size_t *index)
 {
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, index);
+    gm_run_t *run = gm_guest_space_find(memory, gpa, index);
     if (run == NULL) {
         gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
     }
@@ -242,21 +242,6 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
     }
 }
 
-/* Map in windows the part of a range that lies in one reservation. `*outside` receives the first
- * GPA that could not be, if there is none yet. */
-static void map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
-                       uintptr_t *outside, bool *all)
-{
-    char *pointer;
-    if (gm_window_map(memory, &mapping->window, mapping->first, mapping->last, gpa, end) != 0 &&
-        *all) {
-        uintptr_t found =
-            gm_window_find(memory, &mapping->window, mapping->first, gpa, end, &pointer);
-        *outside = pointer != NULL ? found + 1 : gpa;
-        *all = false;
-    }
-}
-
 /* Let what map_windows() mapped of a range stay, or undo it. */
 static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, bool stay)
 {
@@ -272,28 +257,40 @@ static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, b
     }
 }
 
+/* Map in its window the part of a range that lies in one reservation.
+ * @return the first GPA that is not in the window then; `end + 1` if all of it is */
+static uintptr_t map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa,
+                            uintptr_t end)
+{
+    char *pointer;
+    (void)gm_window_map(memory, &mapping->window, mapping->first, mapping->last, gpa, end);
+    uintptr_t found = gm_window_find(memory, &mapping->window, mapping->first, gpa, end, &pointer);
+    return pointer != NULL ? found + 1 : gpa;
+}
+
 /* Map a range in windows, whole or in part. What is outside of them is mapped by itself when its
  * turn comes; that this can be done is tried at once, with the first such frame.
  * @return 0, to be settled; -1 after gm_fail(), and nothing has changed */
 static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
     uintptr_t gpa = base;
-    uintptr_t outside = 0;
-    bool all = true;
+    gm_run_t *outside = NULL;
+    size_t index;
     while (memory->windows == GUESTMEM_WINDOWS_KEPT) {
         const vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
-        map_window(memory, reservation->mapping, gpa, lower(last, reservation->last), &outside,
-                   &all);
+        uintptr_t end = lower(last, reservation->last);
+        uintptr_t next = map_window(memory, reservation->mapping, gpa, end);
+        if (outside == NULL && next != end + 1) {
+            outside = gm_guest_space_find(memory, next, &index);
+        }
         if (reservation->last >= last) {
             break;
         }
         gpa = reservation->last + 1;
     }
-    if (!all) {
+    if (outside != NULL) {
         gm_temporary_t temporary;
-        size_t index;
-        const gm_run_t *run = gm_guest_space_find(memory, outside, &index);
-        if (gm_temporary_map(memory, run, index, &temporary) != 0) {
+        if (gm_temporary_map(memory, outside, index, &temporary) != 0) {
             settle_windows(memory, base, last, false);
             return -1;
         }
@@ -313,7 +310,7 @@ static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
         return 0; /* page after page of one window */
     }
     const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-    const gm_run_t *run = reservation != NULL ? run_at(memory, gpa, &index) : NULL;
+    gm_run_t *run = reservation != NULL ? run_at(memory, gpa, &index) : NULL;
     if (run == NULL) {
         return -1; /* the callback has freed it */
     }
@@ -397,12 +394,12 @@ static int access_range(gm_memory_t *memory, uintptr_t base, uintptr_t last,
     settle_windows(memory, base, last, true);
     uintptr_t gpa = base;
     int error = access_pieces(memory, &gpa, last, access, result);
-    if (error != 0 && !had_kept) {
-        gm_temporary_forget(memory);
-    }
     if (memory->vm->mem.clean_cache && access->kind != ACCESS_READS &&
         clean(memory, base, gpa) != 0) {
         error = -1;
+    }
+    if (error != 0 && !had_kept && memory->kept_users == 0) {
+        gm_temporary_forget(memory);
     }
     return error;
 }
@@ -643,6 +640,8 @@ static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
     uintptr_t from_last;
     gm_access_t read = read_access(NULL);
     gm_access_t write = write_access(NULL);
+    bool had_kept = memory->kept.vaddr != NULL;
+    int error;
     if (size == 0) {
         return 0;
     }
@@ -653,8 +652,6 @@ static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
         map_both(memory, to, to_last, from, from_last) != 0) {
         return -1;
     }
-    bool had_kept = memory->kept.vaddr != NULL;
-    int error;
     if (to <= from_last && from <= to_last) {
         error = copy_bounced(memory, to, from, size);
     } else {
@@ -662,7 +659,7 @@ static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
         read.to = to;
         error = access_ram(memory, from, size, &read);
     }
-    if (error != 0 && !had_kept) {
+    if (error != 0 && !had_kept && memory->kept_users == 0) {
         gm_temporary_forget(memory);
     }
     return error;
@@ -683,7 +680,7 @@ int guestmem_copy(vm_t *vm, uintptr_t to, uintptr_t from, size_t size)
 static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
 {
     uintptr_t last;
-    char *pointer;
+    char *pointer = NULL;
     gm_access_t access = {.scope = SCOPE_RAM, .kind = ACCESS_UNKNOWN};
     if (gm_check_range(memory, addr, size, &last) != 0 ||
         check_access(memory, &access, addr, last) != 0) {
@@ -691,6 +688,7 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
     }
     const vm_memory_reservation_t *reservation = gm_reservation_find(memory, addr);
     gm_mapping_t *mapping = reservation->mapping;
+    gm_window_t *window = &mapping->window;
     if (last > reservation->last) {
         gm_fail_range(memory, GUESTMEM_NO_ADDRESS, reservation->base, reservation->last,
                       reservation->name, "the range crosses the end of the RAM reservation",
@@ -702,12 +700,14 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
                 "the VM's policy is to keep no windows; see guestmem_set_windows()");
         return NULL;
     }
-    int error = gm_window_map(memory, &mapping->window, mapping->first, mapping->last, addr, last);
-    gm_window_settle(memory, &mapping->window, mapping->first, addr, last, error == 0);
-    if (error == 0) {
-        gm_window_find(memory, &mapping->window, mapping->first, addr, last, &pointer);
+    if (gm_window_map(memory, window, mapping->first, mapping->last, addr, last) == 0 &&
+        gm_window_find(memory, window, mapping->first, addr, last, &pointer) != last) {
+        gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                "some frames do not suit the window of the RAM, which mixes sizes or attributes");
+        pointer = NULL;
     }
-    return error == 0 ? pointer : NULL;
+    gm_window_settle(memory, window, mapping->first, addr, last, pointer != NULL);
+    return pointer;
 }
 
 void *guestmem_pointer(vm_t *vm, uintptr_t addr, size_t size)

@@ -42,7 +42,7 @@ static int map_frames(gm_memory_t *memory, const gm_run_t *run)
 }
 
 /* Map the frames of a run in the guest and its IO spaces. */
-static int map_everywhere(gm_memory_t *memory, const gm_run_t *run)
+static int map_everywhere(gm_memory_t *memory, gm_run_t *run)
 {
     if (map_frames(memory, run) != 0) {
         return -1;

@@ -149,28 +149,31 @@ static int share_frame(gm_memory_t *memory, uintptr_t gpa, vspace_t *to, size_t 
 {
     size_t index;
     seL4_CPtr copy;
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
     if (run == NULL || run->size_bits != size_bits || gm_run_gpa(run, index) != gpa) {
         return gm_fail(memory, run == NULL ? GUESTMEM_NOT_MAPPED : GUESTMEM_BAD_FRAME,
                        "no frame of 2^%zu bytes begins at GPA 0x%" PRIxPTR
                        "; see guestmem_set_largest_frame()",
                        size_bits, gpa);
     }
-    if (gm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
+    if (gm_frame_copy(memory, run, index, &copy) != 0) {
         return -1;
     }
     if (vspace_map_pages_at_vaddr(to, &copy, NULL, vaddr, 1, size_bits, reservation) != 0) {
-        gm_frame_delete_copy(memory, copy);
+        gm_frame_delete_copy(memory, run, index, copy);
         return gm_fail(memory, GUESTMEM_NO_ADDRESS, "could not map a frame at %p", vaddr);
     }
     return 0;
 }
 
-static void unshare_frame(gm_memory_t *memory, vspace_t *to, size_t size_bits, void *vaddr)
+static void unshare_frame(gm_memory_t *memory, uintptr_t gpa, vspace_t *to, size_t size_bits,
+                          void *vaddr)
 {
+    size_t index;
+    gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
     seL4_CPtr copy = vspace_get_cap(to, vaddr);
     vspace_unmap_pages(to, vaddr, 1, size_bits, VSPACE_PRESERVE);
-    gm_frame_delete_copy(memory, copy);
+    gm_frame_delete_copy(memory, run, index, copy);
 }
 
 /* The copies are the other address space's then: unmapping them there with VSPACE_FREE deletes
@@ -189,7 +192,9 @@ static int share_mem_at(vspace_t *from, vspace_t *to, void *start, int num_pages
         char *page = (char *)vaddr + (size_t)i * size;
         if (share_frame(memory, gpa + (uintptr_t)i * size, to, size_bits, page, reservation) != 0) {
             while (i > 0) {
-                unshare_frame(memory, to, size_bits, (char *)vaddr + (size_t)--i * size);
+                i--;
+                unshare_frame(memory, gpa + (uintptr_t)i * size, to, size_bits,
+                              (char *)vaddr + (size_t)i * size);
             }
             return gm_report(memory, "vspace_share_mem_at_vaddr", gpa,
                              gm_last_of(gpa, (size_t)num_pages * size));

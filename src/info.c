@@ -102,7 +102,7 @@ int guestmem_frame_info(vm_t *vm, uintptr_t addr, guestmem_frame_info_t *info)
         gm_fail(memory, info == NULL ? GUESTMEM_BAD_ARGUMENT : GUESTMEM_NOT_MAPPED, "%s",
                 info == NULL ? "info is NULL; it receives the description"
                              : "no frame is mapped there");
-        return gm_report(memory, __func__, addr, addr);
+        return gm_report_guest(memory, __func__, addr, addr);
     }
     *info = (guestmem_frame_info_t){
         .base = gm_run_gpa(run, index),

@@ -129,15 +129,16 @@ static int map_copy(gm_memory_t *memory, gm_iospace_t *space, seL4_CPtr copy, ui
 }
 
 /* Map a frame in an IO space. @return 0; -1 after gm_fail(), and nothing has changed */
-static int map_frame(gm_memory_t *memory, gm_iospace_t *space, seL4_CPtr frame, uintptr_t gpa,
-                     seL4_CapRights_t rights, seL4_CPtr *copy)
+static int map_frame(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run, size_t index,
+                     seL4_CPtr *copy)
 {
     new_tables_t made = {.count = 0};
-    if (gm_frame_copy(memory, frame, copy) != 0) {
+    uintptr_t gpa = gm_run_gpa(run, index);
+    if (gm_frame_copy(memory, run, index, copy) != 0) {
         return -1;
     }
-    if (map_copy(memory, space, *copy, gpa, rights, &made) != 0) {
-        gm_frame_delete_copy(memory, *copy);
+    if (map_copy(memory, space, *copy, gpa, gm_run_rights(run, index), &made) != 0) {
+        gm_frame_delete_copy(memory, run, index, *copy);
         while (made.count > 0) {
             free_table(memory, made.tables[--made.count]);
         }
@@ -156,10 +157,12 @@ static int map_frame(gm_memory_t *memory, gm_iospace_t *space, seL4_CPtr frame, 
     return 0;
 }
 
-static void unmap_frame(gm_memory_t *memory, gm_iospace_t *space, seL4_CPtr copy, uintptr_t gpa)
+static void unmap_frame(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run, size_t index,
+                        seL4_CPtr copy)
 {
     io_table_t *table;
-    gm_frame_delete_copy(memory, copy);
+    uintptr_t gpa = gm_run_gpa(run, index);
+    gm_frame_delete_copy(memory, run, index, copy);
     for (int level = 0; (table = find_table(space, level, gpa)) != NULL; level++) {
         if (--table->uses > 0) {
             return;
@@ -175,18 +178,18 @@ static size_t io_run_bytes(size_t count)
 }
 
 /* Unmap the copies of a run's frames, and free their record. */
-static void destroy_io_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run,
+static void destroy_io_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run,
                            io_run_t *io_run)
 {
     for (size_t i = 0; i < io_run->count; i++) {
         if (io_run->copies[i] != seL4_CapNull) {
-            unmap_frame(memory, space, io_run->copies[i], gm_run_gpa(run, i));
+            unmap_frame(memory, space, run, i, io_run->copies[i]);
         }
     }
     gm_heap_free(&memory->heap, io_run, io_run_bytes(run->count));
 }
 
-static void unmap_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run)
+static void unmap_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run)
 {
     io_run_t *io_run = gm_range_map_get(&space->runs, run->base);
     if (io_run != NULL) {
@@ -195,7 +198,7 @@ static void unmap_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *
     }
 }
 
-static int map_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run)
+static int map_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run)
 {
     if (run->size_bits != ARCH_PAGE_BITS) {
         return gm_fail_range(memory, GUESTMEM_BAD_FRAME, run->base, gm_run_last(run), NULL,
@@ -213,8 +216,7 @@ static int map_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
         seL4_CapRights_t rights = gm_run_rights(run, i);
         /* Where the guest has no access, its devices have none. */
         if (seL4_CapRights_get_capAllowRead(rights) &&
-            map_frame(memory, space, run->frames[i].cap, gm_run_gpa(run, i), rights,
-                      &io_run->copies[i]) != 0) {
+            map_frame(memory, space, run, i, &io_run->copies[i]) != 0) {
             gm_range_map_cancel(&space->runs);
             destroy_io_run(memory, space, run, io_run);
             return -1;
@@ -225,7 +227,7 @@ static int map_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
     return 0;
 }
 
-int gm_iospaces_map_run(gm_memory_t *memory, const gm_run_t *run)
+int gm_iospaces_map_run(gm_memory_t *memory, gm_run_t *run)
 {
     for (gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
         if (map_run(memory, space, run) != 0) {
@@ -238,7 +240,7 @@ int gm_iospaces_map_run(gm_memory_t *memory, const gm_run_t *run)
     return 0;
 }
 
-void gm_iospaces_unmap_run(gm_memory_t *memory, const gm_run_t *run)
+void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run)
 {
     for (gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
         unmap_run(memory, space, run);
@@ -312,13 +314,13 @@ static int add_space(gm_memory_t *memory, seL4_CPtr iospace)
 
 #else /* a kernel without IO spaces: a VM never has any */
 
-int gm_iospaces_map_run(gm_memory_t *memory, const gm_run_t *run)
+int gm_iospaces_map_run(gm_memory_t *memory, gm_run_t *run)
 {
     (void)memory, (void)run;
     return 0;
 }
 
-void gm_iospaces_unmap_run(gm_memory_t *memory, const gm_run_t *run)
+void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run)
 {
     (void)memory, (void)run;
 }

@@ -10,8 +10,8 @@
 #include "frame.h"
 
 /** Map a run in the IO spaces of a VM that has any. @see gm_iospaces_map */
-int gm_iospaces_map_run(gm_memory_t *memory, const gm_run_t *run);
-void gm_iospaces_unmap_run(gm_memory_t *memory, const gm_run_t *run);
+int gm_iospaces_map_run(gm_memory_t *memory, gm_run_t *run);
+void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run);
 
 /**
  * Map a run, which the guest has mapped, in all IO spaces.
@@ -19,13 +19,13 @@ void gm_iospaces_unmap_run(gm_memory_t *memory, const gm_run_t *run);
  * @return 0; -1 after gm_fail(), and nothing has changed
  * @see gm_iospaces_unmap
  */
-static inline int gm_iospaces_map(gm_memory_t *memory, const gm_run_t *run)
+static inline int gm_iospaces_map(gm_memory_t *memory, gm_run_t *run)
 {
     return memory->iospaces != NULL ? gm_iospaces_map_run(memory, run) : 0;
 }
 
 /** Undo gm_iospaces_map(). Cannot fail. */
-static inline void gm_iospaces_unmap(gm_memory_t *memory, const gm_run_t *run)
+static inline void gm_iospaces_unmap(gm_memory_t *memory, gm_run_t *run)
 {
     if (memory->iospaces != NULL) {
         gm_iospaces_unmap_run(memory, run);

@@ -305,11 +305,12 @@ static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run
     return -1;
 }
 
-/* Clear the runs of RAM that the kernel did not, and map them all, the newest first. On failure
- * none is mapped, and all are discarded. */
-static int map_runs(gm_memory_t *memory, gm_frame_use_t use, gm_run_t *newest)
+/* Clear the runs of free memory that the kernel did not, and map them all, the newest first. On
+ * failure none is mapped, and all are discarded. */
+static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run_t *newest)
 {
-    for (const gm_run_t *run = newest; run != NULL && use == GM_USE_RAM; run = run->older) {
+    bool clear = source->use == GM_USE_RAM || source->backing == GUESTMEM_MAYBE_DEVICE;
+    for (const gm_run_t *run = newest; run != NULL && clear; run = run->older) {
         if (run->device && gm_window_clear(memory, run) != 0) {
             gm_frames_discard(memory, newest);
             return -1;
@@ -351,7 +352,7 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
     }
     gm_run_t *newest;
     if (!mapping->on_fault && (acquire_runs(memory, mapping, &newest) != 0 ||
-                               map_runs(memory, source->use, newest) != 0)) {
+                               map_runs(memory, &mapping->source, newest) != 0)) {
         gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
         return -1;
     }
@@ -379,7 +380,7 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
                         newest->base, gpa);
         gm_frames_discard(memory, newest);
     } else if (error == 0) {
-        error = map_runs(memory, mapping->source.use, newest);
+        error = map_runs(memory, &mapping->source, newest);
     }
     mapping->on_fault = error == 0;
     return error == 0 ? GM_FAULT_MAPPED : GM_FAULT_FAILED;
@@ -404,7 +405,7 @@ void gm_reservation_free(gm_memory_t *memory, vm_memory_reservation_t *reservati
     }
     gm_region_t *region = gm_region_of(reservation);
     if (region != NULL && reservation->base < region->no_room_below) {
-        region->no_room_below = reservation->base;
+        region->no_room_below = gm_page_of(reservation->base);
     }
     memory->counts.faults += reservation->faults;
     gm_range_map_remove(&memory->reservations, reservation->base);

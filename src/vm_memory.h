@@ -45,7 +45,9 @@ typedef struct gm_temporary {
     seL4_CPtr cap;
     size_t size_bits;
     reservation_t range; /* of the VMM's address space, for a large frame */
-    bool kept;           /* it is the one that stays mapped */
+    struct gm_run *run;  /* whose frame it is */
+    size_t index;
+    bool kept; /* it is the one that stays mapped */
 } gm_temporary_t;
 
 /** The untyped that was looked up last; base > last if there is none. */
@@ -77,10 +79,10 @@ typedef struct vm_memory_reservation_cookie {
     gm_recent_t recent;
 
     /* window.c */
-    gm_temporary_t kept; /* the frame that was mapped last, or none */
-    uintptr_t kept_base; /* its GPA */
-    unsigned kept_users; /* accesses that use it now */
-    bool remap_refused;  /* the kernel does not map a capability where it is mapped already */
+    gm_temporary_t kept;     /* the frame that was mapped last, or none */
+    unsigned kept_users;     /* accesses that use it now */
+    bool remap_refused;      /* the kernel does not map a capability where it is mapped already */
+    uint64_t windows_closed; /* and so the VMM may have room for others */
 
     gm_recent_untyped_t untyped; /* frame.c */
 

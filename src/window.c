@@ -13,20 +13,21 @@
  *
  * The vspace_t of libsel4utils never frees a page table: where a small page was, a large one finds
  * the table there and fails, and the next search for a free range may find the same address. So
- * ranges where large frames do not fit are held while another one is looked for. They double in
- * size, so that a few of them lead past all addresses where the VMM once had small pages.
+ * ranges where large frames do not fit are held while another one is looked for; and others that
+ * double in size, so that a few of them lead past all addresses where the VMM once had small pages.
  */
 
 #include <inttypes.h>
 #include <sel4/sel4.h>
 #include <sel4/sel4_arch/mapping.h>
+#include <utils/util.h>
 #include <vspace/arch/page.h>
 #include "window.h"
 
-#define HELD_RANGES 12
+#define ATTEMPTS 32
 
 typedef struct held_ranges {
-    reservation_t ranges[HELD_RANGES];
+    reservation_t ranges[2 * ATTEMPTS];
     size_t count;
 } held_ranges_t;
 
@@ -48,24 +49,32 @@ static attempt_t failed_attempt(const gm_memory_t *memory)
     return memory->failure.code == GUESTMEM_NO_ADDRESS ? ATTEMPT_ELSEWHERE : ATTEMPT_FAILED;
 }
 
-/* After an attempt with frames of that size: hold the next free range, so that the one after it is
- * found. @return false if there is no need or no use of another attempt */
+/* Hold a range, so that others are found. */
+static void hold(gm_memory_t *memory, held_ranges_t *held, size_t bits, size_t align_bits)
+{
+    void *vaddr = NULL;
+    reservation_t range = vspace_reserve_range_aligned(vmm_vspace(memory), (size_t)1 << bits,
+                                                       align_bits, seL4_AllRights, 1, &vaddr);
+    if (range.res != NULL) {
+        held->ranges[held->count++] = range;
+    }
+}
+
+/* After an attempt with frames of that size: hold the range that it found, by its size, and one of
+ * twice the size each time. @return false if there is no need or no use of another attempt */
 static bool try_elsewhere(gm_memory_t *memory, attempt_t attempt, held_ranges_t *held,
                           size_t size_bits)
 {
-    void *vaddr = NULL;
-    if (attempt != ATTEMPT_ELSEWHERE || size_bits == ARCH_PAGE_BITS || held->count == HELD_RANGES ||
-        size_bits + held->count >= 8 * sizeof(size_t)) {
+    size_t before = held->count;
+    if (attempt != ATTEMPT_ELSEWHERE || size_bits == ARCH_PAGE_BITS ||
+        held->count + 2 > ARRAY_SIZE(held->ranges)) {
         return false;
     }
-    reservation_t range =
-        vspace_reserve_range_aligned(vmm_vspace(memory), (size_t)1 << (size_bits + held->count),
-                                     size_bits, seL4_AllRights, 1, &vaddr);
-    if (range.res == NULL) {
-        return false;
+    hold(memory, held, size_bits, size_bits);
+    if (size_bits + before / 2 + 1 < 8 * sizeof(size_t)) {
+        hold(memory, held, size_bits + before / 2 + 1, size_bits);
     }
-    held->ranges[held->count++] = range;
-    return true;
+    return held->count > before;
 }
 
 static void free_held(gm_memory_t *memory, held_ranges_t *held)
@@ -211,19 +220,18 @@ static void unmap(gm_memory_t *memory, const gm_temporary_t *temporary)
 static void unmap_copy(gm_memory_t *memory, gm_temporary_t *temporary)
 {
     unmap(memory, temporary);
-    gm_frame_delete_copy(memory, temporary->cap);
+    gm_frame_delete_copy(memory, temporary->run, temporary->index, temporary->cap);
     temporary->vaddr = NULL;
 }
 
-static int map_copy(gm_memory_t *memory, const gm_run_t *run, size_t index,
-                    gm_temporary_t *temporary)
+static int map_copy(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary)
 {
-    *temporary = (gm_temporary_t){.size_bits = run->size_bits};
-    if (gm_frame_copy(memory, run->frames[index].cap, &temporary->cap) != 0) {
+    *temporary = (gm_temporary_t){.size_bits = run->size_bits, .run = run, .index = index};
+    if (gm_frame_copy(memory, run, index, &temporary->cap) != 0) {
         return -1;
     }
     if (map_anywhere(memory, run->cacheable, temporary) != 0) {
-        gm_frame_delete_copy(memory, temporary->cap);
+        gm_frame_delete_copy(memory, run, index, temporary->cap);
         return -1;
     }
     return 0;
@@ -237,25 +245,36 @@ void gm_temporary_forget(gm_memory_t *memory)
     }
 }
 
+/* Map a frame that is not the kept one. If there is no room for another, the kept one gives way. */
+static int map_another(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary)
+{
+    if (map_copy(memory, run, index, temporary) == 0) {
+        return 0;
+    }
+    if (memory->kept.vaddr == NULL || memory->kept_users > 0) {
+        return -1;
+    }
+    gm_temporary_forget(memory);
+    return map_copy(memory, run, index, temporary);
+}
+
 /* One frame stays mapped, in the hope that the next access is to it as well. The callback of an
  * access may make another one: then the frame of the outer access stays, and the inner one's does
  * not. */
-int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
-                     gm_temporary_t *temporary)
+int gm_temporary_map(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary)
 {
-    uintptr_t base = gm_run_gpa(run, index);
-    if (memory->kept.vaddr == NULL || memory->kept_base != base) {
-        if (map_copy(memory, run, index, temporary) != 0) {
+    gm_temporary_t *kept = &memory->kept;
+    if (kept->vaddr == NULL || kept->run != run || kept->index != index) {
+        if (map_another(memory, run, index, temporary) != 0) {
             return -1;
         }
         if (memory->kept_users > 0) {
             return 0;
         }
         gm_temporary_forget(memory);
-        memory->kept = *temporary;
-        memory->kept_base = base;
+        *kept = *temporary;
     }
-    *temporary = memory->kept;
+    *temporary = *kept;
     temporary->kept = true;
     memory->kept_users++;
     return 0;
@@ -295,7 +314,8 @@ static int clear_frame(gm_memory_t *memory, seL4_CPtr cap, size_t size_bits)
     if (map_anywhere(memory, true, &temporary) != 0) {
         return -1;
     }
-    bool cached = gm_arch_frame_clean(cap, size - ARCH_CACHE_LINE, ARCH_CACHE_LINE) == seL4_NoError;
+    bool cached =
+        gm_arch_frame_clean(cap, size - ARCH_CLEAN_TRIAL, ARCH_CLEAN_TRIAL) == seL4_NoError;
     if (!cached) {
         unmap(memory, &temporary);
         temporary = (gm_temporary_t){.cap = cap, .size_bits = size_bits};
@@ -341,31 +361,31 @@ static size_t index_at(const gm_run_t *run, uintptr_t gpa)
                                      : (size_t)((gpa - run->base) >> run->size_bits);
 }
 
+/* Whether a window suits a frame: one that came later may be larger than those that it was made
+ * for, or be cached otherwise. */
+static bool suits(const gm_window_t *window, uintptr_t first, const gm_run_t *run, size_t index)
+{
+    uintptr_t vaddr = (uintptr_t)address_of(window, first, gm_run_gpa(run, index));
+    return run->cacheable == window->cacheable &&
+           (vaddr & (((uintptr_t)1 << run->size_bits) - 1)) == 0;
+}
+
 static int map_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
                      size_t index)
 {
     seL4_CPtr copy = seL4_CapNull;
-    uintptr_t gpa = gm_run_gpa(run, index);
-    char *vaddr = address_of(window, first, gpa);
-    if (((uintptr_t)vaddr & (((uintptr_t)1 << run->size_bits) - 1)) != 0 ||
-        run->cacheable != window->cacheable) {
-        return gm_fail(memory, GUESTMEM_NO_ADDRESS,
-                       "the frame at GPA 0x%" PRIxPTR
-                       " is larger than those that its window was made for, or cached otherwise; "
-                       "use a reservation of its own for it",
-                       gpa);
-    }
-    if (gm_frame_copy(memory, run->frames[index].cap, &copy) != 0) {
+    char *vaddr = address_of(window, first, gm_run_gpa(run, index));
+    if (gm_frame_copy(memory, run, index, &copy) != 0) {
         return -1;
     }
     if (map_at(memory, copy, run->size_bits, run->cacheable, vaddr, window->range) != 0) {
-        gm_frame_delete_copy(memory, copy);
+        gm_frame_delete_copy(memory, run, index, copy);
         return -1;
     }
     gm_run_states(run)[index] = FRAME_NEW;
     run->num_in_window++;
     window->num_frames++;
-    window->unsettled = true;
+    window->num_new++;
     memory->counts.window_frames++;
     return 0;
 }
@@ -377,14 +397,16 @@ static void unmap_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t firs
     char *vaddr = address_of(window, first, gm_run_gpa(run, index));
     seL4_CPtr copy = vspace_get_cap(vmm, vaddr);
     vspace_unmap_pages(vmm, vaddr, 1, run->size_bits, VSPACE_PRESERVE);
-    gm_frame_delete_copy(memory, copy);
+    gm_frame_delete_copy(memory, run, index, copy);
+    window->num_new -= gm_run_states(run)[index] == FRAME_NEW;
     gm_run_states(run)[index] = FRAME_OUTSIDE;
     run->num_in_window--;
     window->num_frames--;
     memory->counts.window_frames--;
 }
 
-/* Map the frames of `[gpa, end]` that are not in the window; they are FRAME_NEW then. */
+/* Map the frames of `[gpa, end]` that are not in the window, and that it suits; they are FRAME_NEW
+ * then. */
 static int map_missing(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
                        uintptr_t end)
 {
@@ -392,7 +414,7 @@ static int map_missing(gm_memory_t *memory, gm_window_t *window, uintptr_t first
          run = gm_guest_space_after(memory, run, end)) {
         size_t stop = run->num_in_window < run->count ? index_at(run, end) + 1 : 0;
         for (size_t i = index_at(run, gpa); i < stop; i++) {
-            if (gm_run_states(run)[i] == FRAME_OUTSIDE &&
+            if (gm_run_states(run)[i] == FRAME_OUTSIDE && suits(window, first, run, i) &&
                 map_frame(memory, window, first, run, i) != 0) {
                 return -1;
             }
@@ -409,6 +431,7 @@ static void settle_run(gm_memory_t *memory, gm_window_t *window, uintptr_t first
     for (size_t i = index_at(run, gpa); i < stop; i++) {
         if (states[i] == FRAME_NEW && stay) {
             states[i] = FRAME_IN_WINDOW;
+            window->num_new--;
         } else if (states[i] == FRAME_NEW) {
             unmap_frame(memory, window, first, run, i);
         }
@@ -420,17 +443,17 @@ static void close_empty(gm_memory_t *memory, gm_window_t *window)
     if (window->base != NULL && window->num_frames == 0) {
         vspace_free_reservation(vmm_vspace(memory), window->range);
         *window = (gm_window_t){0};
+        memory->windows_closed++;
     }
 }
 
 void gm_window_settle(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t gpa,
                       uintptr_t end, bool stay)
 {
-    for (gm_run_t *run = window->unsettled ? gm_guest_space_next(memory, gpa, end) : NULL;
+    for (gm_run_t *run = window->num_new > 0 ? gm_guest_space_next(memory, gpa, end) : NULL;
          run != NULL; run = gm_guest_space_after(memory, run, end)) {
         settle_run(memory, window, first, run, gpa, end, stay);
     }
-    window->unsettled = false;
     window->refused = window->refused && stay;
     close_empty(memory, window);
 }
@@ -470,6 +493,7 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
                                      seL4_AllRights, cacheable, &vaddr);
     if (range.res == NULL) {
         window->refused = true;
+        window->refused_at = memory->windows_closed;
         gm_fail(memory, GUESTMEM_NO_ADDRESS,
                 "the VMM's address space has no room for a window of 0x%" PRIxPTR " bytes",
                 last - first + 1);
@@ -499,9 +523,10 @@ int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uin
     if (window->base != NULL) {
         return map_in_window(memory, window, first, gpa, end);
     }
-    return !window->refused ? open_window(memory, window, first, last, gpa, end)
-                            : gm_fail(memory, GUESTMEM_NO_ADDRESS,
-                                      "the VMM's address space had no room for a window");
+    bool ask = !window->refused || window->refused_at != memory->windows_closed;
+    return ask ? open_window(memory, window, first, last, gpa, end)
+               : gm_fail(memory, GUESTMEM_NO_ADDRESS,
+                         "the VMM's address space had no room for a window");
 }
 
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
@@ -532,7 +557,8 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
 
 void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
 {
-    if (memory->kept_base >= first && memory->kept_base <= last) {
+    if (memory->kept.vaddr != NULL && memory->kept.run->base >= first &&
+        memory->kept.run->base <= last) {
         gm_temporary_forget(memory);
     }
     for (gm_run_t *run = window->num_frames > 0 ? gm_guest_space_next(memory, first, last) : NULL;

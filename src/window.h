@@ -18,15 +18,17 @@ typedef struct gm_window {
     char *base;          /* HVA of the first page; NULL while the window is closed */
     reservation_t range; /* of the VMM's address space */
     size_t num_frames;   /* mapped in it */
+    size_t num_new;      /* of them, those that gm_window_settle() may unmap again */
+    uint64_t refused_at; /* how many windows were closed when it was */
     bool cacheable;
-    bool unsettled; /* some frames are mapped until gm_window_settle() */
-    bool refused;   /* the VMM has no addresses for it: not asked again */
+    bool refused; /* the VMM has no addresses for it: not asked again until a window is closed */
 } gm_window_t;
 
 /**
  * Map the frames of `[gpa, end]`, which is mapped in the guest without gaps, in the window of the
  * mapping `[first, last]`, which is opened if it is not: readable and writable as far as their
- * capabilities go, whatever the guest's rights are, and cached as in the guest.
+ * capabilities go, whatever the guest's rights are, and cached as in the guest. Frames that are
+ * larger than those which the window was made for, or cached otherwise, are left out.
  *
  * @return 0, to be settled; -1 after gm_fail(), and nothing has changed
  * @see gm_window_settle
@@ -53,8 +55,7 @@ void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, 
  * @return 0; -1 after gm_fail(), and nothing has changed
  * @see gm_temporary_unmap
  */
-int gm_temporary_map(gm_memory_t *memory, const gm_run_t *run, size_t index,
-                     gm_temporary_t *temporary);
+int gm_temporary_map(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary);
 
 /** The access is over. Does nothing to none. Cannot fail. */
 void gm_temporary_unmap(gm_memory_t *memory, gm_temporary_t *temporary);

@@ -130,23 +130,24 @@ typedef struct guestmem_statistics {
     size_t anonymous_regions;                /**< made with vm_memory_make_anon() */
     size_t frames[GUESTMEM_NUM_FRAME_SIZES]; /**< mapped in the guest, by size */
     size_t page_tables;                      /**< objects below the root */
-    size_t window_frames;                    /**< guest frames that the VMM has mapped as well */
+    size_t window_frames;                    /**< guest frames that the VMM has mapped in windows */
     size_t heap_bytes;                       /**< held from malloc_ops */
     size_t heap_blocks;                      /**< in as many allocations */
     uint64_t faults;                         /**< calls of vm_memory_handle_fault() */
     uint64_t faults_unhandled;               /**< of them, with no reservation at the address */
-    uint64_t page_maps;                      /**< frames mapped: in the guest, the VMM, IO spaces */
-    uint64_t page_unmaps;                    /**< frames unmapped */
-    uint64_t table_maps;                     /**< page tables mapped */
-    uint64_t cap_copies;                     /**< capabilities copied */
-    uint64_t cap_deletes;                    /**< capabilities deleted */
-    uint64_t object_allocations;             /**< frames and tables asked of the vka */
-    uint64_t lost_objects;                   /**< what the kernel refused to undo: objects whose
-                                                  slot and memory stay taken, rather than go to
-                                                  another while the guest may still reach them, and
-                                                  a caller's frames that stay mapped */
-    uint64_t errors_not_logged;              /**< errors that a guest caused and that were too many
-                                                  to log */
+    uint64_t page_maps;          /**< frames mapped in the guest and IO spaces, and large
+                                      ones in the VMM */
+    uint64_t page_unmaps;        /**< frames unmapped */
+    uint64_t table_maps;         /**< page tables mapped */
+    uint64_t cap_copies;         /**< capabilities copied */
+    uint64_t cap_deletes;        /**< capabilities deleted */
+    uint64_t object_allocations; /**< frames and tables asked of the vka */
+    uint64_t lost_objects;       /**< what the kernel refused to undo: objects whose
+                                      slot and memory stay taken, rather than go to
+                                      another while the guest may still reach them, and
+                                      a caller's frames that stay mapped */
+    uint64_t errors_not_logged;  /**< errors that a guest caused and that were too many
+                                      to log */
 } guestmem_statistics_t;
 
 /**

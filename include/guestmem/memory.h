@@ -32,12 +32,13 @@ void vm_memory_destroy(vm_t *vm);
 /**
  * What a map iterator may add to the `size_bits` of a vm_frame_t, to say that the guest and the VMM
  * are to cache the frame. Where it adds neither this nor GUESTMEM_FRAME_UNCACHED, a frame of a
- * device untyped, as far as `vm->simple` knows, is uncached and not executable, and all others are
- * cached; RAM always is.
+ * device untyped, as far as `vm->simple` knows, is uncached and not executable, unless it becomes
+ * RAM, and all others are cached.
  */
 #define GUESTMEM_FRAME_CACHED ((size_t)0x100)
 
-/** Likewise, that the frame is device memory: uncached, and not executable. */
+/** Likewise, that the frame is device memory: uncached, and not executable; goes before
+ *  GUESTMEM_FRAME_CACHED. */
 #define GUESTMEM_FRAME_UNCACHED ((size_t)0x200)
 
 /**
@@ -69,7 +70,8 @@ vm_memory_reservation_t *guestmem_reserve_anon_at_offset(vm_t *vm, size_t size, 
  * @param vm              the VM
  * @param addr            GPA
  * @param size            bytes; of 0, nothing is done
- * @param touch_callback  called for each page; not NULL. It must not free this memory.
+ * @param touch_callback  called for each page; not NULL. It must not free this memory, nor write
+ *                        where a caller's frame was handed in without that right.
  * @param cookie          passed on to it; stays the caller's
  * @return as vm_ram_touch(); -1 also if part of the range is not mapped
  */
@@ -82,7 +84,8 @@ int guestmem_access(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn
  * This and the next three calls take RAM only, of any reservations, so a guest's descriptors may be
  * given to them unchecked. They check the whole range before the first byte is moved. 1, 2, 4 or 8
  * bytes at a multiple of their number are one load or store, as rings need it that the guest reads
- * at the same time. If `vm->mem.clean_cache` is set, what they write is cleaned from the caches.
+ * at the same time. If `vm->mem.clean_cache` is set, what they write is cleaned from the caches; if
+ * that fails, it is written nevertheless.
  *
  * @param vm      the VM
  * @param addr    GPA

@@ -62,7 +62,8 @@ typedef enum guestmem_windows {
     GUESTMEM_WINDOWS_KEPT, /**< a reservation gets a window in the VMM's address space at the first
                                 access, whose frames are mapped as they are accessed and stay until
                                 it is freed (the default). Where the VMM has no room for a window,
-                                accesses are as with GUESTMEM_WINDOWS_NONE. */
+                                accesses are as with GUESTMEM_WINDOWS_NONE; it is asked again when
+                                another window was closed. */
     GUESTMEM_WINDOWS_NONE, /**< an access maps the frames that it touches, one at a time; the last
                                 one stays mapped until another is needed. For VMMs with little
                                 address space. An access can then fail half-way, if the VMM's
@@ -70,7 +71,8 @@ typedef enum guestmem_windows {
 } guestmem_windows_t;
 
 /**
- * Choose for later accesses. Windows that are open stay open, and are used.
+ * Choose for later accesses. Windows that are open stay open, and are used, but guestmem_pointer()
+ * gives none.
  *
  * @param vm       the VM
  * @param windows  for accesses from now on

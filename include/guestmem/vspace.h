@@ -24,8 +24,9 @@ extern "C" {
  *
  * `new_vspace` becomes a view of that space: get_cap, get_cookie (size in bits) and get_root work
  * for what reservations have mapped, and vspace_share_mem() shares it with the VMM's address space
- * or another one, by frames of exactly the size that it is given; unmap it there before the
- * reservation is freed, or what is shared stays shared. It is not mapped through: that is what
+ * or another one, by frames of exactly the size that it is given (cached as the caller says, which
+ * should be as guestmem_frame_info() says); unmap it there before the reservation is freed, or what
+ * is shared stays shared. It is not mapped through: that is what
  * reservations are for, and its mapping functions fail and say so.
  *
  * @param loader          the VMM's address space

@@ -78,7 +78,8 @@ typedef memory_fault_result_t (*memory_fault_callback_fn)(vm_t *vm, vm_vcpu_t *v
  * capability stays the caller's: it is unmapped when the reservation is freed, never deleted. The
  * iterator must not call the library for the same VM.
  *
- * @param addr    GPA; the first is the reservation's address, then the first one after each frame
+ * @param addr    GPA; the first is the reservation's address, then the address of its first page
+ * and the bytes handed out so far; on a fault, the address of the access
  * @param cookie  as given to vm_map_reservation()
  * @return a frame, or one with `cptr` seL4_CapNull to fail the map
  */
@@ -181,7 +182,8 @@ int map_vm_memory_reservation(vm_t *vm, vm_memory_reservation_t *vm_reservation,
                               memory_map_iterator_fn map_iterator, void *map_cookie);
 
 /**
- * Map a reservation, at once, with an array of frames of one size, with all rights.
+ * Map a reservation, at once, with an array of frames of one size, with all rights, which the
+ * capabilities must have.
  *
  * @param vm               the VM
  * @param reservation      one of its reservations

@@ -74,7 +74,8 @@ int vm_guest_ram_write_callback(vm_t *vm, uintptr_t guest_addr, void *vaddr, siz
  * @param vm              the VM
  * @param addr            GPA
  * @param size            bytes; of 0, nothing is done
- * @param touch_callback  called for each page; not NULL. It must not free this RAM.
+ * @param touch_callback  called for each page; not NULL. It must not free this RAM, nor write where
+ *                        a caller's frame was handed in without that right.
  * @param cookie          passed on to it
  * @return 0; what the callback returned if that was not 0; -1 before the first call back if an
  *         argument is bad, part of the range is no RAM, or a caller's frame was handed in without

@@ -87,7 +87,7 @@ int map_frame_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 /**
  * Map a reservation with free memory, where the allocator may also give memory of device untypeds
  * (memory that the kernel cannot use itself); which it prefers is its policy. That of device
- * untypeds is mapped uncached and not cleared.
+ * untypeds is zeroed, as the rest is, and mapped uncached.
  *
  * @param vm           the VM
  * @param reservation  one of its reservations

@@ -22,8 +22,8 @@
 #define ARCH_PAGE_BITS 12
 #define ARCH_PAGE_SIZE ((uintptr_t)1 << ARCH_PAGE_BITS)
 
-/** Bytes that a cache operation may be given: no architecture has larger cache lines. */
-#define ARCH_CACHE_LINE 64
+/** Bytes that are cleaned to learn whether the kernel cleans a frame at all. */
+#define ARCH_CLEAN_TRIAL 64
 
 /** A frame size. */
 typedef struct gm_arch_frame {

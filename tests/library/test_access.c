@@ -166,6 +166,73 @@ static void a_callback_may_access_other_memory(void **state)
     }
 }
 
+/* A pointer that was given out stays valid, whatever fails later. */
+static void a_pointer_outlives_failed_calls(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(guestmem_set_largest_frame(&w->vm, 12), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 16 * PAGE, false), 0);
+    assert_int_equal(guestmem_copy(&w->vm, GPA, GPA + 8 * PAGE, 16), 0);
+    volatile char *pointer = guestmem_pointer(&w->vm, GPA, PAGE);
+    assert_non_null(pointer);
+    hosted_inject_fail_from(w->system, HOSTED_OPERATION_FORWARD, 5);
+    assert_null(guestmem_pointer(&w->vm, GPA, 8 * PAGE));
+    hosted_inject_stop(w->system);
+    expect_failure(w, GUESTMEM_NO_SLOT);
+    pointer[0] = 0x77;
+    pointer[PAGE - 1] = 0x78;
+    char bytes[2];
+    assert_int_equal(guestmem_read(&w->vm, GPA, &bytes[0], 1), 0);
+    assert_int_equal(guestmem_read(&w->vm, GPA + PAGE - 1, &bytes[1], 1), 0);
+    assert_memory_equal(bytes, "\x77\x78", 2);
+}
+
+/* What an access finds at once is what the last one used, and no more than that. */
+static void an_access_does_not_follow_the_last_one_too_far(void **state)
+{
+    world_t *w = *state;
+    char byte = 0x11;
+    char other = 0x22;
+    assert_int_equal(guestmem_set_largest_frame(&w->vm, 12), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, 4 * PAGE - 0x800, false), 0);
+    vm_memory_reservation_t *r = world_reserve(w, GPA + MEGABYTE, PAGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, r), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(guestmem_write(&w->vm, GPA + 3 * PAGE, &byte, 1), 0);
+        assert_int_equal(guestmem_read(&w->vm, GPA + 4 * PAGE - 0x800, &byte, 1), -1);
+        expect_failure(w, GUESTMEM_NOT_RAM);
+        assert_int_equal(
+            guestmem_access(&w->vm, GPA + MEGABYTE, 1, vm_guest_ram_write_callback, &other), 0);
+        assert_int_equal(guestmem_read(&w->vm, GPA + MEGABYTE, &byte, 1), -1);
+        expect_failure(w, GUESTMEM_NOT_RAM);
+        byte = 0;
+        assert_int_equal(guestmem_read(&w->vm, GPA + 3 * PAGE, &byte, 1), 0);
+        assert_int_equal(byte, 0x11);
+        /* The second time without windows, but for one page that has one. */
+        assert_non_null(round == 0 ? guestmem_pointer(&w->vm, GPA, 1) : &byte);
+        assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+        assert_int_equal(guestmem_read(&w->vm, GPA + 2 * PAGE, &other, 1), 0);
+        assert_int_equal(other, 0);
+        other = 0x22;
+    }
+}
+
+static void a_copy_that_fails_leaves_no_frame_mapped(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    register_three(w);
+    hosted_census_take(w->system, &before);
+    for (uint64_t k = 1; k <= 4; k++) {
+        hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
+        assert_int_equal(copy_apart(w), -1);
+        hosted_inject_stop(w->system);
+        expect_census(w, &before);
+    }
+    w->log_lines = 0;
+}
+
 /* Free the RAM behind the first page; cookie: the world. */
 static int free_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                        void *cookie)
@@ -217,6 +284,9 @@ int main(void)
         world_test(bytes_are_moved_through_windows),
         world_test(bytes_are_moved_without_windows),
         world_test(a_copy_that_fails_has_moved_nothing),
+        world_test(a_pointer_outlives_failed_calls),
+        world_test(an_access_does_not_follow_the_last_one_too_far),
+        world_test(a_copy_that_fails_leaves_no_frame_mapped),
         world_test(a_callback_may_access_other_memory),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),
         world_test(the_default_fault_callback_names_what_it_can),

@@ -68,6 +68,29 @@ static void what_cannot_be_deleted_is_counted_and_kept_from_others(void **state)
     assert_int_equal(counted, 3); /* a frame and two tables; the others are the allocator's */
 }
 
+/* What the VMM still has mapped is not given back to the allocator. */
+static void a_window_that_cannot_be_unmapped_keeps_its_frame_from_others(void **state)
+{
+    world_t *w = *state;
+    char byte = 1;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA, PAGE, false), 0);
+    assert_int_equal(guestmem_write(&w->vm, GPA, &byte, 1), 0);
+    hosted_inject_fail(w->system, HOSTED_OPERATION_UNDO, 2); /* after the page was unmapped */
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
+    assert_true(hosted_inject_fired(w->system));
+    hosted_inject_stop(w->system);
+    assert_int_equal(lost(w), 1);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(vm_ram_register_at(&w->vm, GPA, PAGE, false), 0);
+        assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)),
+                         0);
+    }
+    hosted_census_take(w->system, &w->before); /* a page and a slot are gone for good ... */
+    vm_memory_destroy(&w->vm);
+    hosted_census_take(w->system, &w->before); /* ... when all else is given back */
+    world_make_vm(w, &w->vm);
+}
+
 static void a_callers_frame_that_stays_mapped_is_counted(void **state)
 {
     world_t *w = *state;
@@ -128,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_deleted_is_counted_and_kept_from_others),
+        world_test(a_window_that_cannot_be_unmapped_keeps_its_frame_from_others),
         world_test(a_callers_frame_that_stays_mapped_is_counted),
         world_test(a_callers_frame_that_a_failed_map_cannot_unmap_is_counted),
         world_test(an_access_whose_trial_cannot_be_unmapped_fails_whole),

@@ -34,6 +34,15 @@ void *__wrap_memcpy(void *to, const void *from, size_t size)
 void *__wrap___asan_memcpy(void *to, const void *from, size_t size)
     __attribute__((alias("__wrap_memcpy")));
 
+void *__wrap_memset(void *to, int byte, size_t size)
+{
+    watched.copies += (size_t)((char *)to - watched.base) < watched.size;
+    for (size_t i = 0; i < size; i++) {
+        ((volatile char *)to)[i] = (char)byte;
+    }
+    return to;
+}
+
 static void aligned_words_of_ram_are_single_accesses(void **state)
 {
     world_t *w = *state;
@@ -134,6 +143,61 @@ static void a_device_frame_that_is_handed_in_is_uncached(void **state)
     vka_free_object(w->vm.vka, &handed.frame);
 }
 
+static int watch_there(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
+                       void *cookie)
+{
+    watched.base = (char *)vaddr - (guest_addr & (PAGE - 1));
+    watched.size = PAGE;
+    watched.copies = 0;
+    return 0;
+}
+
+/* RAM that its owner wants uncached, beside such as is not. */
+static vm_frame_t hand_in_each_otherwise(uintptr_t addr, void *cookie)
+{
+    handed_t *handed = cookie;
+    handed->attributes = addr < GPA + PAGE ? GUESTMEM_FRAME_UNCACHED : 0;
+    vm_frame_t frame = hand_in(addr, &handed[addr < GPA + PAGE ? 0 : 1]);
+    frame.size_bits = 12 | handed->attributes;
+    return frame;
+}
+
+static void uncached_ram_is_accessed_by_aligned_words(void **state)
+{
+    world_t *w = *state;
+    handed_t handed[2] = {{.frame = world_frame(w, 12), .rights = seL4_AllRights},
+                          {.frame = world_frame(w, 12), .rights = seL4_AllRights}};
+    char bytes[32] = "every access is aligned";
+    char back[32];
+    assert_int_equal(
+        vm_ram_register_at_custom_iterator(&w->vm, GPA, 2 * PAGE, hand_in_each_otherwise, handed),
+        0);
+    assert_false(guest_mapping_at(w, GPA).cacheable);
+    assert_true(guest_mapping_at(w, GPA + PAGE).cacheable);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA, 1, watch_there, NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(guestmem_write(&w->vm, GPA + 3, bytes, sizeof(bytes)), 0);
+        assert_int_equal(guestmem_read(&w->vm, GPA + 3, back, sizeof(back)), 0);
+        assert_memory_equal(bytes, back, sizeof(bytes));
+        assert_int_equal(guestmem_copy(&w->vm, GPA + PAGE + 5, GPA + 3, sizeof(bytes)), 0);
+        assert_int_equal(guestmem_fill(&w->vm, GPA + 3, 0, sizeof(bytes)), 0);
+    }
+    assert_int_equal(watched.copies, 0);
+    watched.size = 0;
+    assert_int_equal(guestmem_read(&w->vm, GPA + PAGE + 5, back, sizeof(back)), 0);
+    assert_memory_equal(bytes, back, sizeof(bytes));
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
+    /* A kernel that does not say where a frame is. */
+    vm_memory_reservation_t *r = world_reserve(w, GPA, PAGE);
+    hosted_inject_fail(w->system, HOSTED_OPERATION_INVOCATION, 1);
+    assert_int_equal(vm_map_reservation(&w->vm, r, hand_in, &handed[1]), -1);
+    hosted_inject_stop(w->system);
+    expect_failure(w, GUESTMEM_KERNEL);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+    vka_free_object(w->vm.vka, &handed[0].frame);
+    vka_free_object(w->vm.vka, &handed[1].frame);
+}
+
 static int never_called(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                         void *cookie)
 {
@@ -181,7 +245,8 @@ static void frames_of_fewer_rights_are_not_written(void **state)
 typedef struct backwards {
     vka_object_t frames[8];
     int asked;
-    bool twice; /* the same page */
+    bool twice;    /* the same page */
+    int read_only; /* that page, if it is not 0 */
 } backwards_t;
 
 static vm_frame_t from_the_end(uintptr_t addr, void *cookie)
@@ -191,7 +256,7 @@ static vm_frame_t from_the_end(uintptr_t addr, void *cookie)
     int page = 7 - backwards->asked++;
     return (vm_frame_t){
         .cptr = backwards->frames[page].cptr,
-        .rights = seL4_AllRights,
+        .rights = page > 0 && page == backwards->read_only ? seL4_CanRead : seL4_AllRights,
         .vaddr = GPA + (uintptr_t)(backwards->twice && page == 3 ? 4 : page) * PAGE,
         .size_bits = 12,
     };
@@ -219,6 +284,30 @@ static void frames_may_be_handed_in_in_any_order(void **state)
                          backwards.frames[i].cptr);
     }
     assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+    /* On a fault, the frame must be the one that the guest accesses. */
+    r = world_reserve(w, GPA, 8 * PAGE);
+    backwards.asked = 0;
+    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
+    assert_int_equal(vm_map_reservation(&w->vm, r, from_the_end, &backwards), 0);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA, 4), FAULT_ERROR);
+    expect_failure(w, GUESTMEM_BAD_FRAME);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+    r = world_reserve(w, GPA, 8 * PAGE);
+    backwards.asked = 5;
+    assert_int_equal(vm_map_reservation(&w->vm, r, from_the_end, &backwards), 0);
+    assert_int_equal(vm_memory_handle_fault(&w->vm, NULL, GPA + 5 * PAGE, 4), FAULT_ERROR);
+    expect_failure(w, GUESTMEM_BAD_FRAME);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+    /* A frame without the right to write, in the middle. */
+    backwards.asked = 0;
+    backwards.read_only = 2;
+    assert_int_equal(
+        vm_ram_register_at_custom_iterator(&w->vm, GPA, 8 * PAGE, from_the_end, &backwards), 0);
+    assert_int_equal(guestmem_fill(&w->vm, GPA + PAGE, 1, 3 * PAGE), -1);
+    expect_failure(w, GUESTMEM_NO_RIGHT);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 1, 2 * PAGE), 0);
+    assert_int_equal(guestmem_fill(&w->vm, GPA + 3 * PAGE, 1, 2 * PAGE), 0);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA)), 0);
     for (int i = 0; i < 8; i++) {
         vka_free_object(w->vm.vka, &backwards.frames[i]);
     }
@@ -370,6 +459,12 @@ static void a_guest_does_not_flood_the_log(void **state)
     assert_int_equal(guestmem_get_statistics(&w->vm, &statistics), 0);
     assert_int_equal(statistics.errors_not_logged, 300000 - w->log_lines);
     w->log_lines = 0;
+    guestmem_frame_info_t info;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(guestmem_frame_info(&w->vm, GPA, &info), -1);
+    }
+    assert_in_range(w->log_lines, 1, 16);
+    w->log_lines = 0;
     /* An error of the VMM's own is logged. */
     assert_null(vm_reserve_memory_at(&w->vm, GPA, PAGE, record_fault, w));
     expect_failure(w, GUESTMEM_OVERLAP);
@@ -423,6 +518,9 @@ static void registers_in_the_middle_of_a_page_are_mapped_at_a_free_address(void 
     assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&w->vm, UART + 0x100, r), 0);
     assert_int_equal(guest_mapping_at(w, addr).paddr, UART);
     uintptr_t next = 0;
+    assert_int_equal(vm_free_reserved_memory(&w->vm, r), 0);
+    assert_non_null(vm_reserve_anon_memory(&w->vm, 1, 1, record_fault, w, &next));
+    assert_int_equal(next, GPA); /* all of the page is free again */
     assert_non_null(
         guestmem_reserve_anon_at_offset(&w->vm, PAGE, 1, 0x800, record_fault, w, &next));
     assert_int_equal(next, GPA + PAGE + 0x800); /* two pages */
@@ -435,15 +533,26 @@ static struct {
     vspace_t *inner;
     size_t room; /* the largest range */
     int asked;
+    int ranges; /* that are left, if not 0 */
 } small_vmm;
 
 static reservation_t reserve_little(vspace_t *vspace, size_t bytes, size_t size_bits,
                                     seL4_CapRights_t rights, int cacheable, void **vaddr)
 {
     small_vmm.asked++;
+    if (small_vmm.ranges == 1) {
+        return (reservation_t){NULL};
+    }
+    small_vmm.ranges -= small_vmm.ranges > 0;
     return bytes <= small_vmm.room ? vspace_reserve_range_aligned(small_vmm.inner, bytes, size_bits,
                                                                   rights, cacheable, vaddr)
                                    : (reservation_t){NULL};
+}
+
+static void free_little(vspace_t *vspace, reservation_t reservation)
+{
+    small_vmm.ranges = 2;
+    vspace_free_reservation(small_vmm.inner, reservation);
 }
 
 static uint64_t copies(world_t *w)
@@ -481,6 +590,22 @@ static void a_vmm_without_room_for_a_window_has_access(void **state)
     assert_int_equal(guest_bytes(w, GPA + 43 * MEGABYTE - PAGE)[0], (unsigned char)(0x300 - 1));
     assert_null(guestmem_pointer(&w->vm, GPA, 1));
     expect_failure(w, GUESTMEM_NO_ADDRESS);
+    /* Where there is room for one frame, the one that was used last gives way. */
+    small_vmm.ranges = 0;
+    assert_int_equal(guestmem_write(&w->vm, GPA, &word, 4), 0);
+    small_vmm.ranges = 1;
+    w->vm.mem.vmm_vspace.free_reservation = free_little;
+    assert_int_equal(guestmem_write(&w->vm, GPA + 60 * MEGABYTE, &word, 4), 0);
+    assert_int_equal(guest_bytes(w, GPA + 60 * MEGABYTE)[0], 0x78);
+    /* A window is asked for again when another one has made room. */
+    small_vmm.room = SIZE_MAX;
+    small_vmm.ranges = 0;
+    assert_int_equal(vm_ram_register_at(&w->vm, GPA + 512 * MEGABYTE, PAGE, false), 0);
+    assert_int_equal(guestmem_write(&w->vm, GPA + 512 * MEGABYTE, &word, 4), 0);
+    assert_int_equal(
+        vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, GPA + 512 * MEGABYTE)),
+        0);
+    assert_non_null(guestmem_pointer(&w->vm, GPA, 64 * MEGABYTE));
 }
 
 /* A kernel may refuse to map where a page is, the same capability too. */
@@ -494,6 +619,7 @@ static void large_frames_are_mapped_where_the_kernel_refuses_to_map_again(void *
     assert_int_equal(guest_bytes(w, GPA + 7 * MEGABYTE)[1], 0x5a);
     assert_int_equal(guestmem_get_statistics(&w->vm, &statistics), 0);
     assert_int_equal(statistics.window_frames, 4);
+    assert_int_equal(hosted_invocation_failures(w->system, HOSTED_PAGE_MAP), 1); /* it learns */
 }
 
 static struct {
@@ -529,6 +655,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         world_test(aligned_words_of_ram_are_single_accesses),
         world_test(a_device_frame_that_is_handed_in_is_uncached),
+        world_test(uncached_ram_is_accessed_by_aligned_words),
         world_test(frames_of_fewer_rights_are_not_written),
         world_test(frames_may_be_handed_in_in_any_order),
         world_test(guest_pages_are_shared_with_the_vmms_address_space),

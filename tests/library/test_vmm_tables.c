@@ -50,8 +50,10 @@ static void *map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
 static reservation_t reserve_range(vspace_t *vspace, size_t bytes, size_t size_bits,
                                    seL4_CapRights_t rights, int cacheable, void **vaddr)
 {
-    vmm.held++;
-    return vspace_reserve_range_aligned(vmm.inner, bytes, size_bits, rights, cacheable, vaddr);
+    reservation_t range =
+        vspace_reserve_range_aligned(vmm.inner, bytes, size_bits, rights, cacheable, vaddr);
+    vmm.held += range.res != NULL;
+    return range;
 }
 
 static void free_range(vspace_t *vspace, reservation_t reservation)
@@ -94,7 +96,7 @@ static void a_window_that_fits_nowhere_fails_and_leaves_nothing(void **state)
     assert_int_equal(guestmem_fill(&w->vm, GPA, 0x5a, 1), -1);
     expect_failure(w, GUESTMEM_NO_ADDRESS);
     assert_int_equal(vmm.held, 0);
-    assert_true(vmm.asked > 1 && vmm.asked < 100);
+    assert_true(vmm.asked > 1 && vmm.asked < 200);
     expect_census(w, &before);
 }
 
