@@ -43,11 +43,11 @@ static kind_t kind_of_type(seL4_Word type)
     }
 }
 
-static void put_new(machine_t *machine, int slot, seL4_Word count, kind_t kind)
+static void put_new(machine_t *machine, seL4_CPtr untyped, int slot, seL4_Word count, kind_t kind)
 {
     for (seL4_Word i = 0; i < count; i++) {
         const place_t place = {.slot = slot == NO_SLOT ? NO_SLOT : slot + (int)i};
-        machine_put(machine, &place, kind);
+        machine_put(machine, untyped, &place, kind);
     }
 }
 
@@ -59,7 +59,7 @@ void step_retype_as(machine_t *machine, int untyped, seL4_Word type, seL4_Word b
                                                          seL4_CapInitThreadCNode, 0, 0,
                                                          machine_cptr(machine, slot), 1)) ==
         seL4_NoError) {
-        put_new(machine, slot, 1, kind_of_type(type));
+        put_new(machine, machine_cptr(machine, untyped), slot, 1, kind_of_type(type));
     }
 }
 
@@ -120,7 +120,7 @@ void step_retype(machine_t *machine)
     seL4_Error error = machine_write_error(
         machine, seL4_Untyped_Retype(untyped, type, bits, root, index, depth, offset, count));
     if (!error) {
-        put_new(machine, slot, count, kind_of_type(type));
+        put_new(machine, untyped, slot, count, kind_of_type(type));
     }
 }
 
@@ -167,8 +167,14 @@ void step_copy(machine_t *machine)
     machine_write_place(machine, "from", &src);
     machine_write(machine, " rights=%lx", (unsigned long)word);
     if (machine_write_error(machine, error) == seL4_NoError) {
-        machine_put(machine, &dest, kind_of_copy(src.kind, word));
+        machine_put(machine, dest.root, &dest, kind_of_copy(src.kind, word));
     }
+}
+
+/* The root task's initial capabilities stay where they are. */
+static bool is_initial(const place_t *place)
+{
+    return place->slot == NO_SLOT && place->root == seL4_CapInitThreadCNode;
 }
 
 void step_move(machine_t *machine)
@@ -176,8 +182,8 @@ void step_move(machine_t *machine)
     place_t dest = machine_destination(machine);
     place_t src = machine_source(machine, random_kind(machine));
     seL4_Error error;
-    if (src.slot == NO_SLOT && src.root == seL4_CapInitThreadCNode) {
-        return; /* the initial capabilities stay */
+    if (is_initial(&src)) {
+        return;
     }
     if (machine_once_in(machine, 4)) {
         seL4_Word badge = random_data(machine, src.kind);
@@ -191,8 +197,8 @@ void step_move(machine_t *machine)
     machine_write_place(machine, "to", &dest);
     machine_write_place(machine, "from", &src);
     if (machine_write_error(machine, error) == seL4_NoError) {
-        machine_put(machine, &dest, src.kind);
-        machine_forget(machine, &src);
+        machine_put(machine, dest.root, &dest, src.kind);
+        machine_forget(machine, dest.root, &src);
     }
 }
 
@@ -213,17 +219,20 @@ void step_nest(machine_t *machine)
     machine_write(machine, "[%lu:%u]", (unsigned long)index, depth);
     seL4_Error error = seL4_CNode_Move(cnode, index, depth, src.root, src.index, src.depth);
     if (machine_write_error(machine, error) == seL4_NoError) {
-        machine_forget(machine, &src);
         const place_t dest = {.slot = NO_SLOT};
-        machine_put(machine, &dest, src.kind);
+        machine_put(machine, cnode, &dest, src.kind);
+        machine_forget(machine, cnode, &src);
     }
 }
 
 void step_rotate(machine_t *machine)
 {
-    place_t src = machine_source(machine, KIND_CNODE);
+    place_t src = machine_source(machine, random_kind(machine));
     place_t dest = machine_once_in(machine, 3) ? src : machine_destination(machine);
-    place_t pivot = machine_source(machine, KIND_FRAME);
+    place_t pivot = machine_source(machine, random_kind(machine));
+    if (is_initial(&src) || is_initial(&pivot)) {
+        return;
+    }
     seL4_Word dest_badge = random_data(machine, pivot.kind);
     seL4_Word pivot_badge = random_data(machine, src.kind);
     machine_write(machine, "Rotate data=%lx,%lx", (unsigned long)dest_badge,
@@ -235,9 +244,9 @@ void step_rotate(machine_t *machine)
         seL4_CNode_Rotate(dest.root, dest.index, dest.depth, dest_badge, pivot.root, pivot.index,
                           pivot.depth, pivot_badge, src.root, src.index, src.depth);
     if (machine_write_error(machine, error) == seL4_NoError) {
-        machine_forget(machine, &src);
-        machine_put(machine, &dest, pivot.kind);
-        machine_put(machine, &pivot, src.kind);
+        machine_forget(machine, dest.root, &src);
+        machine_put(machine, dest.root, &dest, pivot.kind);
+        machine_put(machine, dest.root, &pivot, src.kind);
     }
 }
 
@@ -245,7 +254,7 @@ void step_delete(machine_t *machine)
 {
     kind_t kind = machine_once_in(machine, 3) ? KIND_CNODE : random_kind(machine);
     place_t place = machine_source(machine, kind);
-    if (place.slot == NO_SLOT && place.root == seL4_CapInitThreadCNode) {
+    if (is_initial(&place)) {
         return;
     }
     machine_write(machine, "Delete");
@@ -258,12 +267,44 @@ void step_revoke(machine_t *machine)
 {
     kind_t kind = machine_once_in(machine, 3) ? KIND_UNTYPED : random_kind(machine);
     place_t place = machine_source(machine, kind);
-    if (place.slot == NO_SLOT && place.root == seL4_CapInitThreadCNode) {
+    if (is_initial(&place)) {
         return;
     }
     machine_write(machine, "Revoke");
     machine_write_place(machine, "slot", &place);
     machine_write_error(machine, seL4_CNode_Revoke(place.root, place.index, place.depth));
+    machine_write_slots(machine);
+}
+
+/* Few badges, so that capabilities with the same one meet in the derivation tree. */
+void step_badge(machine_t *machine)
+{
+    kind_t kind = machine->favourite % 2 ? KIND_ENDPOINT : KIND_NOTIFICATION;
+    place_t src = machine_source(machine, kind), dest = machine_destination(machine);
+    seL4_Word badge = machine_below(machine, 3), which = machine_below(machine, 6);
+    seL4_Error error;
+    switch (which) {
+    case 0:
+        error = seL4_CNode_Revoke(src.root, src.index, src.depth);
+        break;
+    case 1:
+        error = seL4_CNode_Delete(src.root, src.index, src.depth);
+        break;
+    case 2:
+        error = seL4_CNode_Copy(dest.root, dest.index, dest.depth, src.root, src.index, src.depth,
+                                seL4_AllRights);
+        break;
+    default:
+        error = seL4_CNode_Mint(dest.root, dest.index, dest.depth, src.root, src.index, src.depth,
+                                seL4_AllRights, badge);
+        break;
+    }
+    machine_write(machine, "Badge%lu badge=%lu", (unsigned long)which, (unsigned long)badge);
+    machine_write_place(machine, "to", &dest);
+    machine_write_place(machine, "from", &src);
+    if (machine_write_error(machine, error) == seL4_NoError && which > 1) {
+        machine_put(machine, dest.root, &dest, src.kind);
+    }
     machine_write_slots(machine);
 }
 

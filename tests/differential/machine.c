@@ -143,20 +143,37 @@ place_t machine_source(machine_t *machine, kind_t kind)
     return own_place(machine, pick(machine, kind));
 }
 
-void machine_put(machine_t *machine, const place_t *place, kind_t kind)
+bool machine_holds(const machine_t *machine, seL4_CPtr cptr, kind_t kind)
 {
-    if (place->slot != NO_SLOT) {
+    return cptr >= machine->env->first_slot &&
+           machine->kinds[cptr - machine->env->first_slot] == kind;
+}
+
+static void learn(machine_t *machine, seL4_CPtr service, const place_t *place, kind_t kind,
+                  kind_t hidden)
+{
+    if (machine_holds(machine, service, KIND_NOTIFICATION)) {
+        return; /* that was a signal, whatever was asked for */
+    }
+    if (machine_holds(machine, service, KIND_UNKNOWN)) {
+        machine->endpoint_hidden = true;
+        kind = KIND_UNKNOWN;
+    }
+    if (place->slot != NO_SLOT && place->slot < DIFFERENTIAL_SLOTS) {
         machine->kinds[place->slot] = kind;
-    } else if (kind == KIND_ENDPOINT) {
+    } else if (hidden == KIND_ENDPOINT) {
         machine->endpoint_hidden = true;
     }
 }
 
-void machine_forget(machine_t *machine, const place_t *place)
+void machine_put(machine_t *machine, seL4_CPtr service, const place_t *place, kind_t kind)
 {
-    if (place->slot != NO_SLOT) {
-        machine->kinds[place->slot] = KIND_EMPTY;
-    }
+    learn(machine, service, place, kind, kind);
+}
+
+void machine_forget(machine_t *machine, seL4_CPtr service, const place_t *place)
+{
+    learn(machine, service, place, KIND_EMPTY, KIND_EMPTY);
 }
 
 void machine_write(machine_t *machine, const char *format, ...)
@@ -255,6 +272,7 @@ void machine_write_slots(machine_t *machine)
         occupied |= 1ul << i;
         if (machine->kinds[i] == KIND_EMPTY) {
             machine->kinds[i] = KIND_UNKNOWN;
+            machine->endpoint_hidden = true;
         }
     }
     machine_write(machine, " slots=%lx", (unsigned long)occupied);

@@ -71,9 +71,12 @@ seL4_CPtr machine_service(machine_t *machine, kind_t kind);
 place_t machine_destination(machine_t *machine);
 /** A slot to take something from, mostly of that kind. */
 place_t machine_source(machine_t *machine, kind_t kind);
-/** A capability was put there. */
-void machine_put(machine_t *machine, const place_t *place, kind_t kind);
-void machine_forget(machine_t *machine, const place_t *place);
+/** An invocation of `service` that returned NoError put a capability there. */
+void machine_put(machine_t *machine, seL4_CPtr service, const place_t *place, kind_t kind);
+/** It took it away. */
+void machine_forget(machine_t *machine, seL4_CPtr service, const place_t *place);
+/** Whether a slot is known to hold that kind. */
+bool machine_holds(const machine_t *machine, seL4_CPtr cptr, kind_t kind);
 
 /* The transcript. */
 void machine_write(machine_t *machine, const char *format, ...)
@@ -98,6 +101,7 @@ void step_rotate(machine_t *machine);
 void step_delete(machine_t *machine);
 void step_revoke(machine_t *machine);
 void step_other_cnode(machine_t *machine);
+void step_badge(machine_t *machine);
 void step_page_map(machine_t *machine);
 void step_page(machine_t *machine);
 void step_page_table(machine_t *machine);

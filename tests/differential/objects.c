@@ -58,8 +58,7 @@ void step_page(machine_t *machine)
         machine_write_cptr(machine, "frame", frame);
         seL4_ARM_Page_GetAddress_t result = seL4_ARM_Page_GetAddress(frame);
         if (machine_write_error(machine, (seL4_Error)result.error) == seL4_NoError &&
-            frame >= machine->env->first_slot &&
-            machine->kinds[frame - machine->env->first_slot] == KIND_FRAME) {
+            machine_holds(machine, frame, KIND_FRAME)) {
             machine_write_address(machine, result.paddr);
         }
     } else {
@@ -127,7 +126,7 @@ void step_asid(machine_t *machine)
     if (machine_write_error(machine, seL4_ARM_ASIDControl_MakePool(control, untyped, dest.root,
                                                                    dest.index, dest.depth)) ==
         seL4_NoError) {
-        machine_put(machine, &dest, KIND_POOL);
+        machine_put(machine, control, &dest, KIND_POOL);
     }
 }
 
@@ -204,8 +203,8 @@ static void read_registers(machine_t *machine, seL4_CPtr tcb)
     machine_write_cptr(machine, "tcb", tcb);
     seL4_Error error =
         seL4_TCB_ReadRegisters(tcb, (seL4_Bool)machine_once_in(machine, 4), 0, count, &context);
-    if (machine_write_error(machine, error) != seL4_NoError || tcb < machine->env->first_slot ||
-        machine->kinds[tcb - machine->env->first_slot] != KIND_TCB) {
+    if (machine_write_error(machine, error) != seL4_NoError ||
+        !machine_holds(machine, tcb, KIND_TCB)) {
         return; /* a notification says NoError too */
     }
     memcpy(words, &context, sizeof(words));
@@ -289,8 +288,7 @@ void step_tcb_other(machine_t *machine)
     machine_write_cptr(machine, "tcb", tcb);
     machine_write_cptr(machine, "notification", notification);
     if (machine_write_error(machine, error) == seL4_NoError && which == 5 &&
-        tcb >= machine->env->first_slot &&
-        machine->kinds[tcb - machine->env->first_slot] == KIND_TCB) {
+        machine_holds(machine, tcb, KIND_TCB)) {
         machine_write(machine, " flags=%lx", (unsigned long)flags.flags);
     }
 }
@@ -339,8 +337,7 @@ void step_vcpu(machine_t *machine)
         machine_write(machine, "VCPU_ReadRegs %d", (int)field);
         machine_write_cptr(machine, "vcpu", vcpu);
         if (machine_write_error(machine, (seL4_Error)result.error) == seL4_NoError &&
-            vcpu >= machine->env->first_slot &&
-            machine->kinds[vcpu - machine->env->first_slot] == KIND_VCPU) {
+            machine_holds(machine, vcpu, KIND_VCPU)) {
             machine_write(machine, " value=%lx", (unsigned long)result.value);
         }
         break;
@@ -363,7 +360,7 @@ static void get_handler(machine_t *machine)
         trigger ? seL4_IRQControl_GetTrigger(control, irq, 1, dest.root, dest.index, dest.depth)
                 : seL4_IRQControl_Get(control, irq, dest.root, dest.index, dest.depth);
     if (machine_write_error(machine, error) == seL4_NoError) {
-        machine_put(machine, &dest, KIND_HANDLER);
+        machine_put(machine, control, &dest, KIND_HANDLER);
     }
 }
 
