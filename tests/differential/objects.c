@@ -222,7 +222,7 @@ static void write_registers(machine_t *machine, seL4_CPtr tcb)
     static const seL4_Word counts[] = {NUM_REGISTERS, NUM_REGISTERS, 1, 3, 17, 18, 0, 37, 200};
     static const seL4_Word states[] = {0, 0x3c5, 0x3c4, 0x3c9, 0x1f, 0xf0000340, 0xa00003c5, ~0ul};
     seL4_UserContext context;
-    seL4_Word words[NUM_REGISTERS];
+    seL4_Word words[NUM_REGISTERS] = {0};
     for (int i = 0; i < NUM_REGISTERS; i++) {
         words[i] = machine_below(machine, 1ul << 40);
     }
@@ -245,12 +245,16 @@ void step_tcb_registers(machine_t *machine)
         write_registers(machine, tcb);
     } else {
         seL4_CPtr source = machine_argument(machine, KIND_TCB);
-        seL4_Word flags = machine_below(machine, 16);
-        machine_write(machine, "TCB_CopyRegisters flags=%lx", (unsigned long)flags);
+        unsigned flags = (unsigned)machine_below(machine, 16);
+        machine_write(machine, "TCB_CopyRegisters flags=%x", flags);
         machine_write_cptr(machine, "tcb", tcb);
         machine_write_cptr(machine, "source", source);
-        machine_write_error(machine, seL4_TCB_CopyRegisters(tcb, source, flags & 1, flags >> 1 & 1,
-                                                            flags >> 2 & 1, flags >> 3 & 1, 0));
+        seL4_Bool on[4];
+        for (unsigned i = 0; i < 4; i++) {
+            on[i] = (seL4_Bool)(flags >> i & 1);
+        }
+        machine_write_error(machine,
+                            seL4_TCB_CopyRegisters(tcb, source, on[0], on[1], on[2], on[3], 0));
     }
 }
 

@@ -116,7 +116,7 @@ static const struct {
     {step_tcb_schedule, 4, THREADS}, {step_tcb_registers, 12, THREADS},
     {step_tcb_other, 8, THREADS},    {step_vcpu, 10, THREADS},
     {step_irq, 10, SIGNALS},         {step_domain, 3, SIGNALS},
-    {step_badge, 10, SIGNALS},
+    {step_badge, 24, SIGNALS},
 };
 
 static unsigned weight(size_t i, theme_t theme)
