@@ -323,6 +323,7 @@ seL4_Error seL4_CNode_CancelBadgedSends(seL4_CNode service, seL4_Word index, seL
     }
     slot_t *slot;
     error = target(kernel, service, index, depth, &slot);
+    /* Who waits to send begins again, which is what such a sender does here at any time. */
     if (!error && slot && (slot->cap.type != CAP_ENDPOINT || slot->cap.rights != RIGHTS_ALL)) {
         error = seL4_IllegalOperation;
     }

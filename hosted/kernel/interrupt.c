@@ -100,42 +100,56 @@ seL4_Error seL4_IRQControl_GetTriggerCore(seL4_IRQControl service, seL4_Word irq
     return invocation_end(kernel, HOSTED_IRQ, error);
 }
 
-static seL4_Error handle(seL4_IRQHandler service, const seL4_CPtr *notification, bool keep)
+static kernel_t *begin(seL4_IRQHandler service, irq_line_t **line, seL4_Error *error)
 {
-    seL4_Error error;
-    kernel_t *kernel = invocation_begin(HOSTED_IRQ, HOSTED_OPERATION_INVOCATION, &error);
+    kernel_t *kernel = invocation_begin(HOSTED_IRQ, HOSTED_OPERATION_INVOCATION, error);
     if (!kernel) {
-        return error;
+        return NULL;
     }
-    const slot_t *handler = invocation_target(kernel, service, CAP_IRQ_HANDLER, &error);
-    if (handler) {
-        slot_t *held = &kernel->irqs[handler->cap.irq].notification;
-        slot_t *source = notification ? cspace_caller_slot(kernel, *notification) : NULL;
-        if (source &&
-            (source->cap.type != CAP_NOTIFICATION || !(source->cap.rights & RIGHT_WRITE))) {
-            error = error_capability(0);
-        } else if (!keep) {
-            derivation_delete(kernel, held);
-            if (source) {
-                const cap_t cap = source->cap;
-                derivation_insert(kernel, source, held, &cap);
-            }
-        }
+    const slot_t *handler = invocation_target(kernel, service, CAP_IRQ_HANDLER, error);
+    if (!handler) {
+        invocation_end(kernel, HOSTED_IRQ, *error);
+        return NULL;
     }
-    return invocation_end(kernel, HOSTED_IRQ, error);
+    *line = &kernel->irqs[handler->cap.irq];
+    return kernel;
 }
 
 seL4_Error seL4_IRQHandler_Ack(seL4_IRQHandler service)
 {
-    return handle(service, NULL, true);
+    irq_line_t *line;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &line, &error);
+    return kernel ? invocation_end(kernel, HOSTED_IRQ, seL4_NoError) : error;
 }
 
 seL4_Error seL4_IRQHandler_SetNotification(seL4_IRQHandler service, seL4_CPtr notification)
 {
-    return handle(service, &notification, false);
+    irq_line_t *line;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &line, &error);
+    if (!kernel) {
+        return error;
+    }
+    slot_t *source = cspace_caller_slot(kernel, notification);
+    const cap_t cap = source->cap;
+    if (cap.type != CAP_NOTIFICATION || !(cap.rights & RIGHT_WRITE)) {
+        error = error_capability(0);
+    } else {
+        derivation_delete(kernel, &line->notification);
+        derivation_insert(kernel, source, &line->notification, &cap);
+    }
+    return invocation_end(kernel, HOSTED_IRQ, error);
 }
 
 seL4_Error seL4_IRQHandler_Clear(seL4_IRQHandler service)
 {
-    return handle(service, NULL, false);
+    irq_line_t *line;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &line, &error);
+    if (!kernel) {
+        return error;
+    }
+    derivation_delete(kernel, &line->notification);
+    return invocation_end(kernel, HOSTED_IRQ, seL4_NoError);
 }

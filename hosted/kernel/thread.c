@@ -306,7 +306,9 @@ seL4_Error seL4_TCB_WriteRegisters(seL4_TCB service, seL4_Bool resume_target, se
     } else {
         tcb_object_t *tcb = tcb_of(slot);
         memcpy(&tcb->registers, regs, count * sizeof(seL4_Word));
-        tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
+        if (count > offsetof(seL4_UserContext, spsr) / sizeof(seL4_Word)) {
+            tcb->registers.spsr = tcb_allowed_spsr(tcb, regs->spsr);
+        }
         tcb->running = tcb->running || resume_target;
     }
     return invocation_end(kernel, HOSTED_TCB, error);

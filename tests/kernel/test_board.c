@@ -184,6 +184,31 @@ static void reserved_and_device_ranges_are_cut_out(void **state)
     hosted_system_destroy(system);
 }
 
+/* The kernel cleans memory where it sees it itself, which is below its last GiB. */
+static void caches_end_with_the_kernels_window(void **state)
+{
+    static const uint64_t pages[] = {0x7fbffff000, 0x7fc0000000};
+    board_t board;
+    begin(&board, 2, 2);
+    memory(&board, "memory@40000000", 0x40000000, 0x1000000);
+    node(&board, "below@7fbffff000", pages[0], 0x1000);
+    node(&board, "above@7fc0000000", pages[1], 0x1000);
+    world = boot(&board);
+    assert_non_null(world);
+    vka = hosted_vka(world);
+    seL4_CPtr space = new_space();
+    make_tables(space, 0, seL4_PageBits);
+    for (seL4_Word i = 0; i < 2; i++) {
+        vka_object_t frame;
+        assert_int_equal(vka_alloc_object_at(vka, seL4_ARM_SmallPageObject, 12, pages[i], &frame),
+                         0);
+        assert_error(map(frame.cptr, space, i << seL4_PageBits), seL4_NoError);
+        assert_error(seL4_ARM_Page_Clean_Data(frame.cptr, 0, 0x1000),
+                     i == 0 ? seL4_NoError : seL4_IllegalOperation);
+    }
+    hosted_system_destroy(world);
+}
+
 static void too_many_untypeds_are_refused(void **state)
 {
     board_t board;
@@ -205,6 +230,7 @@ int main(void)
         cmocka_unit_test(boards_without_sense_are_refused_by_name),
         cmocka_unit_test(buses_translate_and_are_checked),
         cmocka_unit_test(reserved_and_device_ranges_are_cut_out),
+        cmocka_unit_test(caches_end_with_the_kernels_window),
         cmocka_unit_test(too_many_untypeds_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,29 @@ static void registers_are_what_was_written(void **state)
     assert_error_0(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_Num, 0), seL4_InvalidArgument, 1);
 }
 
+/* One node cannot ask this: tests/differential has the rest of what interrupts do. */
+static void interrupts_of_one_processor_are_had_by_node(void **state)
+{
+    seL4_CPtr root = seL4_CapInitThreadCNode, slot = new_slot();
+    assert_error(seL4_IRQControl_GetTrigger(seL4_CapIRQControl, 20, 0, root, slot, seL4_WordBits),
+                 seL4_IllegalOperation);
+    assert_error(seL4_IRQControl_GetTriggerCore(seL4_CapIRQControl, 20, 0, root, slot,
+                                                seL4_WordBits, CONFIG_MAX_NUM_NODES),
+                 seL4_InvalidArgument);
+    assert_range_error(
+        seL4_IRQControl_GetTriggerCore(seL4_CapIRQControl, 160, 0, root, slot, seL4_WordBits, 0), 0,
+        159);
+    assert_error(
+        seL4_IRQControl_GetTriggerCore(seL4_CapIRQControl, 20, 0, root, slot, seL4_WordBits, 0),
+        seL4_NoError);
+    assert_error(seL4_IRQControl_Get(seL4_CapIRQControl, 20, root, new_slot(), seL4_WordBits),
+                 seL4_RevokeFirst);
+    assert_error(delete_cap(slot), seL4_NoError);
+    assert_error(seL4_IRQControl_Get(seL4_CapIRQControl, 20, root, slot, seL4_WordBits),
+                 seL4_NoError);
+}
+
 WORLD_MAIN(WORLD_TEST(copies_have_no_children), WORLD_TEST(cnode_with_a_guard_resolves_whole_words),
            WORLD_TEST(last_cnode_capability_takes_its_contents_along),
-           WORLD_TEST(thread_holds_its_address_space), WORLD_TEST(registers_are_what_was_written))
+           WORLD_TEST(thread_holds_its_address_space), WORLD_TEST(registers_are_what_was_written),
+           WORLD_TEST(interrupts_of_one_processor_are_had_by_node))
