@@ -15,7 +15,7 @@
 #include <utils/zf_log.h>
 
 /* How long a VCPU that waits for an interrupt waits, if nothing happens: nanoseconds. */
-enum { NAP = 1000000, TIMER = 27, STUCK = 100 };
+enum { NAP = 1000000, TIMER = 27 };
 
 /* Exception entry at the same level: the vector's offset, and what the state becomes. */
 enum { VECTOR_IRQ = 0x280, STATE_MODE = 0x1f, STATE_EL1H = 5, STATE_IRQ_MASK = 0x80 };
@@ -336,12 +336,14 @@ void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only)
         run_vcpu(kernel, self, vcpu);
         return;
     }
-    if (!any_idle(kernel, only) && !only && !kernel->host_threads->next) {
+    bool hopeless = !any_idle(kernel, only) && !only && !kernel->host_threads->next;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += hopeless ? 0 : NAP;
+    end.tv_sec += hopeless ? 1 : end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    if (pthread_cond_timedwait(&kernel->changed, &kernel->lock, &end) != 0 && hopeless) {
         ZF_LOGW("a thread waits, no VCPU can run, and no other thread has used this system yet");
         pthread_cond_wait(&kernel->changed, &kernel->lock);
-        return;
     }
-    uint64_t until = now() + NAP;
-    struct timespec end = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
-    pthread_cond_timedwait(&kernel->changed, &kernel->lock, &end);
 }
