@@ -98,16 +98,19 @@ void message_cancel_all(kernel_t *kernel, const kernel_object_t *endpoint)
     }
 }
 
-/* The registers that a reply to an unknown system call may set, in the order of its message. */
+/* The registers that a reply to an unknown system call sets, in the order of its message; where the
+   call would have returned to is none. */
 static void copy_reply(tcb_object_t *tcb, const seL4_Word *words, unsigned length)
 {
     seL4_UserContext *regs = &tcb->registers;
     seL4_Word *const registers[] = {
-        &regs->x0, &regs->x1, &regs->x2, &regs->x3, &regs->x4,  &regs->x5,
-        &regs->x6, &regs->x7, &regs->pc, &regs->sp, &regs->x30, &regs->spsr,
+        &regs->x0, &regs->x1, &regs->x2, &regs->x3, &regs->x4, &regs->x5,
+        &regs->x6, &regs->x7, &regs->pc, &regs->sp, NULL,      &regs->spsr,
     };
     for (unsigned i = 0; i < length && i < sizeof(registers) / sizeof(registers[0]); i++) {
-        *registers[i] = words[i];
+        if (registers[i]) {
+            *registers[i] = words[i];
+        }
     }
     regs->spsr = tcb_allowed_spsr(tcb, regs->spsr);
 }
@@ -324,7 +327,7 @@ static message_t receive(kernel_t *kernel, const cap_t source, bool wait)
     tcb_object_t *self = own_thread(kernel);
     message_t message;
 
-    if (self && endpoint) {
+    if (self && source.type == CAP_ENDPOINT) {
         derivation_delete(kernel, &self->slots[TCB_CALLER]); /* who was not replied to stays so */
     }
     join(kernel, &receiver);

@@ -17,6 +17,7 @@ bool hosted_space_translate(hosted_system_t *system, void *space, seL4_Word gpa,
     if (vspace && gpa >> seL4_HugePageBits < vspace->num_entries) {
         pte_slot_t at = mapping_lookup(vspace, gpa);
         found = *at.entry & PTE_VALID;
+        mapping->size_bits = at.bits;
         if (found) {
             mapping_describe(kernel, gpa & ~((1ul << at.bits) - 1), at.bits, *at.entry, mapping);
         }

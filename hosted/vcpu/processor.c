@@ -22,7 +22,6 @@ enum {
     CLASS_SMC = 0x17,
     CLASS_FETCH = 0x20,
     CLASS_DATA = 0x24,
-    TRANSLATION_FAULT = 0x07, /* at the last level */
     WFI_CONDITION = 0x01e00000
 };
 #define LONG_INSTRUCTION (1u << 25)
@@ -90,16 +89,25 @@ static void kick(void *cookie)
     engine->class->kick(engine);
 }
 
+/* The status of a fault: what is missing, and at which level of the tables of stage 2. */
+static seL4_Word status(const hosted_guest_t *guest, const engine_fault_t *fault)
+{
+    enum { TRANSLATION = 0x04, PERMISSION = 0x0c };
+    hosted_stage2_mapping_t mapping = {.size_bits = seL4_PageBits};
+    bool found = hosted_space_translate(guest->system, guest->space, fault->address, &mapping);
+    unsigned level = 3 - (mapping.size_bits - seL4_PageBits) / seL4_PageTableIndexBits;
+    return (found ? PERMISSION : TRANSLATION) | level | (fault->table_walk ? TABLE_WALK : 0);
+}
+
 static seL4_Word syndrome(unsigned class, seL4_Word specific)
 {
     return (seL4_Word) class << 26 | LONG_INSTRUCTION | specific;
 }
 
 /* What hardware says of a data abort: register and width, if the instruction has just these. */
-static seL4_Word data_syndrome(const engine_fault_t *fault)
+static seL4_Word data_syndrome(const engine_fault_t *fault, seL4_Word iss)
 {
     const a64_access_t *access = &fault->access;
-    seL4_Word iss = TRANSLATION_FAULT | (fault->table_walk ? TABLE_WALK : 0);
 
     iss |= fault->write && !fault->table_walk ? WRITE : 0;
     if (fault->decoded && access->valid_syndrome && !fault->table_walk) {
@@ -110,18 +118,18 @@ static seL4_Word data_syndrome(const engine_fault_t *fault)
     return syndrome(CLASS_DATA, iss);
 }
 
-static void memory_fault(const engine_exit_t *exit, hosted_fault_t *fault)
+static void memory_fault(const hosted_guest_t *guest, const engine_exit_t *exit,
+                         hosted_fault_t *fault)
 {
     const engine_fault_t *access = &exit->fault;
+    seL4_Word why = status(guest, access);
     fault->label = seL4_Fault_VMFault;
     fault->length = seL4_VMFault_Length;
     fault->words[seL4_VMFault_IP] = exit->pc;
     fault->words[seL4_VMFault_Addr] = access->address;
     fault->words[seL4_VMFault_PrefetchFault] = access->fetch;
     fault->words[seL4_VMFault_FSR] =
-        access->fetch
-            ? syndrome(CLASS_FETCH, TRANSLATION_FAULT | (access->table_walk ? TABLE_WALK : 0))
-            : data_syndrome(access);
+        access->fetch ? syndrome(CLASS_FETCH, why) : data_syndrome(access, why);
 }
 
 static void vcpu_fault(seL4_Word value, hosted_fault_t *fault)
@@ -137,8 +145,8 @@ static void unknown_syscall(const seL4_UserContext *regs, hosted_fault_t *fault)
     fault->label = seL4_Fault_UnknownSyscall;
     fault->length = seL4_UnknownSyscall_Length;
     const seL4_Word words[seL4_UnknownSyscall_Length] = {
-        regs->x0, regs->x1, regs->x2, regs->x3,  regs->x4,   regs->x5, regs->x6,
-        regs->x7, regs->pc, regs->sp, regs->x30, regs->spsr, regs->x7,
+        regs->x0, regs->x1, regs->x2, regs->x3,     regs->x4,   regs->x5, regs->x6,
+        regs->x7, regs->pc, regs->sp, regs->pc + 4, regs->spsr, regs->x7,
     };
     for (size_t i = 0; i < seL4_UnknownSyscall_Length; i++) {
         fault->words[i] = words[i];
@@ -230,7 +238,7 @@ static void run(void *cookie, const hosted_guest_t *guest, hosted_fault_t *fault
     case ENGINE_KICKED:
         break;
     case ENGINE_FAULT:
-        memory_fault(&exit, fault);
+        memory_fault(guest, &exit, fault);
         break;
     case ENGINE_HVC:
         unknown_syscall(guest->registers, fault);

@@ -67,7 +67,10 @@ typedef struct hosted_processor {
 void hosted_system_use_processor(hosted_system_t *system, const hosted_processor_t *processor,
                                  const void *engine);
 
-/** As the functions of <hosted/stage2.h> whose names end so, for an address space by `space`. */
+/**
+ * As the functions of <hosted/stage2.h> whose names end so, for an address space by `space`. Where
+ * nothing is mapped, `mapping->size_bits` is the size of the entry that is missing.
+ */
 bool hosted_space_translate(hosted_system_t *system, void *space, seL4_Word gpa,
                             hosted_stage2_mapping_t *mapping);
 void hosted_space_for_each(hosted_system_t *system, void *space,
