@@ -95,37 +95,39 @@ static size_t word_at(const void *pointer, size_t size)
     return word;
 }
 
-/* Copy to guest memory. An aligned word is one store, as the guest may read it at any time; to
- * uncached memory all stores are aligned, as others may fault. */
-static inline void copy_in(char *guest, const char *buffer, size_t size, bool cacheable)
+/* Copy between guest memory and a buffer, which may be guest memory too. `guest` is the one of both
+ * whose alignment counts: an aligned word is one access, as the guest may access it at any time; if
+ * the memory is not cached, all accesses are aligned, as others may fault. */
+static inline void copy(char *to, const char *from, const char *guest, size_t size, bool cacheable)
 {
     if (cacheable && !(is_word(size) && is_aligned(guest, size))) {
-        memcpy(guest, buffer, size);
+        memcpy(to, from, size);
         return;
     }
     while (size > 0) {
         uint64_t bytes;
         size_t word = word_at(guest, size);
-        memcpy(&bytes, buffer, word);
-        copy_word(guest, &bytes, word);
-        guest += word, buffer += word, size -= word;
+        if (is_aligned(to, word) && is_aligned(from, word)) {
+            copy_word(to, from, word);
+        } else if (guest == to) {
+            memcpy(&bytes, from, word);
+            copy_word(to, &bytes, word);
+        } else {
+            copy_word(&bytes, from, word);
+            memcpy(to, &bytes, word);
+        }
+        to += word, from += word, guest += word, size -= word;
     }
 }
 
-/* Copy from guest memory, likewise. */
+static inline void copy_in(char *guest, const char *buffer, size_t size, bool cacheable)
+{
+    copy(guest, buffer, guest, size, cacheable);
+}
+
 static inline void copy_out(char *buffer, const char *guest, size_t size, bool cacheable)
 {
-    if (cacheable && !(is_word(size) && is_aligned(guest, size))) {
-        memcpy(buffer, guest, size);
-        return;
-    }
-    while (size > 0) {
-        uint64_t bytes;
-        size_t word = word_at(guest, size);
-        copy_word(&bytes, guest, word);
-        memcpy(buffer, &bytes, word);
-        guest += word, buffer += word, size -= word;
-    }
+    copy(buffer, guest, guest, size, cacheable);
 }
 
 /* Ranges. */
@@ -480,7 +482,8 @@ int guestmem_access(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn
 
 /* Moving bytes of RAM. */
 
-#define BOUNCE_BYTES 1024 /* moved at a time where a copy overlaps itself */
+#define BOUNCE_BYTES                                                                               \
+    1024 /* moved at a time where a copy overlaps itself, or its source is uncached */
 
 static int read_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
                       uintptr_t gpa, size_t size, size_t offset)
@@ -591,15 +594,6 @@ int guestmem_fill(vm_t *vm, uintptr_t addr, uint8_t byte, size_t size)
     return memory != NULL ? access_or_report(memory, addr, size, &access, __func__) : -1;
 }
 
-/* Copy a piece of the source to its place in the target. */
-static int copy_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
-                      uintptr_t gpa, size_t size, size_t offset)
-{
-    (void)gpa;
-    gm_access_t write = write_access(piece->pointer);
-    return access_ram(memory, access->to + offset, size, &write);
-}
-
 /* Copy through a buffer, from the end if the target begins inside the source. */
 static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
@@ -617,6 +611,15 @@ static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_
         done += piece;
     }
     return 0;
+}
+
+/* Copy a piece of the source to its place in the target. */
+static int copy_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
+                      uintptr_t gpa, size_t size, size_t offset)
+{
+    gm_access_t write = write_access(piece->pointer);
+    return piece->cacheable ? access_ram(memory, access->to + offset, size, &write)
+                            : copy_bounced(memory, access->to + offset, gpa, size);
 }
 
 /* Map both ranges of a copy in windows, so that it does not fail half-way for want of one. */

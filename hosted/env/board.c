@@ -22,6 +22,7 @@ enum { PAGE = 4096, PHYSICAL_BITS = 40, MAX_DEPTH = 16 };
 typedef struct reader {
     const void *fdt;
     ranges_t memory, reserved, devices;
+    uint64_t gicv_base;
     char *error;
     size_t error_size;
 } reader_t;
@@ -141,6 +142,23 @@ static int add_reg(reader_t *reader, const bus_t *bus, int node, ranges_t *range
     return 0;
 }
 
+/* Of a GICv2's four ranges the last is its virtual CPU interface. */
+static int read_gic(reader_t *reader, const bus_t *bus, int node)
+{
+    int length = 0;
+    const fdt32_t *cells = fdt_getprop(reader->fdt, node, "reg", &length);
+    int entry = bus->address_cells + bus->size_cells;
+    if ((fdt_node_check_compatible(reader->fdt, node, "arm,cortex-a15-gic") != 0 &&
+         fdt_node_check_compatible(reader->fdt, node, "arm,gic-400") != 0) ||
+        length < 4 * entry * 4) {
+        return 0;
+    }
+    cells += 3 * entry;
+    reader->gicv_base = read_cells(cells, bus->address_cells);
+    return translate(reader, bus, read_cells(cells + bus->address_cells, bus->size_cells),
+                     &reader->gicv_base);
+}
+
 static bool is_memory(const reader_t *reader, int node)
 {
     int length = 0;
@@ -184,7 +202,8 @@ static int read_bus(reader_t *reader, int parent, const bus_t *above, int depth)
         } else if (is_memory(reader, node)) {
             failed = add_reg(reader, &bus, node, &reader->memory, MEMORY_REGULAR);
         } else if (fdt_getprop(reader->fdt, node, "reg", NULL)) {
-            failed = add_reg(reader, &bus, node, &reader->devices, MEMORY_DEVICE);
+            failed = add_reg(reader, &bus, node, &reader->devices, MEMORY_DEVICE) ||
+                     read_gic(reader, &bus, node);
         }
         if (!failed && fdt_node_check_compatible(reader->fdt, node, "simple-bus") == 0) {
             failed = read_bus(reader, node, &bus, depth + 1);
@@ -345,7 +364,7 @@ int board_read(board_t *board, const void *dtb, size_t size, char *error, size_t
         ranges_free(&untypeds);
         return -1;
     }
-    *board = (board_t){banks.items, banks.count, untypeds.items, untypeds.count};
+    *board = (board_t){banks.items, banks.count, untypeds.items, untypeds.count, reader.gicv_base};
     return 0;
 }
 

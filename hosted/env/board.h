@@ -25,6 +25,7 @@ typedef struct board {
     size_t num_banks;
     board_range_t *untypeds; /* disjoint, ascending: each within one bank */
     size_t num_untypeds;
+    uint64_t gicv_base; /* of the virtual CPU interface; 0: there is none */
 } board_t;
 
 /**

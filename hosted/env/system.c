@@ -63,6 +63,7 @@ static int boot(hosted_system_t *system, const board_t *board)
 {
     system->kernel.system = system;
     system->kernel.host_range_is_ours = vmm_vspace_holds;
+    system->kernel.gicv_base = board->gicv_base;
     system->bootinfo = aligned_alloc(seL4_BootInfoFrameSize, seL4_BootInfoFrameSize);
     if (!system->bootinfo || kernel_boot(&system->kernel)) {
         return -1;

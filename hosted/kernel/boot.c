@@ -90,7 +90,8 @@ static int make_root_thread(kernel_t *kernel)
     }
     tcb_object_t *tcb = (tcb_object_t *)cap.object;
     tcb->priority = tcb->max_priority = seL4_MaxPrio;
-    tcb->running = true;
+    tcb->state = THREAD_RUNNING;
+    kernel->root_thread = tcb;
     hold(kernel, seL4_CapInitThreadTCB, cap);
     return 0;
 }
@@ -102,7 +103,11 @@ int kernel_boot(kernel_t *kernel)
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&kernel->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
-    pthread_cond_init(&kernel->changed, NULL);
+    pthread_condattr_t condition;
+    pthread_condattr_init(&condition);
+    pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
+    pthread_cond_init(&kernel->changed, &condition);
+    pthread_condattr_destroy(&condition);
     kernel->caps.next = kernel->caps.previous = &kernel->caps;
     if (make_root_cnode(kernel) || make_asid_pool(kernel) || make_host_vspace(kernel) ||
         make_root_thread(kernel)) {
@@ -160,7 +165,9 @@ void kernel_delete_all(kernel_t *kernel)
 void kernel_shut_down(kernel_t *kernel)
 {
     kernel_delete_all(kernel);
+    message_free(kernel);
+    device_free(kernel);
     physical_free(kernel);
-    pthread_mutex_destroy(&kernel->lock);
     pthread_cond_destroy(&kernel->changed);
+    pthread_mutex_destroy(&kernel->lock);
 }

@@ -124,17 +124,22 @@ seL4_Error cspace_lookup_empty(const cap_t *root, seL4_Word index, seL4_Word dep
     return !error && (*slot)->cap.type != CAP_NULL ? seL4_DeleteFirst : error;
 }
 
-slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr)
+slot_t *cspace_slot(const cap_t *root, seL4_CPtr cptr)
 {
     /* On the kernel an address without a slot is a fault of the caller; here it is as empty. */
     static _Thread_local slot_t none;
     memset(&none, 0, sizeof(none));
+    lookup_t lookup = resolve(root, cptr, seL4_WordBits);
+    return lookup.failure == seL4_NoFailure ? lookup.slot : &none;
+}
+
+slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr)
+{
     cap_t root = {.type = CAP_CNODE,
                   .bits = (uint8_t)kernel->root->radix,
                   .guard_bits = (uint16_t)(seL4_WordBits - kernel->root->radix),
                   .object = &kernel->root->object};
-    lookup_t lookup = resolve(&root, cptr, seL4_WordBits);
-    return lookup.failure == seL4_NoFailure ? lookup.slot : &none;
+    return cspace_slot(&root, cptr);
 }
 
 /* The CNode capability that is invoked, and the slot of it that the invocation is about. */
@@ -307,8 +312,7 @@ seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8
     error = target(kernel, service, index, depth, &slot);
     if (!error && slot && slot->cap.type != CAP_NULL) {
         error = seL4_DeleteFirst;
-    }
-    if (!error && slot) {
+    } else if (!error && slot) {
         message_save_caller(kernel, slot);
     }
     return invocation_end(kernel, HOSTED_CNODE_MOVE, error);

@@ -137,7 +137,7 @@ seL4_Error derivation_derive(const kernel_t *kernel, const slot_t *slot, const c
     case CAP_UNTYPED:
         return derivation_has_children(kernel, slot) ? seL4_RevokeFirst : seL4_NoError;
     case CAP_IRQ_CONTROL: /* there is one; it cannot be copied */
-    case CAP_REPLY:       /* neither can that, but moved */
+    case CAP_REPLY:
     case CAP_ZOMBIE:
         *derived = (cap_t){.type = CAP_NULL};
         return seL4_NoError;
@@ -181,6 +181,14 @@ void derivation_insert(kernel_t *kernel, slot_t *source, slot_t *slot, const cap
     link_after(kernel, source, slot);
 }
 
+/* A thread knows where the capability to reply to it is. */
+static void note_reply(slot_t *slot)
+{
+    if (slot->cap.type == CAP_REPLY) {
+        ((tcb_object_t *)slot->cap.object)->reply = slot;
+    }
+}
+
 void derivation_move(slot_t *source, slot_t *slot, const cap_t *cap)
 {
     slot->previous = source->previous;
@@ -189,6 +197,7 @@ void derivation_move(slot_t *source, slot_t *slot, const cap_t *cap)
     slot->next->previous = slot;
     slot->cap = *cap;
     memset(source, 0, sizeof(*source));
+    note_reply(slot);
 }
 
 static void relink(slot_t *slot)
@@ -210,6 +219,8 @@ void derivation_swap(slot_t *a, const cap_t *new_a, slot_t *b, const cap_t *new_
     b->next = old_a.next == b ? a : old_a.next;
     relink(a);
     relink(b);
+    note_reply(a);
+    note_reply(b);
 }
 
 static void empty(kernel_t *kernel, slot_t *slot)
@@ -219,6 +230,9 @@ static void empty(kernel_t *kernel, slot_t *slot)
     slot->next->previous = slot->previous;
     kernel->counts.caps--;
     kernel->counts.untypeds -= slot->cap.type == CAP_UNTYPED;
+    if (slot->cap.type == CAP_REPLY) {
+        ((tcb_object_t *)slot->cap.object)->reply = NULL;
+    }
     memset(slot, 0, sizeof(*slot));
 }
 

@@ -81,13 +81,13 @@ seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error
     return error;
 }
 
-seL4_Error invocation_message(const cap_t *cap)
+seL4_Error invocation_message(kernel_t *kernel, const cap_t *cap)
 {
     if (!(cap->rights & RIGHT_WRITE)) {
         return error_capability(0);
     }
     if (cap->type == CAP_NOTIFICATION) {
-        message_signal(kernel_current(), (notification_object_t *)cap->object, cap->badge);
+        notification_signal(kernel, (notification_object_t *)cap->object, cap->badge);
         return seL4_NoError;
     }
     return seL4_IllegalOperation; /* on the kernel the caller waits for a reply */
@@ -104,7 +104,7 @@ slot_t *invocation_target(kernel_t *kernel, seL4_CPtr service, cap_type_t type, 
         return NULL;
     case CAP_ENDPOINT:
     case CAP_NOTIFICATION:
-        *error = invocation_message(&slot->cap);
+        *error = invocation_message(kernel, &slot->cap);
         return NULL;
     default:
         *error = slot->cap.type == type ? seL4_NoError : seL4_IllegalOperation;

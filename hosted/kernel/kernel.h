@@ -27,9 +27,11 @@
 #include <sel4/sel4.h>
 #include <hosted/counters.h>
 #include <hosted/inject.h>
+#include <hosted/device.h>
 #include <hosted/processor.h>
 #include <hosted/stage2.h>
 #include "error.h"
+#include "gicv.h"
 
 typedef enum cap_type {
     CAP_NULL,
@@ -47,7 +49,7 @@ typedef enum cap_type {
     CAP_IRQ_CONTROL,
     CAP_IRQ_HANDLER,
     CAP_DOMAIN,
-    CAP_REPLY,
+    CAP_REPLY, /* to a thread that waits for a reply; one at a time */
     CAP_ZOMBIE /* what is left of a CNode or a thread while its slots are emptied */
 } cap_type_t;
 
@@ -116,26 +118,40 @@ typedef struct page_table {
     uint64_t entries[512] __attribute__((aligned(64)));
 } __attribute__((aligned(64))) page_table_t;
 
+/** Who is notified of changes of an address space. */
+typedef struct stage2_watcher {
+    hosted_stage2_listener_t listener;
+    struct vspace_object *vspace; /* NULL: none */
+    struct stage2_watcher *next;
+} stage2_watcher_t;
+
 /** An address space: the root table and who is notified of changes. */
 typedef struct vspace_object {
     kernel_object_t object;
+    struct kernel *kernel;
     uint16_t asid;
     bool host; /* the VMM's own: mappings are the process's, tables come and go by themselves ... */
     bool tables_stay; /* ... or stay where they once were, see hosted_vmm_keep_tables() */
     size_t num_entries;
     uint64_t *entries; /* 1 GiB each */
-    hosted_stage2_listener_t listener;
-    bool listening;
-    void *processor; /* of the guests in it; NULL: none has run */
-    const hosted_processor_t *processor_class;
+    stage2_watcher_t *watchers;
+    stage2_watcher_t listener; /* of hosted_stage2_listen() */
 } vspace_object_t;
 
-/* The slot for the reply to a thread stays empty. But a thread's deletion counts it. */
 enum { TCB_CSPACE, TCB_VSPACE, TCB_REPLY, TCB_CALLER, TCB_BUFFER, TCB_NUM_SLOTS };
 
 typedef struct vcpu_object vcpu_object_t;
 
 enum { SPSR_USER = 0x140 }; /* user mode; FIQ and SError masked */
+
+typedef enum thread_state {
+    THREAD_INACTIVE,
+    THREAD_RUNNING,
+    THREAD_SENDING,   /* in an endpoint's queue, with a message or a fault */
+    THREAD_RECEIVING, /* in an endpoint's queue */
+    THREAD_WAITING,   /* in a notification's queue */
+    THREAD_REPLY      /* its message was received; waits for the reply */
+} thread_state_t;
 
 typedef struct tcb_object {
     kernel_object_t object;
@@ -143,28 +159,49 @@ typedef struct tcb_object {
     seL4_UserContext registers;
     seL4_Word fault_endpoint, buffer, flags;
     uint16_t priority, max_priority, affinity;
-    bool running;
+    thread_state_t state;
     vcpu_object_t *vcpu;
     struct notification_object *notification;
-    /* Of a guest, see message.c: */
-    enum { WAITS_FOR_NOTHING, WAITS_FOR_RECEIVER, WAITS_FOR_REPLY } waiting;
-    kernel_object_t *waits_at; /* the endpoint */
-    uint64_t waits_since, ran; /* to take turns */
-    seL4_Word fault_badge;
-    hosted_fault_t fault;
-    void (*kick)(void *processor); /* stops it, while it runs; or NULL */
-    void *processor;               /* where it runs then */
+    hosted_fault_t fault; /* label 0: none */
+    /* While it is in a queue, or waits: */
+    struct tcb_object *next_waiting;
+    struct tcb_queue *queue;
+    seL4_Word badge; /* what it sends with, or has received */
+    bool wants_reply, may_grant;
+    seL4_MessageInfo_t tag;
+    seL4_IPCBuffer *message; /* the host thread's */
+    slot_t *reply;           /* where the capability to reply to it is */
+    /* A host thread has one of its own, without a capability. The first plays the root task's. */
+    struct tcb_object *plays, *player;
+    vcpu_object_t *running; /* what the host thread runs */
 } tcb_object_t;
 
-enum { VCPU_LIST_REGISTERS = 4 };
+/** Threads that wait for the same thing, first come, first served. */
+typedef struct tcb_queue {
+    tcb_object_t *first;
+} tcb_queue_t;
+
+typedef struct endpoint_object {
+    kernel_object_t object;
+    tcb_queue_t queue; /* all send, or all receive */
+} endpoint_object_t;
+
+enum { VCPU_LIST_REGISTERS = GICV_LIST_REGISTERS };
 
 struct vcpu_object {
     kernel_object_t object;
     tcb_object_t *tcb;
     seL4_Word registers[seL4_VCPUReg_Num];
     uint64_t list_registers[VCPU_LIST_REGISTERS];
-    uint32_t cpu_interface[4];
-    vcpu_object_t *next; /* of all VCPUs */
+    gicv_t gicv;
+    bool timer, timer_masked; /* the virtual timer's line; its event was sent, not acknowledged */
+    vcpu_object_t *next;      /* of all */
+    /* See processor.c: */
+    const hosted_processor_class_t *class;
+    void *processor;
+    stage2_watcher_t watcher; /* of the address space that the processor sees */
+    tcb_object_t *runner;     /* the host thread that runs it now */
+    uint64_t idle_until;      /* waits for an interrupt, until then: nanoseconds */
 };
 
 typedef struct notification_object {
@@ -172,7 +209,22 @@ typedef struct notification_object {
     uint64_t word;
     bool active;
     tcb_object_t *tcb;
+    tcb_queue_t queue;
 } notification_object_t;
+
+/** Physical pages with a device's registers behind them. */
+typedef struct device {
+    uint64_t base, last;
+    hosted_device_t registers;
+    struct device *next;
+} device_t;
+
+/** A host thread that has received, called, or waited. */
+typedef struct host_thread {
+    const void *identity; /* an address that only this thread has */
+    tcb_object_t *tcb;
+    struct host_thread *next;
+} host_thread_t;
 
 /** A piece of physical memory: RAM, or the registers of devices. */
 typedef struct bank {
@@ -216,18 +268,18 @@ typedef struct kernel {
     cnode_t *root;         /* the root task's capability space ... */
     vspace_object_t *host; /* ... and address space, which live as long as the system */
     cnode_t *cnodes;
+    tcb_object_t *root_thread;
+    host_thread_t *host_threads;
+    pthread_cond_t changed; /* a thread can go on, or a VCPU can */
+    vcpu_object_t *vcpus;
+    const hosted_processor_class_t *processors; /* hosted_system_run_guests() */
+    const void *engine;
+    device_t *devices;
+    uint64_t gicv_base; /* the page of the virtual CPU interface; 0: the board has none */
     asid_pool_t *asid_pools[NUM_ASID_POOLS];
     irq_line_t irqs[LAST_IRQ + 1];
     seL4_Time domain_time; /* of the one entry that the domain schedule has; 0 ends it */
-    /* Messages, see message.c: */
-    pthread_cond_t changed;
-    const hosted_processor_t *processor; /* NULL: guests do not run by themselves */
-    const void *engine;                  /* the processor's own */
-    vcpu_object_t *vcpus;
-    struct receiver *receivers;
-    struct letter *letters; /* sent and not received, in this order */
-    uint64_t faults, turns;
-    bank_t *banks; /* ascending */
+    bank_t *banks;         /* ascending */
     size_t num_banks;
     bool incoherent;     /* hosted_system_incoherent() */
     bool refuses_remaps; /* hosted_system_refuse_remaps() */
@@ -275,11 +327,13 @@ seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error
  */
 slot_t *invocation_target(kernel_t *kernel, seL4_CPtr service, cap_type_t type, seL4_Error *error);
 /** What an invocation of a capability does that takes no labels. */
-seL4_Error invocation_message(const cap_t *cap);
+seL4_Error invocation_message(kernel_t *kernel, const cap_t *cap);
 /** Whether this operation is the one to fail; counts it. */
 bool inject_fails(kernel_t *kernel, hosted_operation_t operation);
 
 /* cspace.c: from addresses to slots. */
+/** The slot at an address below the CNode capability `root`; never NULL. */
+slot_t *cspace_slot(const cap_t *root, seL4_CPtr cptr);
 /** The slot that the caller invokes or hands over; never NULL: an empty one if there is none. */
 slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr);
 /** The slot at `index` of `depth` bits below the CNode capability `root`. */
@@ -350,14 +404,54 @@ uint64_t tcb_allowed_spsr(const tcb_object_t *tcb, uint64_t spsr);
 /** Bind the two to each other, and nothing else to either; NULL unbinds. */
 void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb);
 
-/* message.c: */
-void message_signal(kernel_t *kernel, notification_object_t *notification, uint64_t badge);
-/** The thread waits for nothing any more. */
-void message_cancel(kernel_t *kernel, tcb_object_t *tcb);
-/** Nor does any thread that waits at the endpoint, which is going. */
-void message_cancel_all(kernel_t *kernel, const kernel_object_t *endpoint);
-/** Move the capability to reply to the caller, if there is one, to an empty slot. */
+/** Bring vcpu->registers up to date from the processor that has them. */
+void vcpu_fetch(vcpu_object_t *vcpu);
+
+/* message.c: threads that wait for each other. */
+/** Let the thread run, whatever it waited for. */
+void thread_resume(kernel_t *kernel, tcb_object_t *tcb);
+void thread_suspend(kernel_t *kernel, tcb_object_t *tcb);
+/** The thread is deleted. */
+void thread_finalise(kernel_t *kernel, tcb_object_t *tcb);
+/** All that wait go on, as the object is deleted. */
+void message_cancel_all(kernel_t *kernel, tcb_queue_t *queue);
+void notification_signal(kernel_t *kernel, notification_object_t *notification, uint64_t badge);
+/** Let `tcb` send its fault to its handler. @return false if it has none */
+bool message_send_fault(kernel_t *kernel, tcb_object_t *tcb);
+/** Put the capability to reply to who called last into an empty slot, if there is one. */
 void message_save_caller(kernel_t *kernel, slot_t *slot);
+/** The endpoint that gets the thread's faults; NULL if it has none. */
+endpoint_object_t *thread_fault_endpoint(const tcb_object_t *tcb);
+void message_free(kernel_t *kernel);
+
+/* processor.c: running VCPUs. */
+/**
+ * Run a VCPU for a while, for a host thread that waits, or wait for a change.
+ *
+ * @param only  no other VCPU than this; NULL: any
+ */
+void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only);
+/** The VCPU is not to run on, or has an interrupt: let its processor return. */
+void processor_kick(vcpu_object_t *vcpu);
+/** The VCPU goes, or its thread or address space does. */
+void processor_detach(vcpu_object_t *vcpu);
+/** No VCPU sees the address space any longer. */
+void processor_forget_space(vspace_object_t *vspace);
+
+/* device.c: device registers. */
+/** Make an access of a VCPU. @return false if there is no device's register */
+bool device_register_access(kernel_t *kernel, vcpu_object_t *vcpu, uint64_t paddr,
+                            hosted_access_t *access, int *maintenance);
+/** Whether some page of a mapping has registers behind it. */
+bool device_covers(const kernel_t *kernel, uint64_t base, uint64_t last);
+void device_free(kernel_t *kernel);
+
+/* stage2.c */
+void stage2_watch(vspace_object_t *vspace, stage2_watcher_t *watcher);
+void stage2_unwatch(stage2_watcher_t *watcher);
+void stage2_visit(kernel_t *kernel, vspace_object_t *space,
+                  bool (*visit)(void *cookie, const hosted_stage2_mapping_t *mapping),
+                  void *cookie);
 
 /* interrupt.c: interrupt lines and their handlers. */
 /** The last handler of the line is deleted. */

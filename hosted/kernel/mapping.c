@@ -61,12 +61,17 @@ static void notify(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, un
     }
     kernel->counts.guest_mappings += mapped ? 1 : -1;
     kernel->counts.guest_bytes += mapped ? 1ul << bits : -(1ul << bits);
-    void (*listener)(void *, const hosted_stage2_mapping_t *) =
-        mapped ? vspace->listener.mapped : vspace->listener.unmapped;
-    if (vspace->listening && listener) {
-        hosted_stage2_mapping_t mapping;
-        mapping_describe(kernel, vaddr, bits, entry, &mapping);
-        listener(vspace->listener.cookie, &mapping);
+    if (!vspace->watchers) {
+        return;
+    }
+    hosted_stage2_mapping_t mapping;
+    mapping_describe(kernel, vaddr, bits, entry, &mapping);
+    for (const stage2_watcher_t *watcher = vspace->watchers; watcher; watcher = watcher->next) {
+        void (*listener)(void *, const hosted_stage2_mapping_t *) =
+            mapped ? watcher->listener.mapped : watcher->listener.unmapped;
+        if (listener) {
+            listener(watcher->listener.cookie, &mapping);
+        }
     }
 }
 

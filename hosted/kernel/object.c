@@ -111,12 +111,13 @@ static kernel_object_t *create_cnode(kernel_t *kernel, unsigned radix, uint64_t 
     return &cnode->object;
 }
 
-static kernel_object_t *create_vspace(uint64_t paddr)
+static kernel_object_t *create_vspace(kernel_t *kernel, uint64_t paddr)
 {
     size_t entries = 1ul << seL4_VSpaceIndexBits;
     vspace_object_t *vspace =
         (vspace_object_t *)object_allocate(CAP_VSPACE, sizeof(*vspace), paddr);
     if (vspace) {
+        vspace->kernel = kernel;
         vspace->num_entries = entries;
         vspace->entries = calloc(entries, sizeof(*vspace->entries));
         if (!vspace->entries) {
@@ -141,6 +142,7 @@ static kernel_object_t *create_vcpu(kernel_t *kernel, uint64_t paddr)
     vcpu_object_t *vcpu = (vcpu_object_t *)object_allocate(CAP_VCPU, sizeof(*vcpu), paddr);
     if (vcpu) {
         vcpu->registers[seL4_VCPUReg_SCTLR] = 0x34d58820; /* MMU and caches off */
+        vcpu->gicv.list = vcpu->list_registers;
         vcpu->next = kernel->vcpus;
         kernel->vcpus = vcpu;
     }
@@ -169,7 +171,7 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         cap->type = CAP_TCB;
         break;
     case seL4_EndpointObject:
-        cap->object = object_allocate(cap->type = CAP_ENDPOINT, sizeof(kernel_object_t), paddr);
+        cap->object = object_allocate(cap->type = CAP_ENDPOINT, sizeof(endpoint_object_t), paddr);
         break;
     case seL4_NotificationObject:
         cap->object =
@@ -182,7 +184,7 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
         break;
     case seL4_ARM_VSpaceObject:
         cap->type = CAP_VSPACE;
-        cap->object = create_vspace(paddr);
+        cap->object = create_vspace(kernel, paddr);
         break;
     case seL4_ARM_VCPUObject:
         cap->object = create_vcpu(kernel, paddr);
@@ -205,8 +207,9 @@ bool object_create(kernel_t *kernel, seL4_Word type, seL4_Word size_bits, uint64
 /* Nobody uses the thread any more; its capabilities go with its zombie. */
 static void finalise_tcb(kernel_t *kernel, tcb_object_t *tcb)
 {
-    message_cancel(kernel, tcb);
+    thread_finalise(kernel, tcb);
     if (tcb->vcpu) {
+        processor_detach(tcb->vcpu);
         tcb->vcpu->tcb = NULL;
         tcb->vcpu = NULL;
     }
@@ -214,6 +217,16 @@ static void finalise_tcb(kernel_t *kernel, tcb_object_t *tcb)
         tcb->notification->tcb = NULL;
         tcb->notification = NULL;
     }
+}
+
+static void finalise_vcpu(kernel_t *kernel, vcpu_object_t *vcpu)
+{
+    vcpu_object_t **link = &kernel->vcpus;
+    while (*link != vcpu) {
+        link = &(*link)->next;
+    }
+    *link = vcpu->next;
+    vcpu_bind(vcpu, NULL);
 }
 
 static void bury(kernel_t *kernel, kernel_object_t *object)
@@ -273,15 +286,17 @@ cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final)
         break;
     case CAP_VSPACE:
         mapping_drop_all(kernel, (vspace_object_t *)cap->object);
+        processor_forget_space((vspace_object_t *)cap->object);
         asid_delete(kernel, cap);
         break;
-    case CAP_ENDPOINT:
-        message_cancel_all(kernel, cap->object);
-        break;
     case CAP_VCPU:
-        vcpu_bind((vcpu_object_t *)cap->object, NULL);
+        finalise_vcpu(kernel, (vcpu_object_t *)cap->object);
+        break;
+    case CAP_ENDPOINT:
+        message_cancel_all(kernel, &((endpoint_object_t *)cap->object)->queue);
         break;
     case CAP_NOTIFICATION:
+        message_cancel_all(kernel, &((notification_object_t *)cap->object)->queue);
         if (((notification_object_t *)cap->object)->tcb) {
             ((notification_object_t *)cap->object)->tcb->notification = NULL;
         }
@@ -311,9 +326,6 @@ static void free_object(kernel_t *kernel, kernel_object_t *object)
 {
     if (object->type == CAP_VSPACE) {
         vspace_object_t *vspace = (vspace_object_t *)object;
-        if (vspace->processor) {
-            vspace->processor_class->destroy(vspace->processor);
-        }
         if (vspace->host) {
             host_free_tables(vspace);
         } else {
@@ -327,12 +339,6 @@ static void free_object(kernel_t *kernel, kernel_object_t *object)
         }
         *link = cnode->next_cnode;
         cspace_free_slots(cnode->slots, cnode->radix);
-    } else if (object->type == CAP_VCPU) {
-        vcpu_object_t **link = &kernel->vcpus;
-        while (*link != (vcpu_object_t *)object) {
-            link = &(*link)->next;
-        }
-        *link = (*link)->next;
     }
     free(object);
 }

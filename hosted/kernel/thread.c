@@ -4,8 +4,8 @@
  */
 
 /*
- * The invocations of threads. A hosted thread has registers and capabilities; what runs is the
- * virtual processor that it is bound to, see message.c.
+ * The invocations of threads. A hosted thread has registers and capabilities but never runs by
+ * itself: it is what a virtual processor is bound to, and an engine runs that.
  */
 
 #include "kernel.h"
@@ -283,7 +283,9 @@ seL4_Error seL4_TCB_ReadRegisters(seL4_TCB service, seL4_Bool suspend_source, se
         error = seL4_IllegalOperation;
     } else {
         tcb_object_t *tcb = tcb_of(slot);
-        tcb->running = tcb->running && !suspend_source;
+        if (suspend_source) {
+            thread_suspend(kernel, tcb);
+        }
         memcpy(regs, &tcb->registers, count * sizeof(seL4_Word));
     }
     return invocation_end(kernel, HOSTED_TCB, error);
@@ -307,7 +309,9 @@ seL4_Error seL4_TCB_WriteRegisters(seL4_TCB service, seL4_Bool resume_target, se
         tcb_object_t *tcb = tcb_of(slot);
         memcpy(&tcb->registers, regs, count * sizeof(seL4_Word));
         tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
-        tcb->running = tcb->running || resume_target;
+        if (resume_target) {
+            thread_resume(kernel, tcb);
+        }
     }
     return invocation_end(kernel, HOSTED_TCB, error);
 }
@@ -331,8 +335,12 @@ seL4_Error seL4_TCB_CopyRegisters(seL4_TCB service, seL4_TCB source, seL4_Bool s
         error = error_capability(1);
     } else {
         tcb_object_t *src = tcb_of(from), *dest = tcb_of(slot);
-        src->running = src->running && !suspend_source;
-        dest->running = dest->running || resume_target;
+        if (suspend_source) {
+            thread_suspend(kernel, src);
+        }
+        if (resume_target) {
+            thread_resume(kernel, dest);
+        }
         const seL4_Word *words = (const seL4_Word *)&src->registers;
         seL4_Word *copies = (seL4_Word *)&dest->registers;
         if (transfer_frame) {
@@ -363,8 +371,7 @@ seL4_TCB_SetFlags_t seL4_TCB_SetFlags(seL4_TCB service, seL4_Word clear, seL4_Wo
     return result;
 }
 
-/* A thread that waits is no longer waiting, however it is stopped or started. */
-static seL4_Error set_running(seL4_TCB service, bool running)
+seL4_Error seL4_TCB_Resume(seL4_TCB service)
 {
     slot_t *slot;
     seL4_Error error;
@@ -372,19 +379,20 @@ static seL4_Error set_running(seL4_TCB service, bool running)
     if (!kernel) {
         return error;
     }
-    message_cancel(kernel, tcb_of(slot));
-    tcb_of(slot)->running = running;
+    thread_resume(kernel, tcb_of(slot));
     return invocation_end(kernel, HOSTED_TCB, seL4_NoError);
-}
-
-seL4_Error seL4_TCB_Resume(seL4_TCB service)
-{
-    return set_running(service, true);
 }
 
 seL4_Error seL4_TCB_Suspend(seL4_TCB service)
 {
-    return set_running(service, false);
+    slot_t *slot;
+    seL4_Error error;
+    kernel_t *kernel = begin(service, &slot, &error);
+    if (!kernel) {
+        return error;
+    }
+    thread_suspend(kernel, tcb_of(slot));
+    return invocation_end(kernel, HOSTED_TCB, seL4_NoError);
 }
 
 seL4_Error seL4_TCB_BindNotification(seL4_TCB service, seL4_CPtr notification)

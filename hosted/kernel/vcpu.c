@@ -4,8 +4,8 @@
  */
 
 /*
- * The invocations of virtual processors, and their list registers.
- * The registers here are where an engine (hosted/vcpu) keeps them while it does not run.
+ * The invocations of virtual processors. What runs one (processor.c) may have newer values of its
+ * registers than are here; vcpu_fetch() gets them.
  */
 
 #include "kernel.h"
@@ -31,6 +31,7 @@ static kernel_t *begin(seL4_ARM_VCPU service, vcpu_object_t **vcpu, seL4_Error *
 static void unbind(tcb_object_t *tcb)
 {
     if (tcb && tcb->vcpu) {
+        processor_detach(tcb->vcpu);
         tcb->vcpu->tcb = NULL;
         tcb->vcpu = NULL;
         tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
@@ -76,6 +77,7 @@ seL4_ARM_VCPU_ReadRegs_t seL4_ARM_VCPU_ReadRegs(seL4_ARM_VCPU service, seL4_VCPU
     if ((seL4_Word)field >= seL4_VCPUReg_Num) {
         error = error_argument(1);
     } else {
+        vcpu_fetch(vcpu);
         result.value = vcpu->registers[field];
     }
     result.error = (int)invocation_end(kernel, HOSTED_VCPU, error);
@@ -93,6 +95,7 @@ seL4_Error seL4_ARM_VCPU_WriteRegs(seL4_ARM_VCPU service, seL4_VCPUReg field, se
     if ((seL4_Word)field >= seL4_VCPUReg_Num) {
         error = error_argument(1);
     } else {
+        vcpu_fetch(vcpu);
         vcpu->registers[field] = value;
     }
     return invocation_end(kernel, HOSTED_VCPU, error);
@@ -115,10 +118,13 @@ seL4_Error seL4_ARM_VCPU_InjectIRQ(seL4_ARM_VCPU service, seL4_Uint16 virq, seL4
         error = error_range(0, 1);
     } else if (index >= VCPU_LIST_REGISTERS) {
         error = error_range(0, VCPU_LIST_REGISTERS - 1);
+    } else if (gicv_is_active(vcpu->list_registers[index])) {
+        error = seL4_DeleteFirst; /* the guest has taken what is in it */
     } else {
         /* Pending, with a maintenance interrupt, in the layout of a GICv2 list register. */
         vcpu->list_registers[index] =
             virq | 1u << 19 | (uint64_t)priority << 23 | 1u << 28 | (uint64_t)group << 30;
+        processor_kick(vcpu);
     }
     return invocation_end(kernel, HOSTED_VCPU, error);
 }
@@ -135,8 +141,23 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
         error = error_range(0, LAST_IRQ);
     } else if (irq != VIRTUAL_TIMER_INTERRUPT) {
         error = error_argument(0);
+    } else {
+        vcpu->timer_masked = false;
+        processor_kick(vcpu);
     }
     return invocation_end(kernel, HOSTED_VCPU, error);
+}
+
+void hosted_vcpu_set_timer(hosted_system_t *system, seL4_CPtr vcpu, bool line)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    const cap_t *cap = &cspace_caller_slot(kernel, vcpu)->cap;
+    if (cap->type == CAP_VCPU) {
+        ((vcpu_object_t *)cap->object)->timer = line;
+        processor_kick((vcpu_object_t *)cap->object);
+    }
+    pthread_mutex_unlock(&kernel->lock);
 }
 
 /* No capability here is one to call the firmware with. */
@@ -151,12 +172,6 @@ seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args
     }
     bool empty = cspace_caller_slot(kernel, service)->cap.type == CAP_NULL;
     return invocation_end(kernel, HOSTED_VCPU, empty ? error_capability(0) : seL4_IllegalOperation);
-}
-
-uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu)
-{
-    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), vcpu)->cap;
-    return cap->type == CAP_VCPU ? ((vcpu_object_t *)cap->object)->list_registers : NULL;
 }
 
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu)

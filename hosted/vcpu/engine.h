@@ -7,8 +7,8 @@
 
 /**
  * @file
- * A processor that runs one VCPU on the mappings of its stage 2: the interface between the run loop
- * of hosted/vm and one file for each engine.
+ * A processor that runs one VCPU on the mappings of its stage 2: the interface between processor.c
+ * and one file for each engine.
  *
  * An engine is used by one thread, but for engine_kick(). It runs until something happens that the
  * run loop must see; then the registers are those of the instruction that it happened at, and
@@ -79,6 +79,8 @@ typedef struct engine_class {
     /** Stop before more than that many instructions have run, counted by basic blocks; 0: do not.
      */
     void (*set_budget)(engine_t *engine, uint64_t instructions);
+    /** While it is on, stop as if kicked when the guest lets interrupts in. */
+    void (*set_interrupt)(engine_t *engine, bool on);
     void (*run)(engine_t *engine, engine_exit_t *exit);
     /** Let run() return soon, or at once when it is called next. From any thread. */
     void (*kick)(engine_t *engine);
@@ -88,11 +90,6 @@ typedef struct engine_class {
 struct engine {
     const engine_class_t *class;
 };
-
-#define ENGINE_ZERO_REGISTER 31
-
-/** Register `number` of a thread; NULL for the zero register. */
-seL4_Word *engine_register(seL4_UserContext *regs, unsigned number);
 
 /** The engine of that name; NULL if this build has none such. NULL as name: the default one. */
 const engine_class_t *engine_find(const char *name);

@@ -3,76 +3,90 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/*
- * Guests that run while a thread of the process waits: an engine for each address space, and what
- * stops it as the fault message that the kernel would send. The syndromes are those of the Arm
- * architecture reference manual (ESR_EL2).
- */
+/* See processor.h. */
 
+#include "processor.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <hosted/processor.h>
-#include <utils/zf_log.h>
-#include "engine.h"
-#include "gicv.h"
 
-/* Exception classes and fields of a syndrome. */
-enum {
-    CLASS_WFI = 0x01,
-    CLASS_SMC = 0x17,
-    CLASS_FETCH = 0x20,
-    CLASS_DATA = 0x24,
-    WFI_CONDITION = 0x01e00000
-};
-#define LONG_INSTRUCTION (1u << 25)
-#define VALID            (1u << 24)
-#define TABLE_WALK       (1u << 7)
-#define WRITE            (1u << 6)
+enum { ZERO_REGISTER = 31, INSTRUCTION_BYTES = 4 };
 
-typedef struct processor {
-    hosted_system_t *system;
-    engine_t *engine;
-} processor_t;
+/* Syndromes: class, and the instruction's length, which is always 32 bits. */
+#define SYNDROME(class) ((uint64_t)(class) << 26 | 1ul << 25)
+enum { CLASS_UNKNOWN = 0, CLASS_WAIT = 1, CLASS_SMC = 0x17, CLASS_FETCH = 0x20, CLASS_DATA = 0x24 };
+enum { STAGE_1_WALK = 1 << 7, WRITE = 1 << 6, ALWAYS = 0x01e00000 };
 
-static void mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+/* Register `number` of the thread; NULL for the zero register. */
+static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
 {
-    engine_t *engine = ((processor_t *)cookie)->engine;
-    hosted_stage2_mapping_t seen = *mapping;
-    if (gicv_is(mapping)) {
-        seen.read = seen.write = seen.execute = false; /* each access stops the engine */
+    seL4_Word *const registers[] = {
+        &regs->x0,  &regs->x1,  &regs->x2,  &regs->x3,  &regs->x4,  &regs->x5,  &regs->x6,
+        &regs->x7,  &regs->x8,  &regs->x9,  &regs->x10, &regs->x11, &regs->x12, &regs->x13,
+        &regs->x14, &regs->x15, &regs->x16, &regs->x17, &regs->x18, &regs->x19, &regs->x20,
+        &regs->x21, &regs->x22, &regs->x23, &regs->x24, &regs->x25, &regs->x26, &regs->x27,
+        &regs->x28, &regs->x29, &regs->x30,
+    };
+    return number < ZERO_REGISTER ? registers[number] : NULL;
+}
+
+/*
+ * An instruction can be completed by its syndrome, or as if it had one: a load or store that writes
+ * its base register back has none on hardware, but what it does is as plain.
+ */
+bool processor_can_complete(const engine_fault_t *fault)
+{
+    bool understood = fault->access.valid_syndrome ||
+                      (fault->access.kind == A64_WRITE_BACK && fault->access.base < ZERO_REGISTER);
+    return fault->decoded && understood && !fault->fetch && !fault->table_walk && fault->aligned &&
+           !fault->crosses_page;
+}
+
+uint64_t processor_stored(const engine_fault_t *fault, seL4_UserContext *registers)
+{
+    const seL4_Word *source = general_register(registers, fault->access.rt);
+    return source != NULL ? *source : 0;
+}
+
+void processor_complete(const engine_fault_t *fault, seL4_UserContext *registers, uint64_t data)
+{
+    const a64_access_t *access = &fault->access;
+    seL4_Word *target = general_register(registers, access->rt);
+
+    if (access->kind == A64_WRITE_BACK) {
+        *general_register(registers, access->base) += (seL4_Word)access->base_change;
     }
-    engine->class->mapped(engine, &seen);
+    if (!access->store && target != NULL) {
+        *target = a64_extend(access, data);
+    }
 }
 
-static void unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+processor_t *processor_create(const engine_class_t *class, char *error, size_t error_size)
 {
-    engine_t *engine = ((processor_t *)cookie)->engine;
-    engine->class->unmapped(engine, mapping);
-}
-
-static bool visit(void *cookie, const hosted_stage2_mapping_t *mapping)
-{
-    mapped(cookie, mapping);
-    return true;
-}
-
-static void *create(const void *engine, const hosted_guest_t *guest, char *error, size_t error_size)
-{
-    const engine_class_t *class = engine;
-    processor_t *processor = malloc(sizeof(*processor));
-    if (!processor) {
-        snprintf(error, error_size, "the host is out of memory");
+    class = class != NULL ? class : engine_find(NULL);
+    if (class == NULL) {
+        snprintf(error, error_size, "this build has no engine (see GUESTMEM_UNICORN)");
         return NULL;
     }
-    processor->system = guest->system;
+    processor_t *processor = calloc(1, sizeof(*processor));
+    if (processor == NULL) {
+        snprintf(error, error_size, "no memory for a processor");
+        return NULL;
+    }
     processor->engine = class->create(error, error_size);
-    if (!processor->engine) {
+    if (processor->engine == NULL) {
         free(processor);
         return NULL;
     }
-    hosted_stage2_listener_t listener = {mapped, unmapped, processor};
-    hosted_space_for_each(guest->system, guest->space, visit, processor);
-    hosted_space_listen(guest->system, guest->space, &listener);
+    return processor;
+}
+
+/* As on a kernel that was not configured otherwise, WFI is trapped. */
+static void *create(const void *engine, char *error, size_t error_size)
+{
+    processor_t *processor = processor_create(engine, error, error_size);
+    if (processor != NULL) {
+        processor->traps_waits = true;
+    }
     return processor;
 }
 
@@ -83,186 +97,167 @@ static void destroy(void *cookie)
     free(processor);
 }
 
+static void mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+{
+    engine_t *engine = ((processor_t *)cookie)->engine;
+    engine->class->mapped(engine, mapping);
+}
+
+static void unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+{
+    engine_t *engine = ((processor_t *)cookie)->engine;
+    engine->class->unmapped(engine, mapping);
+}
+
 static void kick(void *cookie)
 {
     engine_t *engine = ((processor_t *)cookie)->engine;
     engine->class->kick(engine);
 }
 
-/* The status of a fault: what is missing, and at which level of the tables of stage 2. */
-static seL4_Word status(const hosted_guest_t *guest, const engine_fault_t *fault)
+static void fetch(void *cookie, seL4_Word registers[seL4_VCPUReg_Num])
 {
-    enum { TRANSLATION = 0x04, PERMISSION = 0x0c };
-    hosted_stage2_mapping_t mapping = {.size_bits = seL4_PageBits};
-    bool found = hosted_space_translate(guest->system, guest->space, fault->address, &mapping);
-    unsigned level = 3 - (mapping.size_bits - seL4_PageBits) / seL4_PageTableIndexBits;
-    return (found ? PERMISSION : TRANSLATION) | level | (fault->table_walk ? TABLE_WALK : 0);
+    engine_t *engine = ((processor_t *)cookie)->engine;
+    engine->class->get_system_registers(engine, registers);
 }
 
-static seL4_Word syndrome(unsigned class, seL4_Word specific)
+static void complete(void *cookie, seL4_UserContext *registers, uint64_t data)
 {
-    return (seL4_Word) class << 26 | LONG_INSTRUCTION | specific;
+    processor_complete(&((processor_t *)cookie)->exit.fault, registers, data);
+    registers->pc += INSTRUCTION_BYTES;
 }
 
-/* What hardware says of a data abort: register and width, if the instruction has just these. */
-static seL4_Word data_syndrome(const engine_fault_t *fault, seL4_Word iss)
+/* The syndrome of a data abort, to which the kernel's side adds what is missing in stage 2; width
+ * and register only where hardware gives them. */
+static uint64_t data_syndrome(const engine_fault_t *fault)
 {
     const a64_access_t *access = &fault->access;
-
-    iss |= fault->write && !fault->table_walk ? WRITE : 0;
+    uint64_t syndrome =
+        SYNDROME(CLASS_DATA) | (fault->write ? WRITE : 0) | (fault->table_walk ? STAGE_1_WALK : 0);
     if (fault->decoded && access->valid_syndrome && !fault->table_walk) {
-        iss |= VALID | (seL4_Word)__builtin_ctz(access->width) << 22 |
-               (seL4_Word)access->sign_extend << 21 | (seL4_Word)access->rt << 16 |
-               (seL4_Word)access->sixty_four << 15;
+        syndrome |= 1ul << 24 | (uint64_t)__builtin_ctz(access->width) << 22 |
+                    (uint64_t)access->sign_extend << 21 | (uint64_t)access->rt << 16 |
+                    (uint64_t)access->sixty_four << 15;
     }
-    return syndrome(CLASS_DATA, iss);
+    return syndrome;
 }
 
-static void memory_fault(const hosted_guest_t *guest, const engine_exit_t *exit,
-                         hosted_fault_t *fault)
+static void memory_fault(const engine_exit_t *exit, hosted_run_t *run)
 {
-    const engine_fault_t *access = &exit->fault;
-    seL4_Word why = status(guest, access);
-    fault->label = seL4_Fault_VMFault;
-    fault->length = seL4_VMFault_Length;
-    fault->words[seL4_VMFault_IP] = exit->pc;
-    fault->words[seL4_VMFault_Addr] = access->address;
-    fault->words[seL4_VMFault_PrefetchFault] = access->fetch;
-    fault->words[seL4_VMFault_FSR] =
-        access->fetch ? syndrome(CLASS_FETCH, why) : data_syndrome(access, why);
-}
-
-static void vcpu_fault(seL4_Word value, hosted_fault_t *fault)
-{
-    fault->label = seL4_Fault_VCPUFault;
-    fault->length = seL4_VCPUFault_Length;
-    fault->words[seL4_VCPUFault_HSR] = value;
-}
-
-/* The kernel takes HVC for a system call of its own, whose number is in x7. */
-static void unknown_syscall(const seL4_UserContext *regs, hosted_fault_t *fault)
-{
-    fault->label = seL4_Fault_UnknownSyscall;
-    fault->length = seL4_UnknownSyscall_Length;
-    const seL4_Word words[seL4_UnknownSyscall_Length] = {
-        regs->x0, regs->x1, regs->x2, regs->x3,     regs->x4,   regs->x5, regs->x6,
-        regs->x7, regs->pc, regs->sp, regs->pc + 4, regs->spsr, regs->x7,
+    const engine_fault_t *fault = &exit->fault;
+    uint64_t syndrome = fault->fetch
+                            ? SYNDROME(CLASS_FETCH) | (fault->table_walk ? STAGE_1_WALK : 0)
+                            : data_syndrome(fault);
+    run->fault = (hosted_fault_t){
+        .label = seL4_Fault_VMFault,
+        .length = seL4_VMFault_Length,
+        .words = {exit->pc, fault->address, fault->fetch, syndrome},
     };
-    for (size_t i = 0; i < seL4_UnknownSyscall_Length; i++) {
-        fault->words[i] = words[i];
+    run->access = (hosted_access_t){
+        .possible = processor_can_complete(fault),
+        .gpa = fault->address,
+        .width = fault->decoded ? fault->access.width : 0,
+        .write = fault->write,
+    };
+    if (run->access.possible && fault->write) {
+        run->access.data = processor_stored(fault, run->registers);
+        if (fault->access.width < 8) {
+            run->access.data &= ((uint64_t)1 << (fault->access.width * 8)) - 1;
+        }
     }
 }
 
-/* What no hypervisor sees on hardware, because the guest handles it, or what the engine cannot. */
-static void exception(const seL4_UserContext *regs, const engine_exit_t *exit,
-                      hosted_fault_t *fault)
+/* The kernel takes HVC for a system call, whose number is in x7; none of its own is made here. */
+static void hypercall(const seL4_UserContext *regs, hosted_fault_t *fault)
 {
-    ZF_LOGE("a guest at pc %#lx cannot go on: %s", exit->pc,
-            exit->reason == ENGINE_UNDEFINED ? "undefined instruction" : exit->text);
-    fault->label = seL4_Fault_UserException;
-    fault->length = seL4_UserException_Length;
-    fault->words[seL4_UserException_FaultIP] = exit->pc;
-    fault->words[seL4_UserException_SP] = regs->sp;
-    fault->words[seL4_UserException_SPSR] = regs->spsr;
-    fault->words[seL4_UserException_Code] = exit->reason;
+    *fault = (hosted_fault_t){
+        .label = seL4_Fault_UnknownSyscall,
+        .length = seL4_UnknownSyscall_Length,
+        .words = {regs->x0, regs->x1, regs->x2, regs->x3, regs->x4, regs->x5, regs->x6, regs->x7,
+                  regs->pc, regs->sp, regs->pc + 4, regs->spsr, regs->x7},
+    };
 }
 
-static void maintenance(int list_register, hosted_fault_t *fault)
+static void trap(uint64_t syndrome, hosted_fault_t *fault)
 {
-    if (list_register >= 0) {
-        fault->label = seL4_Fault_VGICMaintenance;
-        fault->length = seL4_VGICMaintenance_Length;
-        fault->words[seL4_VGICMaintenance_IDX] = (seL4_Word)list_register;
-    }
+    *fault = (hosted_fault_t){
+        .label = seL4_Fault_VCPUFault, .length = seL4_VCPUFault_Length, .words = {syndrome}};
 }
 
-/* Make an access to the virtual CPU interface. @return false if it is none of that */
-static bool cpu_interface_access(const hosted_guest_t *guest, const engine_exit_t *exit,
-                                 hosted_fault_t *fault)
+static void report(const processor_t *processor, hosted_run_t *run)
 {
-    const engine_fault_t *access = &exit->fault;
-    uint32_t *state = guest->cpu_interface;
-    gicv_t gicv = {guest->list_registers, state[0], state[1], state[2], state[3]};
-    hosted_stage2_mapping_t mapping;
-
-    if (!access->decoded || !access->access.valid_syndrome || !access->aligned ||
-        !hosted_space_translate(guest->system, guest->space, access->address, &mapping) ||
-        !gicv_is(&mapping) || !(access->write ? mapping.write : mapping.read)) {
-        return false;
-    }
-    seL4_Word none = 0;
-    seL4_Word *reg = engine_register(guest->registers, access->access.rt);
-    uint64_t offset = access->address - mapping.gpa;
-    if (access->write) {
-        maintenance(gicv_write(&gicv, offset, (uint32_t)(reg ? *reg : 0)), fault);
-    } else {
-        *(reg ? reg : &none) = a64_extend(&access->access, gicv_read(&gicv, offset));
-    }
-    state[0] = gicv.control;
-    state[1] = gicv.priority_mask;
-    state[2] = gicv.binary_point;
-    state[3] = gicv.active;
-    guest->registers->pc += 4;
-    return true;
-}
-
-static void run_engine(engine_t *engine, const hosted_guest_t *guest, engine_exit_t *exit)
-{
-    engine->class->set_system_registers(engine, guest->system_registers);
-    if (engine->class->set_registers(engine, guest->registers) != 0) {
-        *exit = (engine_exit_t){.reason = ENGINE_ERROR, .pc = guest->registers->pc};
-        snprintf(exit->text, sizeof(exit->text), "no engine for processor state %#lx",
-                 guest->registers->spsr);
-        return;
-    }
-    bool incoherent = hosted_guest_enters(guest->system, guest->system_registers);
-    engine->class->run(engine, exit);
-    engine->class->get_system_registers(engine, guest->system_registers);
-    if (incoherent) {
-        hosted_guest_stops(guest->system);
-    }
-    engine->class->get_registers(engine, guest->registers);
-}
-
-static void run(void *cookie, const hosted_guest_t *guest, hosted_fault_t *fault)
-{
-    engine_exit_t exit;
-    do {
-        run_engine(((processor_t *)cookie)->engine, guest, &exit);
-    } while (exit.reason == ENGINE_FAULT && cpu_interface_access(guest, &exit, fault) &&
-             fault->label == seL4_Fault_NullFault);
-    if (fault->label != seL4_Fault_NullFault) {
-        return;
-    }
-    switch (exit.reason) {
+    const engine_exit_t *exit = &processor->exit;
+    const seL4_UserContext *regs = run->registers;
+    run->stop = HOSTED_STOP_FAULT;
+    switch (exit->reason) {
     case ENGINE_KICKED:
+        run->stop = HOSTED_STOP_KICKED;
         break;
     case ENGINE_FAULT:
-        memory_fault(guest, &exit, fault);
+        memory_fault(exit, run);
         break;
     case ENGINE_HVC:
-        unknown_syscall(guest->registers, fault);
+        hypercall(regs, &run->fault);
         break;
     case ENGINE_SMC:
-        vcpu_fault(syndrome(CLASS_SMC, exit.syndrome & 0xffff), fault);
+        trap(SYNDROME(CLASS_SMC) | (exit->syndrome & 0xffff), &run->fault);
+        break;
+    case ENGINE_UNDEFINED:
+        run->fault =
+            (hosted_fault_t){.label = seL4_Fault_UserException,
+                             .length = seL4_UserException_Length,
+                             .words = {exit->pc, regs->sp, regs->spsr, SYNDROME(CLASS_UNKNOWN), 0}};
         break;
     case ENGINE_WFI:
-        vcpu_fault(syndrome(CLASS_WFI, WFI_CONDITION), fault);
+        run->stop = processor->traps_waits ? HOSTED_STOP_FAULT : HOSTED_STOP_IDLE;
+        trap(SYNDROME(CLASS_WAIT) | ALWAYS, &run->fault);
         break;
     default:
-        exception(guest->registers, &exit, fault);
+        run->stop = HOSTED_STOP_FAILED;
+        run->text = exit->reason == ENGINE_BUDGET ? NULL : exit->text;
         break;
     }
 }
+
+static void run(void *cookie, hosted_run_t *run)
+{
+    processor_t *processor = cookie;
+    engine_t *engine = processor->engine;
+
+    engine->class->set_system_registers(engine, run->vcpu_registers);
+    if (engine->class->set_registers(engine, run->registers) != 0) {
+        processor->exit = (engine_exit_t){.reason = ENGINE_ERROR, .pc = run->registers->pc};
+        snprintf(processor->exit.text, sizeof(processor->exit.text),
+                 "engine %s cannot start in the mode of processor state 0x%lx", engine->class->name,
+                 (unsigned long)run->registers->spsr);
+    } else {
+        engine->class->set_interrupt(engine, run->interrupt);
+        engine->class->run(engine, &processor->exit);
+        engine->class->get_registers(engine, run->registers);
+    }
+    processor->stops++;
+    report(processor, run);
+}
+
+static const hosted_processor_class_t processors = {create, destroy, mapped, unmapped,
+                                                    run,    kick,    fetch,  complete};
 
 int hosted_system_run_guests(hosted_system_t *system, const char *engine)
 {
-    static const hosted_processor_t processor = {create, run, kick, destroy};
     const engine_class_t *class = engine_find(engine);
 
-    if (!class) {
+    if (class == NULL) {
         return -1;
     }
-    hosted_system_use_processor(system, &processor, class);
+    hosted_system_use_processors(system, &processors, class);
+    return 0;
+}
+
+int processor_attach(processor_t *processor, hosted_system_t *system, seL4_CPtr vcpu)
+{
+    if (hosted_vcpu_attach(system, vcpu, &processors, processor) != 0) {
+        destroy(processor);
+        return -1;
+    }
     return 0;
 }

@@ -80,6 +80,11 @@ static void set_budget(engine_t *engine, uint64_t instructions)
     self->counting = instructions != 0;
 }
 
+static void set_interrupt(engine_t *engine, bool on)
+{
+    unicorn(engine)->interrupt_waits = on;
+}
+
 static void read_view(unicorn_engine_t *self, abort_view_t *view)
 {
     unicorn_read_general(self->uc, view->x, &view->sp, &view->pc);
@@ -230,6 +235,7 @@ const engine_class_t engine_unicorn = {
     .get_system_registers = get_system_registers,
     .set_system_registers = set_system_registers,
     .set_budget = set_budget,
+    .set_interrupt = set_interrupt,
     .run = run,
     .kick = kick,
 };

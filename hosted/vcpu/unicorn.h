@@ -74,6 +74,7 @@ typedef struct unicorn_engine {
     size_t cover_count;
     uint64_t budget; /* instructions left */
     bool counting;
+    bool interrupt_waits;  /* stop where the guest does not mask it */
     uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
     bool failed;           /* a mapping could not be entered; see `failure` */
     char failure[96];

@@ -16,8 +16,9 @@
 #include <unicorn/unicorn.h>
 
 /* Mode bits of the processor state. */
-#define PSTATE_MODE 0x1full
-#define PSTATE_EL1H 0x05ull
+#define PSTATE_MODE     0x1full
+#define PSTATE_EL1H     0x05ull
+#define PSTATE_IRQ_MASK 0x80ull
 
 /** A system register by its encoding. */
 typedef struct unicorn_system_register {

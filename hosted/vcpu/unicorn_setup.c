@@ -82,6 +82,13 @@ void unicorn_destroy(engine_t *engine)
     free(self);
 }
 
+static bool lets_interrupt_in(const unicorn_engine_t *self)
+{
+    uint32_t state = 0;
+    uc_reg_read(self->uc, UC_ARM64_REG_PSTATE, &state);
+    return (state & (PSTATE_MODE | PSTATE_IRQ_MASK)) == PSTATE_EL1H;
+}
+
 /*
  * Called before each basic block: stops are made here, because here they are exact. Unicorn 2.0.1
  * looks for a stop at the beginning of a block and after each memory access; there, it forgets
@@ -93,7 +100,8 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
     unicorn_engine_t *self = cookie;
 
     (void)address;
-    if (atomic_load_explicit(&self->kicked, memory_order_relaxed)) {
+    if (atomic_load_explicit(&self->kicked, memory_order_relaxed) ||
+        (self->interrupt_waits && lets_interrupt_in(self))) {
         uc_emu_stop(uc);
     } else if (self->counting) {
         uint64_t instructions = size / 4;

@@ -153,7 +153,6 @@ void vm_destroy(vm_t *vm)
         return;
     }
     if (vm->arch.hosted != NULL) {
-        runtime_end_engine(vm);
         runtime_destroy_vcpus(vm);
         end_cspace(vm);
         vm_memory_destroy(vm);

@@ -71,21 +71,8 @@ int vm_get_thread_context_reg(vm_vcpu_t *vcpu, unsigned int reg, uintptr_t *valu
     return 0;
 }
 
-/* Where the kernel keeps a VCPU's registers, brought up to date from an engine that has them. */
-static seL4_Word *current_registers(vm_vcpu_t *vcpu)
-{
-    hosted_vm_t *runtime = runtime_of(vcpu->vm);
-    seL4_Word *registers = hosted_vcpu_registers(runtime->system, vcpu->vcpu.cptr);
-
-    if (registers != NULL && vcpu->vcpu_online && runtime->engine != NULL) {
-        runtime->class->get_system_registers(runtime->engine, registers);
-    }
-    return registers;
-}
-
 int vm_set_arm_vcpu_reg(vm_vcpu_t *vcpu, seL4_Word reg, uintptr_t value)
 {
-    current_registers(vcpu);
     if (seL4_ARM_VCPU_WriteRegs(vcpu->vcpu.cptr, reg, value) != seL4_NoError) {
         ZF_LOGE("vm_set_arm_vcpu_reg: VM %s: the kernel refused", vcpu->vm->vm_name);
         return -1;
@@ -95,7 +82,6 @@ int vm_set_arm_vcpu_reg(vm_vcpu_t *vcpu, seL4_Word reg, uintptr_t value)
 
 int vm_get_arm_vcpu_reg(vm_vcpu_t *vcpu, seL4_Word reg, uintptr_t *value)
 {
-    current_registers(vcpu);
     seL4_ARM_VCPU_ReadRegs_t result = seL4_ARM_VCPU_ReadRegs(vcpu->vcpu.cptr, reg);
     if (result.error != seL4_NoError) {
         ZF_LOGE("vm_get_arm_vcpu_reg: VM %s: the kernel refused", vcpu->vm->vm_name);

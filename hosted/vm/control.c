@@ -45,6 +45,7 @@ int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters)
         return -1;
     }
     *counters = runtime->counters;
+    counters->exits = runtime->processor != NULL ? runtime->processor->stops : 0;
     return 0;
 }
 
@@ -58,7 +59,7 @@ int hosted_vm_set_engine(vm_t *vm, const char *name)
     hosted_vm_t *runtime = runtime_of(vm);
     const engine_class_t *found = engine_find(name);
 
-    if (runtime == NULL || found == NULL || runtime->engine != NULL) {
+    if (runtime == NULL || found == NULL || runtime->processor != NULL) {
         return -1;
     }
     runtime->class = found;
@@ -82,8 +83,8 @@ int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds)
     }
     runtime->budget = instructions;
     runtime->milliseconds = milliseconds;
-    if (runtime->engine != NULL) {
-        runtime->class->set_budget(runtime->engine, instructions);
+    if (runtime->processor != NULL) {
+        runtime->class->set_budget(runtime->processor->engine, instructions);
     }
     return 0;
 }

@@ -16,18 +16,6 @@
 
 #define INSTRUCTION_BYTES 4
 
-/*
- * Whether the instruction can be completed by its syndrome, or as if it had one: a load or store
- * that writes its base register back has none on hardware, but what it does is as plain.
- */
-static bool completable(const engine_fault_t *access)
-{
-    bool understood = access->access.valid_syndrome || (access->access.kind == A64_WRITE_BACK &&
-                                                        access->access.base < ENGINE_ZERO_REGISTER);
-    return access->decoded && understood && !access->table_walk && access->aligned &&
-           !access->crosses_page;
-}
-
 void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
@@ -40,7 +28,7 @@ void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit)
     fault->data = 0;
     fault->regs = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu));
     fault->data_access = exit->reason == ENGINE_FAULT && !access->fetch;
-    fault->completable = fault->data_access && completable(access);
+    fault->completable = fault->data_access && processor_can_complete(access);
 }
 
 void fault_skip(vm_vcpu_t *vcpu)
@@ -84,8 +72,7 @@ seL4_Word get_vcpu_fault_data(vm_vcpu_t *vcpu)
     if (!fault->completable) {
         return 0;
     }
-    seL4_Word *source = engine_register(fault->regs, fault->exit.fault.access.rt);
-    return source != NULL ? *source : 0;
+    return processor_stored(&fault->exit.fault, fault->regs);
 }
 
 seL4_Word get_vcpu_fault_data_mask(vm_vcpu_t *vcpu)
@@ -147,16 +134,10 @@ static void warn_of_write_back(vm_vcpu_t *vcpu)
 static void complete_access(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
-    const a64_access_t *access = &fault->exit.fault.access;
-    seL4_Word *target = engine_register(fault->regs, access->rt);
-
-    if (access->kind == A64_WRITE_BACK) {
-        *engine_register(fault->regs, access->base) += (seL4_Word)access->base_change;
+    if (fault->exit.fault.access.kind == A64_WRITE_BACK) {
         warn_of_write_back(vcpu);
     }
-    if (is_vcpu_read_fault(vcpu) && target != NULL) {
-        *target = a64_extend(access, fault->data >> lane_shift(fault));
-    }
+    processor_complete(&fault->exit.fault, fault->regs, fault->data >> lane_shift(fault));
 }
 
 void advance_vcpu_fault(vm_vcpu_t *vcpu)

@@ -4,14 +4,15 @@
  */
 
 /*
- * The run loop: hand the registers to the engine, let it run, take them back, and handle what it
- * stopped for. The ticker interrupts it regularly, for the poll function, the deadline and stop
- * requests.
+ * The run loop: receive on the VM's endpoint, which runs the guest, and handle what comes: faults
+ * of the VCPU, and events of others. The ticker interrupts it regularly, for the poll function, the
+ * deadline and stop requests.
  */
 
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <time.h>
+#include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_vm_exits.h>
 #include <sel4vm/guest_vm_util.h>
 #include <utils/util.h>
@@ -19,7 +20,6 @@
 
 #define IDLE_PERIOD     50 /* milliseconds between ticks when nothing asks for more */
 #define DEADLINE_PERIOD 10
-#define NAP_NANOSECONDS 1000000
 
 static uint64_t now(void)
 {
@@ -28,97 +28,30 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
-static void engine_mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+/* Let that VCPU have a processor of the chosen class. @return 0 or -1, with a report */
+static int start_processor(vm_vcpu_t *vcpu)
 {
-    hosted_vm_t *runtime = cookie;
-    hosted_stage2_mapping_t seen = *mapping;
-    if (gicv_is(mapping)) {
-        seen.read = seen.write = seen.execute = false;
-    }
-    runtime->class->mapped(runtime->engine, &seen);
-}
-
-static void engine_unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
-{
-    hosted_vm_t *runtime = cookie;
-    runtime->class->unmapped(runtime->engine, mapping);
-}
-
-static bool visit_mapping(void *cookie, const hosted_stage2_mapping_t *mapping)
-{
-    engine_mapped(cookie, mapping);
-    return true;
-}
-
-int runtime_start_engine(vm_t *vm)
-{
+    vm_t *vm = vcpu->vm;
     hosted_vm_t *runtime = runtime_of(vm);
-    seL4_CPtr vspace = vm->mem.vm_vspace_root.cptr;
-    hosted_stage2_listener_t listener = {engine_mapped, engine_unmapped, runtime};
     char error[128] = "this build has no engine (see GUESTMEM_UNICORN)";
 
-    if (runtime->engine != NULL) {
+    if (runtime->processor != NULL) {
         return 0;
     }
-    if (runtime->class != NULL) {
-        runtime->engine = runtime->class->create(error, sizeof(error));
-    }
-    if (runtime->engine == NULL) {
+    processor_t *processor =
+        runtime->class != NULL ? processor_create(runtime->class, error, sizeof(error)) : NULL;
+    if (processor == NULL) {
         report_end(vm, HOSTED_VM_ERROR, 0, "%s", error);
         return -1;
     }
-    hosted_stage2_for_each(runtime->system, vspace, visit_mapping, runtime);
-    if (hosted_stage2_listen(runtime->system, vspace, &listener) != 0) {
-        report_end(vm, HOSTED_VM_ERROR, 0, "the guest's address space cannot be watched");
-        runtime_end_engine(vm);
+    if (processor_attach(processor, runtime->system, vcpu->vcpu.cptr) != 0) {
+        report_end(vm, HOSTED_VM_ERROR, 0, "the VCPU has no thread with an address space");
         return -1;
     }
-    runtime->listening = true;
-    runtime->class->set_budget(runtime->engine, runtime->budget);
+    runtime->processor = processor;
+    runtime->runs = vcpu;
+    runtime->class->set_budget(processor->engine, runtime->budget);
     return 0;
-}
-
-void runtime_end_engine(vm_t *vm)
-{
-    hosted_vm_t *runtime = runtime_of(vm);
-
-    if (runtime->listening) {
-        hosted_stage2_listen(runtime->system, vm->mem.vm_vspace_root.cptr, NULL);
-        runtime->listening = false;
-    }
-    if (runtime->engine != NULL) {
-        runtime->class->destroy(runtime->engine);
-        runtime->engine = NULL;
-    }
-}
-
-/* Notifications and messages that are no faults of this VM. @return 0 to go on; -1 with a report */
-static int receive(vm_t *vm, uintptr_t pc)
-{
-    for (;;) {
-        seL4_Word badge = 0;
-        seL4_MessageInfo_t tag = seL4_NBRecv(vm->host_endpoint, &badge);
-        if (badge == 0 && tag.words[0] == 0) {
-            return 0;
-        }
-        if (vm->run.notification_callback == NULL) {
-            report_end(vm, HOSTED_VM_ERROR, pc, "badge %#lx came, and no callback is there for it",
-                       badge);
-            return -1;
-        }
-        if (vm->run.notification_callback(vm, badge, tag, vm->run.notification_callback_cookie) !=
-            0) {
-            report_end(vm, HOSTED_VM_ERROR, pc, "the notification callback failed at badge %#lx",
-                       badge);
-            return -1;
-        }
-    }
-}
-
-static void kick(void *cookie)
-{
-    hosted_vm_t *runtime = cookie;
-    runtime->class->kick(runtime->engine);
 }
 
 /* Things besides the guest: a stop request, the deadline, the poll function. @return 0 to go on */
@@ -150,33 +83,18 @@ static int attend(vm_t *vm, uint64_t deadline, uint64_t *next_poll, uintptr_t pc
     return 0;
 }
 
-/* The guest waits for an interrupt, and none will come: rest, and go on as the architecture allows.
- */
-static void nap(vm_vcpu_t *vcpu)
-{
-    struct timespec time = {0, NAP_NANOSECONDS};
-    nanosleep(&time, NULL);
-    fault_skip(vcpu);
-}
-
 /* @return 0 to go on; 1 when the guest stopped itself; -1 with a report */
 static int handle_exit(vm_vcpu_t *vcpu, const engine_exit_t *exit)
 {
     vm_t *vm = vcpu->vm;
 
-    if (exit->reason == ENGINE_KICKED) {
-        return 0;
-    }
     fault_begin(vcpu, exit);
     switch (exit->reason) {
     case ENGINE_FAULT:
-        return cpu_interface_access(vcpu) ? 0 : handle_memory_fault(vcpu);
+        return handle_memory_fault(vcpu);
     case ENGINE_HVC:
     case ENGINE_SMC:
         return handle_hypercall(vcpu);
-    case ENGINE_WFI:
-        nap(vcpu);
-        return 0;
     case ENGINE_UNDEFINED:
         report_end(vm, HOSTED_VM_UNDEFINED, exit->pc, "undefined instruction 0x%08x",
                    exit->instruction);
@@ -194,55 +112,108 @@ static int handle_exit(vm_vcpu_t *vcpu, const engine_exit_t *exit)
     }
 }
 
-/* Hand over what changed, run, and take the registers back. @return 0; -1 with a report */
-static int run_slice(vm_vcpu_t *vcpu, engine_exit_t *exit)
-{
-    hosted_vm_t *runtime = runtime_of(vcpu->vm);
-    seL4_UserContext *context = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu));
-    seL4_Word *registers = hosted_vcpu_registers(runtime->system, vcpu->vcpu.cptr);
+/* A wait for the guest's next event. */
+typedef struct waiting {
+    vm_vcpu_t *vcpu;
+    uint64_t deadline, next_poll;
+    int result; /* as of handle_exit() */
+} waiting_t;
 
-    runtime->class->set_system_registers(runtime->engine, registers);
-    if (runtime->class->set_registers(runtime->engine, context) != 0) {
-        report_end(vcpu->vm, HOSTED_VM_ERROR, context->pc,
-                   "engine %s cannot start in the mode of processor state 0x%lx",
-                   runtime->class->name, (unsigned long)context->spsr);
+/* Whether something but a message ends the run: a processor that cannot go on, or attend(). */
+static bool interrupts(void *cookie)
+{
+    waiting_t *waiting = cookie;
+    vm_t *vm = waiting->vcpu->vm;
+    const engine_exit_t *exit = &runtime_of(vm)->processor->exit;
+
+    if (exit->reason == ENGINE_BUDGET || exit->reason == ENGINE_EXCEPTION ||
+        exit->reason == ENGINE_ERROR) {
+        waiting->result = handle_exit(waiting->vcpu, exit);
+    } else {
+        waiting->result = attend(vm, waiting->deadline, &waiting->next_poll, exit->pc);
+    }
+    return waiting->result != 0;
+}
+
+/* The virtual timer's interrupt; where nobody takes it, it is acknowledged at once. */
+static int handle_timer(vm_vcpu_t *vcpu, int irq)
+{
+    if (vm_inject_irq(vcpu, irq) != 0 &&
+        seL4_ARM_VCPU_AckVPPI(vcpu->vcpu.cptr, (seL4_Word)irq) != seL4_NoError) {
+        report_end(vcpu->vm, HOSTED_VM_ERROR, 0, "the kernel does not acknowledge the timer");
         return -1;
     }
-    bool incoherent = hosted_guest_enters(runtime->system, registers);
-    runtime->class->run(runtime->engine, exit);
-    if (incoherent) {
-        runtime->class->get_system_registers(runtime->engine, registers);
-        hosted_guest_stops(runtime->system);
+    return 0;
+}
+
+/* Handle a message of this VM's VCPU. @return as handle_exit() */
+static int handle_message(vm_vcpu_t *vcpu, seL4_Word label)
+{
+    int result;
+
+    switch (label) {
+    case seL4_Fault_VGICMaintenance:
+        gic_maintenance(vcpu, seL4_GetMR(seL4_VGICMaintenance_IDX));
+        result = 0;
+        break;
+    case seL4_Fault_VPPIEvent:
+        result = handle_timer(vcpu, (int)seL4_GetMR(seL4_VPPIEvent_IRQ));
+        break;
+    default:
+        result = handle_exit(vcpu, &runtime_of(vcpu->vm)->processor->exit);
+        break;
     }
-    runtime->class->get_registers(runtime->engine, context);
-    runtime->counters.exits++;
+    if (result == 0) {
+        seL4_Reply(seL4_MessageInfo_new(0, 0, 0, 0));
+    }
+    return result;
+}
+
+/* An event that is none of the VCPU's. @return 0 to go on; -1 with a report */
+static int handle_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t info)
+{
+    vm_run_t *run = &vm->run;
+    uintptr_t pc = runtime_of(vm)->processor->exit.pc;
+
+    if (run->notification_callback == NULL) {
+        report_end(vm, HOSTED_VM_ERROR, pc, "an event with badge 0x%lx, and no callback for it",
+                   (unsigned long)badge);
+        return -1;
+    }
+    if (run->notification_callback(vm, badge, info, run->notification_callback_cookie) != 0) {
+        report_end(vm, HOSTED_VM_ERROR, pc, "the callback failed for the event with badge 0x%lx",
+                   (unsigned long)badge);
+        return -1;
+    }
     return 0;
 }
 
 static int loop(vm_vcpu_t *vcpu)
 {
-    hosted_vm_t *runtime = runtime_of(vcpu->vm);
+    vm_t *vm = vcpu->vm;
+    hosted_vm_t *runtime = runtime_of(vm);
     uint64_t start = now();
-    uint64_t deadline = runtime->milliseconds != 0 ? start + runtime->milliseconds : UINT64_MAX;
-    uint64_t next_poll = start;
-    engine_exit_t exit = {.pc = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu))->pc};
+    waiting_t waiting = {
+        .vcpu = vcpu,
+        .deadline = runtime->milliseconds != 0 ? start + runtime->milliseconds : UINT64_MAX,
+        .next_poll = start,
+    };
     int result = 0;
 
-    /* From here on, what comes for receive() stops the engine, or lets it not start. */
-    hosted_guest_runs(runtime->system, vm_get_vcpu_tcb(vcpu), kick, runtime);
+    runtime->processor->exit =
+        (engine_exit_t){.pc = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu))->pc};
     while (result == 0) {
-        result = attend(vcpu->vm, deadline, &next_poll, exit.pc);
-        if (result == 0) {
-            result = receive(vcpu->vm, exit.pc);
-        }
-        if (result == 0) {
-            result = run_slice(vcpu, &exit);
-        }
-        if (result == 0) {
-            result = handle_exit(vcpu, &exit);
+        seL4_Word badge;
+        seL4_MessageInfo_t info;
+        if (!hosted_receive(runtime->system, vm->host_endpoint, &badge, &info, vcpu->vcpu.cptr,
+                            interrupts, &waiting)) {
+            result = waiting.result;
+        } else if (badge == VCPU_BADGE(vcpu->vcpu_id)) {
+            result = handle_message(vcpu, seL4_MessageInfo_get_label(info));
+        } else {
+            result = handle_notification(vm, badge, info);
         }
     }
-    hosted_guest_runs(runtime->system, vm_get_vcpu_tcb(vcpu), NULL, NULL);
     vcpu->vcpu_arch.fault->active = false;
     return result > 0 ? 0 : -1;
 }
@@ -264,6 +235,24 @@ static unsigned tick_period(const hosted_vm_t *runtime)
                                                                     : period;
 }
 
+static int run_vcpu(vm_vcpu_t *vcpu)
+{
+    hosted_vm_t *runtime = runtime_of(vcpu->vm);
+    hosted_system_t *before = hosted_system_current();
+    int result = -1;
+
+    hosted_system_enter(runtime->system);
+    if (ticker_start(&runtime->ticker, runtime->processor->engine, tick_period(runtime)) != 0) {
+        report_end(vcpu->vm, HOSTED_VM_ERROR, 0, "the host refused a thread");
+    } else {
+        hosted_vcpu_resume(runtime->system, vcpu->vcpu.cptr);
+        result = loop(vcpu);
+        ticker_stop(&runtime->ticker);
+    }
+    hosted_system_enter(before);
+    return result;
+}
+
 int vm_run(vm_t *vm)
 {
     hosted_vm_t *runtime = runtime_of(vm);
@@ -276,15 +265,8 @@ int vm_run(vm_t *vm)
     int result = -1;
     if (vcpu == NULL) {
         report_end(vm, HOSTED_VM_ERROR, 0, "no VCPU was started");
-    } else if (runtime_start_engine(vm) == 0) {
-        if (ticker_start(&runtime->ticker, runtime->engine, tick_period(runtime)) != 0) {
-            report_end(vm, HOSTED_VM_ERROR, 0, "the host refused a thread");
-        } else {
-            result = loop(vcpu);
-            ticker_stop(&runtime->ticker);
-            runtime->class->get_system_registers(
-                runtime->engine, hosted_vcpu_registers(runtime->system, vcpu->vcpu.cptr));
-        }
+    } else if (start_processor(vcpu) == 0) {
+        result = run_vcpu(vcpu);
     }
     if (result != 0) {
         ZF_LOGE("%s", runtime->report.text);

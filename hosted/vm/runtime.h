@@ -16,8 +16,11 @@
 #include <hosted/vm.h>
 #include <sel4vm/guest_vm.h>
 #include "engine.h"
-#include "gicv.h"
+#include "processor.h"
 #include "ticker.h"
+
+/** Where the board has the page of its virtual CPU interface (GICV). */
+#define VIRTUAL_CPU_INTERFACE 0x8040000
 
 /** Badge that a VCPU's faults come with. */
 #define VCPU_BADGE(id) ((seL4_Word)(id) + 1)
@@ -38,8 +41,8 @@ struct fault {
 typedef struct hosted_vm {
     hosted_system_t *system;
     const engine_class_t *class; /* chosen engine; NULL: this build has none */
-    engine_t *engine;            /* made by the first vm_run() */
-    bool listening;              /* the engine is notified of stage-2 changes */
+    processor_t *processor;      /* made by the first vm_run(), and the kernel's from then on */
+    vm_vcpu_t *runs;             /* the VCPU that it is attached to */
     hosted_vm_report_t report;
     hosted_vm_counters_t counters;
     uint64_t budget;       /* instructions of all runs; 0: any number */
@@ -50,19 +53,11 @@ typedef struct hosted_vm {
     atomic_bool stop;
     ticker_t ticker;
     bool warned_of_write_back;
-    struct gic *gic;      /* interrupt controller; NULL: none */
-    gicv_t cpu_interface; /* of the VCPU that runs */
+    struct gic *gic; /* interrupt controller; NULL: none */
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */
 hosted_vm_t *runtime_of(const vm_t *vm);
-
-/** Make the engine if there is none, and let it see the guest's mappings. @return 0 or -1, with a
- * report */
-int runtime_start_engine(vm_t *vm);
-
-/** Undo runtime_start_engine(). */
-void runtime_end_engine(vm_t *vm);
 
 /** Destroy all VCPUs of a VM: objects, slots, heap. */
 void runtime_destroy_vcpus(vm_t *vm);
@@ -72,9 +67,6 @@ void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);
 
 /** The fault was not handled by a callback: go on after the instruction, whatever it was. */
 void fault_skip(vm_vcpu_t *vcpu);
-
-/** Make the access that the VCPU is stopped at, if it is to that page. @return whether it was */
-bool cpu_interface_access(vm_vcpu_t *vcpu);
 
 /** Handle an access that stage 2 did not allow. @return 0 to go on; -1 with a report */
 int handle_memory_fault(vm_vcpu_t *vcpu);

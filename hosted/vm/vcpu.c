@@ -106,6 +106,10 @@ static void end_vcpu(vm_vcpu_t *vcpu)
     ps_malloc_ops_t *heap = &vm->io_ops->malloc_ops;
     cspacepath_t slot;
 
+    if (runtime_of(vm)->runs == vcpu) { /* its processor goes with the thread */
+        runtime_of(vm)->runs = NULL;
+        runtime_of(vm)->processor = NULL;
+    }
     if (vcpu->tcb.tcb.cptr != seL4_CapNull) {
         vka_free_object(vm->vka, &vcpu->tcb.tcb);
     }

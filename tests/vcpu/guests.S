@@ -14,7 +14,7 @@
     .text
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
-    .quad reset, psci, wait, svc_, write_back, script
+    .quad reset, psci, wait, svc_, write_back, script, interrupts
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -220,3 +220,24 @@ script:
 3:  str x3, [x0, #16]
 4:  add x0, x0, #24
     b script
+
+interrupts: /* switch the CPU interface at x0 on, and wait in a loop for one to be taken */
+    adr x2, vectors
+    msr vbar_el1, x2
+    mov w3, #0xf0
+    str w3, [x0, #4]
+    mov w3, #1
+    str w3, [x0]
+    mov x10, #0
+    msr daifclr, #2
+1:  cbz x10, 1b
+    mrs x11, daif
+    b finish
+
+    .balign 0x800
+vectors:
+    .space 0x280
+    ldr w10, [x0, #0xc]
+    mrs x12, daif
+    str w10, [x0, #0x10]
+    eret

@@ -42,5 +42,6 @@
 #define GUEST_SVC        19
 #define GUEST_WRITE_BACK 20
 #define GUEST_SCRIPT     21
+#define GUEST_INTERRUPTS 22
 
 #endif

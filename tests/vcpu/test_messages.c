@@ -9,10 +9,12 @@
  */
 
 #include "machine.h"
+#include <hosted/device.h>
 #include <hosted/processor.h>
 #include <pthread.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/sel4_arch/processor.h>
+#include <sel4vmmplatsupport/guest_memory_util.h>
 #include <unistd.h>
 #include <vka/object_capops.h>
 
@@ -173,6 +175,74 @@ static void the_end_of_an_interrupt_is_a_message(void **state)
     assert_int_equal(script[4].value, 1023); /* none */
 }
 
+static void an_active_list_register_is_not_filled_again(void **state)
+{
+    machine_t *machine = *state;
+    seL4_CPtr vcpu = machine->vcpu->vcpu.cptr;
+    script_t script[] = {{0x8010004, STORE, 0xf0}, {0x8010000, STORE, 1},  {0x801000c, LOAD, 0},
+                         {GUEST_DEVICE, STORE, 0}, {0x8010010, STORE, 41}, {0}};
+    assert_int_equal(vm_create_default_irq_controller(&machine->vm), 0);
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, script, sizeof(script)), 0);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(vcpu, 40, 0, 0, 1), 0);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(vcpu, 41, 0, 0, 1), 0); /* it was pending only */
+    start(machine, GUEST_SCRIPT, GUEST_DATA, 0);
+    assert_int_equal(next(machine, seL4_VMFault_Length), seL4_Fault_VMFault);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(vcpu, 42, 0, 0, 1), seL4_DeleteFirst);
+    step_over(machine, 0);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_VGICMaintenance_Length), seL4_Fault_VGICMaintenance);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(vcpu, 42, 0, 0, 1), 0);
+}
+
+static void the_timers_event_is_masked_until_it_is_acknowledged(void **state)
+{
+    machine_t *machine = *state;
+    seL4_CPtr vcpu = machine->vcpu->vcpu.cptr;
+    hosted_vcpu_set_timer(machine->system, vcpu, true);
+    start(machine, GUEST_OFF, 0, 0);
+    assert_int_equal(next(machine, seL4_VPPIEvent_Length), seL4_Fault_VPPIEvent);
+    assert_int_equal(seL4_GetMR(seL4_VPPIEvent_IRQ), 27);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
+    assert_int_equal(seL4_ARM_VCPU_AckVPPI(vcpu, 27), 0);
+    reply(0, 0); /* the guest calls again, but the event comes first */
+    assert_int_equal(next(machine, seL4_VPPIEvent_Length), seL4_Fault_VPPIEvent);
+    hosted_vcpu_set_timer(machine->system, vcpu, false);
+    assert_int_equal(seL4_ARM_VCPU_AckVPPI(vcpu, 27), 0);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
+}
+
+static uint64_t read_device(void *cookie, uint64_t offset, unsigned width)
+{
+    return *(uint64_t *)cookie + offset + width;
+}
+
+static void write_device(void *cookie, uint64_t offset, unsigned width, uint64_t value)
+{
+    *(uint64_t *)cookie = value << 8 | offset | width;
+}
+
+static void registers_behind_a_page_are_reached_without_the_vmm(void **state)
+{
+    machine_t *machine = *state;
+    uint64_t value = 0;
+    const hosted_device_t device = {read_device, write_device, &value};
+    script_t script[] = {{GUEST_DEVICE + 0x10, STORE_BYTE, 7}, {GUEST_DEVICE + 0x20, LOAD, 0}, {0}};
+    vm_memory_reservation_t *reservation =
+        machine_add_device(machine, GUEST_DEVICE, 0x1000, "registers");
+    assert_int_equal(hosted_device_attach(machine->system, 0x9000000, 0x1000, &device), 0);
+    assert_int_equal(hosted_device_attach(machine->system, 0x9000000, 0x1000, &device), -1);
+    assert_int_equal(hosted_device_attach(machine->system, 0x9010000, 0x800, &device), -1);
+    assert_int_equal(hosted_device_attach(machine->system, 0x8040000, 0x1000, &device), -1);
+    assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&machine->vm, 0x9000000, reservation),
+                     0);
+    machine_run_script(machine, script);
+    assert_int_equal(value, 7 << 8 | 0x10 | 1);
+    assert_int_equal(script[1].value, value + 0x20 + 4);
+    assert_int_equal(machine->count, 0);
+}
+
 /* Another thread of the process. */
 typedef struct other {
     machine_t *machine;
@@ -198,6 +268,59 @@ static void *send_two(void *cookie)
     seL4_SetMR(0, 43);
     seL4_Send(other->cptr, seL4_MessageInfo_new(8, 0, 0, 1));
     return NULL;
+}
+
+static void *inject_soon(void *cookie)
+{
+    other_t *other = cookie;
+    hosted_system_enter(other->machine->system);
+    usleep(10000);
+    assert_int_equal(seL4_ARM_VCPU_InjectIRQ(other->cptr, 40, 0, 0, 3), 0);
+    return NULL;
+}
+
+static void an_interrupt_enters_a_guest_that_lets_it_in(void **state)
+{
+    machine_t *machine = *state;
+    pthread_t thread;
+    other_t other = {machine, machine->vcpu->vcpu.cptr};
+    assert_int_equal(vm_create_default_irq_controller(&machine->vm), 0);
+    start(machine, GUEST_INTERRUPTS, 0x8010000, 0);
+    assert_int_equal(pthread_create(&thread, NULL, inject_soon, &other), 0);
+    assert_int_equal(next(machine, seL4_VGICMaintenance_Length), seL4_Fault_VGICMaintenance);
+    assert_int_equal(seL4_GetMR(seL4_VGICMaintenance_IDX), 3);
+    pthread_join(thread, NULL);
+    reply(0, 0);
+    assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
+    assert_int_equal(registers(machine).x10, 40);
+    assert_int_equal(registers(machine).x12, 0x3c0); /* all masked in the vector ... */
+    assert_int_equal(registers(machine).x11, 0x340); /* ... and as before after it */
+}
+
+static void *call_once(void *cookie)
+{
+    other_t *other = cookie;
+    hosted_system_enter(other->machine->system);
+    seL4_SetMR(0, 20);
+    seL4_MessageInfo_t answer = seL4_Call(other->cptr, seL4_MessageInfo_new(5, 0, 0, 1));
+    assert_int_equal(seL4_MessageInfo_get_label(answer), 6);
+    assert_int_equal(seL4_GetMR(0), 21);
+    return NULL;
+}
+
+static void a_call_waits_for_its_reply(void **state)
+{
+    machine_t *machine = *state;
+    vka_object_t endpoint;
+    pthread_t thread;
+    assert_int_equal(vka_alloc_endpoint(hosted_vka(machine->system), &endpoint), 0);
+    other_t other = {machine, endpoint.cptr};
+    assert_int_equal(pthread_create(&thread, NULL, call_once, &other), 0);
+    assert_int_equal(seL4_MessageInfo_get_label(seL4_Recv(endpoint.cptr, NULL)), 5);
+    seL4_SetMR(0, seL4_GetMR(0) + 1);
+    seL4_Reply(seL4_MessageInfo_new(6, 0, 0, 1));
+    pthread_join(thread, NULL);
+    vka_free_object(hosted_vka(machine->system), &endpoint);
 }
 
 static void a_bound_notification_interrupts_a_running_guest(void **state)
@@ -304,6 +427,11 @@ int main(void)
         MESSAGE_TEST(a_saved_reply_capability_replies_once),
         MESSAGE_TEST(traps_come_with_their_syndrome),
         MESSAGE_TEST(the_end_of_an_interrupt_is_a_message),
+        MESSAGE_TEST(an_active_list_register_is_not_filled_again),
+        MESSAGE_TEST(the_timers_event_is_masked_until_it_is_acknowledged),
+        MESSAGE_TEST(registers_behind_a_page_are_reached_without_the_vmm),
+        MESSAGE_TEST(an_interrupt_enters_a_guest_that_lets_it_in),
+        MESSAGE_TEST(a_call_waits_for_its_reply),
         MESSAGE_TEST(a_bound_notification_interrupts_a_running_guest),
         MESSAGE_TEST(vm_run_calls_the_notification_callback),
         MESSAGE_TEST(threads_send_each_other_messages),

@@ -68,17 +68,6 @@ bool hosted_guest_enters(hosted_system_t *system, const seL4_Word *registers);
 void hosted_guest_stops(hosted_system_t *system);
 
 /**
- * Who runs a thread's VCPU says so, too: `kick` is called when a message or a notification may be
- * there for a thread that waits, and is to stop the guest soon. From any thread, inside the call
- * that sends; it must make no invocation.
- *
- * @param kick    NULL: the VCPU does not run any more
- * @param cookie  passed on to it
- */
-void hosted_guest_runs(hosted_system_t *system, seL4_CPtr tcb, void (*kick)(void *cookie),
-                       void *cookie);
-
-/**
  * The registers of a TCB and of a VCPU object, by capability: what seL4_TCB_ReadRegisters and
  * seL4_ARM_VCPU_ReadRegs read, and where an engine keeps them while it does not run.
  *
@@ -86,9 +75,3 @@ void hosted_guest_runs(hosted_system_t *system, seL4_CPtr tcb, void (*kick)(void
  */
 seL4_UserContext *hosted_tcb_registers(hosted_system_t *system, seL4_CPtr tcb);
 seL4_Word *hosted_vcpu_registers(hosted_system_t *system, seL4_CPtr vcpu); /* seL4_VCPUReg_Num */
-
-/**
- * The list registers of a VCPU object, four in the layout of a GICv2: what seL4_ARM_VCPU_InjectIRQ
- * fills, and the virtual CPU interface takes interrupts from. NULL if the capability is none.
- */
-uint64_t *hosted_vcpu_list_registers(hosted_system_t *system, seL4_CPtr vcpu);

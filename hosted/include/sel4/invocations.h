@@ -69,7 +69,7 @@ seL4_Error seL4_CNode_Rotate(seL4_CNode service, seL4_Word dest_index, seL4_Uint
                              seL4_Uint8 pivot_depth, seL4_Word pivot_badge, seL4_CNode src_root,
                              seL4_Word src_index, seL4_Uint8 src_depth);
 
-/** Save the reply capability of the caller. Nobody calls a hosted task, so it saves nothing. */
+/** Move the capability to reply to who called last into a slot, if there is one. */
 seL4_Error seL4_CNode_SaveCaller(seL4_CNode service, seL4_Word index, seL4_Uint8 depth);
 
 /* Frames. */
@@ -218,11 +218,3 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq);
  */
 seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
                              seL4_ARM_SMCContext *smc_response);
-
-/* Notifications. */
-
-/** Add the capability's badge to the notification's word and wake it. */
-void seL4_Signal(seL4_CPtr dest);
-
-/** Take the notification's word, 0 if nobody signalled; never waits. `sender` may be NULL. */
-seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender);

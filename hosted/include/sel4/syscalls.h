@@ -7,45 +7,48 @@
 
 /**
  * @file
- * Messages. Words are in the message registers of the calling thread (seL4_GetMR(), seL4_SetMR());
- * capabilities are not sent. Each thread of the process is the root task's thread: its capability
- * and its bound notification are those of all. Without a current system (see hosted_system_enter())
- * nothing is sent, and what is received is empty.
+ * Messages and notifications. A host thread that has entered a system can receive, send and wait;
+ * the first one that does is the root task's thread, whose bound notification a receive returns
+ * too.
  *
- * Guests run while a thread waits here, see <hosted/processor.h>.
+ * While a thread waits, VCPUs of threads that are resumed run. Waiting for a fault endpoint is how
+ * a guest is entered. No capabilities are transferred. A call of another object by its label is not
+ * one of these: use its invocation.
  */
 
+#include <sel4/functions.h>
 #include <sel4/types.h>
 
-/**
- * Send to an endpoint, and wait until it is received; to a notification, as seL4_Signal(); to a
- * reply capability, as seL4_Reply().
- */
-void seL4_Send(seL4_CPtr dest, seL4_MessageInfo_t msgInfo);
+/** Send a message to an endpoint, wait until it is received. A reply capability is replied to. */
+void seL4_Send(seL4_CPtr dest, seL4_MessageInfo_t info);
 
-/** As seL4_Send(), but what nobody waits for at an endpoint is lost. */
-void seL4_NBSend(seL4_CPtr dest, seL4_MessageInfo_t msgInfo);
+/** seL4_Send(), but nothing is sent if nobody waits for it. */
+void seL4_NBSend(seL4_CPtr dest, seL4_MessageInfo_t info);
 
-/**
- * Wait for a message at an endpoint or for the bound notification, or for a notification.
- *
- * @param sender  receives the badge, or the notification's word; may be NULL
+/** Send and wait for the reply. */
+seL4_MessageInfo_t seL4_Call(seL4_CPtr dest, seL4_MessageInfo_t info);
+
+/** Wait for a message of an endpoint, or a notification. `sender` receives its badge, or is NULL.
  */
 seL4_MessageInfo_t seL4_Recv(seL4_CPtr src, seL4_Word *sender);
 
-/** As seL4_Recv(), but does not wait: an empty message with badge 0 if there is none. */
+/** seL4_Recv(), but the badge is 0 if there is nothing. */
 seL4_MessageInfo_t seL4_NBRecv(seL4_CPtr src, seL4_Word *sender);
 
-/** Reply to the thread whose message was received last: a guest that faulted goes on. */
-void seL4_Reply(seL4_MessageInfo_t msgInfo);
+/** Reply to who called last; a fault's reply lets the thread go on as the kernel says. */
+void seL4_Reply(seL4_MessageInfo_t info);
 
-seL4_MessageInfo_t seL4_ReplyRecv(seL4_CPtr dest, seL4_MessageInfo_t msgInfo, seL4_Word *sender);
+/** seL4_Reply(), then seL4_Recv(). */
+seL4_MessageInfo_t seL4_ReplyRecv(seL4_CPtr src, seL4_MessageInfo_t info, seL4_Word *sender);
 
-/** Wait for a notification. */
-static inline void seL4_Wait(seL4_CPtr src, seL4_Word *sender)
-{
-    seL4_Recv(src, sender);
-}
-
-/** Let other threads of the process run. */
+/** Let other threads run. */
 void seL4_Yield(void);
+
+/** Add the capability's badge to the notification's word and wake who waits for it. */
+void seL4_Signal(seL4_CPtr dest);
+
+/** Wait for a notification and take its word. `sender` may be NULL. */
+void seL4_Wait(seL4_CPtr src, seL4_Word *sender);
+
+/** Take the notification's word, 0 if nobody signalled; never waits. `sender` may be NULL. */
+seL4_MessageInfo_t seL4_Poll(seL4_CPtr src, seL4_Word *sender);

@@ -14,10 +14,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <hosted/stage2.h>
-
-/** Where the board has it. */
-#define VIRTUAL_CPU_INTERFACE 0x8040000
 
 enum { GICV_LIST_REGISTERS = 4 };
 
@@ -29,8 +25,11 @@ typedef struct gicv {
     uint32_t active; /* priorities of interrupts that were taken, a bit each */
 } gicv_t;
 
-/** Whether a mapping is of that page. */
-bool gicv_is(const hosted_stage2_mapping_t *mapping);
+/** Whether an interrupt asks for an exception. */
+bool gicv_pending(const gicv_t *gicv);
+
+/** Whether the guest has taken the interrupt that a list register holds, and not ended it. */
+bool gicv_is_active(uint64_t entry);
 
 /** A load at that offset of the page; it takes an interrupt if the register does. */
 uint32_t gicv_read(gicv_t *gicv, uint64_t offset);

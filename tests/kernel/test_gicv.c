@@ -5,8 +5,8 @@
 
 /* The virtual CPU interface, on list registers as the kernel fills them. */
 
+#include "world.h"
 #include "gicv.h"
-#include "test.h"
 #include <string.h>
 
 enum { CONTROL = 0, MASK = 4, ACKNOWLEDGE = 0xc, END = 0x10, RUNNING = 0x14, PENDING = 0x18 };

@@ -58,12 +58,23 @@ static uint64_t *highest_pending(const gicv_t *gicv)
     return best;
 }
 
+bool gicv_pending(const gicv_t *gicv)
+{
+    const uint64_t *entry = highest_pending(gicv);
+    return entry && priority_of(*entry) < running_priority(gicv);
+}
+
+bool gicv_is_active(uint64_t entry)
+{
+    return entry & LIST_ACTIVE;
+}
+
 static uint32_t acknowledge(gicv_t *gicv)
 {
-    uint64_t *entry = highest_pending(gicv);
-    if (!entry || priority_of(*entry) >= running_priority(gicv)) {
+    if (!gicv_pending(gicv)) {
         return NONE;
     }
+    uint64_t *entry = highest_pending(gicv);
     *entry ^= LIST_PENDING | LIST_ACTIVE;
     gicv->active |= 1u << (priority_of(*entry) >> 3);
     return (uint32_t)(*entry & NUMBER);
@@ -80,11 +91,6 @@ static int end(gicv_t *gicv, uint32_t number)
         }
     }
     return -1;
-}
-
-bool gicv_is(const hosted_stage2_mapping_t *mapping)
-{
-    return mapping->paddr == VIRTUAL_CPU_INTERFACE && mapping->size_bits == seL4_PageBits;
 }
 
 uint32_t gicv_read(gicv_t *gicv, uint64_t offset)

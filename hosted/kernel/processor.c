@@ -1,0 +1,357 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Running VCPUs. A host thread that waits runs the VCPU of a thread that can run, until something
+ * becomes a message. Here is also what the board's hardware does beside the processor: the
+ * registers of devices, the virtual CPU interface's interrupts, and the virtual timer's event.
+ */
+
+#include "kernel.h"
+
+#include <time.h>
+#include <utils/zf_log.h>
+
+/* How long a VCPU that waits for an interrupt waits, if nothing happens: nanoseconds. */
+enum { NAP = 1000000, TIMER = 27 };
+
+/* Exception entry at the same level: the vector's offset, and what the state becomes. */
+enum { VECTOR_IRQ = 0x280, STATE_MODE = 0x1f, STATE_EL1H = 5, STATE_IRQ_MASK = 0x80 };
+#define STATE_MASKS 0x3c0ul
+#define STATE_FLAGS 0xf0000000ul
+
+void hosted_system_use_processors(hosted_system_t *system, const hosted_processor_class_t *class,
+                                  const void *engine)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    kernel->processors = class;
+    kernel->engine = engine;
+}
+
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+void vcpu_fetch(vcpu_object_t *vcpu)
+{
+    if (vcpu->processor) {
+        vcpu->class->fetch(vcpu->processor, vcpu->registers);
+    }
+}
+
+void processor_kick(vcpu_object_t *vcpu)
+{
+    vcpu->idle_until = 0;
+    if (vcpu->runner) {
+        vcpu->class->kick(vcpu->processor);
+    }
+}
+
+void processor_detach(vcpu_object_t *vcpu)
+{
+    if (vcpu->processor) {
+        vcpu_fetch(vcpu);
+        stage2_unwatch(&vcpu->watcher);
+        vcpu->class->destroy(vcpu->processor);
+        vcpu->processor = NULL;
+    }
+}
+
+void processor_forget_space(vspace_object_t *vspace)
+{
+    while (vspace->watchers) {
+        stage2_watcher_t *watcher = vspace->watchers;
+        stage2_unwatch(watcher);
+        if (watcher != &vspace->listener) {
+            processor_detach((vcpu_object_t *)((char *)watcher - offsetof(vcpu_object_t, watcher)));
+        }
+    }
+}
+
+/* A mapping that has devices in it is seen page by page, those of devices without rights. */
+static void for_each_part(vcpu_object_t *vcpu, const hosted_stage2_mapping_t *mapping,
+                          void (*notify)(void *, const hosted_stage2_mapping_t *))
+{
+    kernel_t *kernel = vcpu->watcher.vspace->kernel;
+    uint64_t size = 1ul << mapping->size_bits;
+    if (!device_covers(kernel, mapping->paddr, mapping->paddr + size - 1)) {
+        notify(vcpu->processor, mapping);
+        return;
+    }
+    for (uint64_t offset = 0; offset < size; offset += 1ul << seL4_PageBits) {
+        hosted_stage2_mapping_t page = *mapping;
+        page.size_bits = seL4_PageBits;
+        page.gpa += offset;
+        page.paddr += offset;
+        page.offset += offset;
+        if (device_covers(kernel, page.paddr, page.paddr)) {
+            page.read = page.write = page.execute = false;
+        }
+        notify(vcpu->processor, &page);
+    }
+}
+
+static void on_mapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+{
+    for_each_part(cookie, mapping, ((vcpu_object_t *)cookie)->class->mapped);
+}
+
+static void on_unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
+{
+    for_each_part(cookie, mapping, ((vcpu_object_t *)cookie)->class->unmapped);
+}
+
+static bool on_visit(void *cookie, const hosted_stage2_mapping_t *mapping)
+{
+    on_mapped(cookie, mapping);
+    return true;
+}
+
+static vspace_object_t *space_of(const vcpu_object_t *vcpu)
+{
+    const cap_t *cap = vcpu->tcb ? &vcpu->tcb->slots[TCB_VSPACE].cap : NULL;
+    return cap && cap->type == CAP_VSPACE ? (vspace_object_t *)cap->object : NULL;
+}
+
+static bool attach(kernel_t *kernel, vcpu_object_t *vcpu, const hosted_processor_class_t *class,
+                   void *processor)
+{
+    vspace_object_t *space = space_of(vcpu);
+    if (vcpu->processor || !space) {
+        return false;
+    }
+    vcpu->class = class;
+    vcpu->processor = processor;
+    vcpu->watcher.listener = (hosted_stage2_listener_t){on_mapped, on_unmapped, vcpu};
+    stage2_watch(space, &vcpu->watcher);
+    stage2_visit(kernel, space, on_visit, vcpu);
+    return true;
+}
+
+/* Have a processor that sees the thread's address space. */
+static bool prepare(kernel_t *kernel, vcpu_object_t *vcpu)
+{
+    const hosted_processor_class_t *class = kernel->processors;
+    char error[128] = "hosted_system_run_guests() was not called";
+    if (vcpu->processor && vcpu->watcher.vspace != space_of(vcpu)) {
+        processor_detach(vcpu);
+    }
+    if (vcpu->processor) {
+        return true;
+    }
+    void *processor =
+        class && space_of(vcpu) ? class->create(kernel->engine, error, sizeof(error)) : NULL;
+    if (processor && attach(kernel, vcpu, class, processor)) {
+        return true;
+    }
+    ZF_LOGE("a VCPU cannot run: %s", space_of(vcpu) ? error : "it has no address space");
+    return false;
+}
+
+static vcpu_object_t *find(hosted_system_t *system, seL4_CPtr cptr)
+{
+    const cap_t *cap = &cspace_caller_slot(hosted_system_kernel(system), cptr)->cap;
+    return cap->type == CAP_VCPU ? (vcpu_object_t *)cap->object : NULL;
+}
+
+int hosted_vcpu_attach(hosted_system_t *system, seL4_CPtr cptr,
+                       const hosted_processor_class_t *class, void *processor)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    vcpu_object_t *vcpu = find(system, cptr);
+    bool attached = vcpu && attach(kernel, vcpu, class, processor);
+    pthread_mutex_unlock(&kernel->lock);
+    return attached ? 0 : -1;
+}
+
+void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr cptr)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    vcpu_object_t *vcpu = find(system, cptr);
+    if (vcpu && vcpu->tcb) {
+        thread_resume(kernel, vcpu->tcb);
+    }
+    pthread_mutex_unlock(&kernel->lock);
+}
+
+static void fault(kernel_t *kernel, tcb_object_t *tcb, const hosted_fault_t *fault)
+{
+    tcb->fault = *fault;
+    if (!message_send_fault(kernel, tcb)) {
+        ZF_LOGE("a thread has a fault %lu at %#lx and no fault endpoint to send it to, and stops",
+                fault->label, tcb->registers.pc);
+    }
+}
+
+static void fault_word(kernel_t *kernel, tcb_object_t *tcb, seL4_Word label, seL4_Word word)
+{
+    fault(kernel, tcb, &(hosted_fault_t){.label = label, .length = 1, .words = {word}});
+}
+
+/* The virtual CPU interface asks for an exception, and the guest lets it in. */
+static void enter_interrupt(vcpu_object_t *vcpu)
+{
+    seL4_UserContext *regs = &vcpu->tcb->registers;
+    vcpu_fetch(vcpu);
+    vcpu->registers[seL4_VCPUReg_SPSR_EL1] = regs->spsr;
+    vcpu->registers[seL4_VCPUReg_ELR_EL1] = regs->pc;
+    regs->pc = vcpu->registers[seL4_VCPUReg_VBAR] + VECTOR_IRQ;
+    regs->spsr = (regs->spsr & STATE_FLAGS) | STATE_MASKS | STATE_EL1H;
+}
+
+/* The status of a fault in its syndrome: a translation or a permission is missing, and at which
+   level of the tables of stage 2. */
+static seL4_Word fault_status(const pte_slot_t *at)
+{
+    enum { TRANSLATION = 0x04, PERMISSION = 0x0c, LAST_LEVEL = 3 };
+    return (*at->entry & PTE_VALID ? PERMISSION : TRANSLATION) |
+           (LAST_LEVEL - (at->bits - seL4_PageBits) / seL4_PageTableIndexBits);
+}
+
+/* Stage 2 refused an access: it may be one that a device's registers take. */
+static bool try_device(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
+{
+    vspace_object_t *space = vcpu->watcher.vspace;
+    hosted_access_t *access = &run->access;
+    int ended = -1;
+    if (access->gpa >> seL4_HugePageBits >= space->num_entries) {
+        return false;
+    }
+    pte_slot_t at = mapping_lookup(space, access->gpa);
+    run->fault.words[seL4_VMFault_FSR] |= fault_status(&at);
+    if (!(*at.entry & PTE_VALID)) {
+        return false;
+    }
+    uint64_t offset = access->gpa & ((1ul << at.bits) - 1);
+    if (!access->possible || !(*at.entry & (access->write ? PTE_WRITE : PTE_READ)) ||
+        !device_register_access(kernel, vcpu, (*at.entry & ~(uint64_t)PTE_FLAGS) + offset, access,
+                                &ended)) {
+        return false;
+    }
+    vcpu->class->complete(vcpu->processor, run->registers, access->data);
+    if (ended >= 0) {
+        fault_word(kernel, vcpu->tcb, seL4_Fault_VGICMaintenance, (seL4_Word)ended);
+    }
+    return true;
+}
+
+static void take_stop(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
+{
+    tcb_object_t *tcb = vcpu->tcb;
+    switch (run->stop) {
+    case HOSTED_STOP_IDLE:
+        run->registers->pc += 4;
+        vcpu->idle_until = gicv_pending(&vcpu->gicv) ? 0 : now() + NAP;
+        break;
+    case HOSTED_STOP_FAULT:
+        if (run->fault.label != seL4_Fault_VMFault || !try_device(kernel, vcpu, run)) {
+            fault(kernel, tcb, &run->fault);
+        }
+        break;
+    case HOSTED_STOP_FAILED:
+        tcb->state = THREAD_INACTIVE;
+        if (run->text) {
+            ZF_LOGE("a VCPU stops: %s", run->text);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
+{
+    tcb_object_t *tcb = vcpu->tcb;
+    if (vcpu->timer && !vcpu->timer_masked) {
+        vcpu->timer_masked = true;
+        fault_word(kernel, tcb, seL4_Fault_VPPIEvent, TIMER);
+        return;
+    }
+    if (!prepare(kernel, vcpu)) {
+        tcb->state = THREAD_INACTIVE;
+        return;
+    }
+    bool line = gicv_pending(&vcpu->gicv);
+    if (line && (tcb->registers.spsr & (STATE_MODE | STATE_IRQ_MASK)) == STATE_EL1H) {
+        enter_interrupt(vcpu);
+    }
+    hosted_run_t run = {
+        .registers = &tcb->registers, .vcpu_registers = vcpu->registers, .interrupt = line};
+    bool incoherent = hosted_guest_enters(kernel->system, vcpu->registers);
+    vcpu->runner = self;
+    self->running = vcpu;
+    pthread_mutex_unlock(&kernel->lock);
+    vcpu->class->run(vcpu->processor, &run);
+    pthread_mutex_lock(&kernel->lock);
+    if (incoherent) {
+        vcpu_fetch(vcpu);
+        hosted_guest_stops(kernel->system);
+    }
+    /* Unless somebody else has stopped it meanwhile: then it happens again. */
+    if (vcpu->tcb == tcb && tcb->state == THREAD_RUNNING) {
+        take_stop(kernel, vcpu, &run);
+    }
+    self->running = NULL;
+    vcpu->runner = NULL;
+}
+
+static bool can_run(const vcpu_object_t *vcpu, uint64_t time)
+{
+    return vcpu->tcb && vcpu->tcb->state == THREAD_RUNNING && !vcpu->runner &&
+           vcpu->idle_until <= time;
+}
+
+/* One that can run: rather one whose faults the thread waits for. */
+static vcpu_object_t *choose(kernel_t *kernel, const tcb_object_t *self, vcpu_object_t *only,
+                             uint64_t time)
+{
+    vcpu_object_t *other = NULL;
+    for (vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
+        if ((only && vcpu != only) || !can_run(vcpu, time)) {
+            continue;
+        }
+        endpoint_object_t *endpoint = thread_fault_endpoint(vcpu->tcb);
+        if (endpoint && self->queue == &endpoint->queue) {
+            return vcpu;
+        }
+        other = vcpu;
+    }
+    return other;
+}
+
+static bool any_idle(const kernel_t *kernel, const vcpu_object_t *only)
+{
+    for (const vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
+        if ((!only || vcpu == only) && vcpu->tcb && vcpu->tcb->state == THREAD_RUNNING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only)
+{
+    uint64_t time = only && only->idle_until == 0 ? 0 : now();
+    vcpu_object_t *vcpu = choose(kernel, self, only, time);
+    if (vcpu) {
+        run_vcpu(kernel, self, vcpu);
+        return;
+    }
+    bool hopeless = !any_idle(kernel, only) && !only && !kernel->host_threads->next;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += hopeless ? 0 : NAP;
+    end.tv_sec += hopeless ? 1 : end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    if (pthread_cond_timedwait(&kernel->changed, &kernel->lock, &end) != 0 && hopeless) {
+        ZF_LOGW("a thread waits, no VCPU can run, and no other thread has used this system yet");
+        pthread_cond_wait(&kernel->changed, &kernel->lock);
+    }
+}
