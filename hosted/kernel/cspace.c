@@ -128,9 +128,12 @@ slot_t *cspace_slot(const cap_t *root, seL4_CPtr cptr)
 {
     /* On the kernel an address without a slot is a fault of the caller; here it is as empty. */
     static _Thread_local slot_t none;
-    memset(&none, 0, sizeof(none));
     lookup_t lookup = resolve(root, cptr, seL4_WordBits);
-    return lookup.failure == seL4_NoFailure ? lookup.slot : &none;
+    if (lookup.failure == seL4_NoFailure) {
+        return lookup.slot;
+    }
+    memset(&none, 0, sizeof(none));
+    return &none;
 }
 
 slot_t *cspace_caller_slot(kernel_t *kernel, seL4_CPtr cptr)

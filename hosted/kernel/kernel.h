@@ -171,7 +171,8 @@ typedef struct tcb_object {
     seL4_MessageInfo_t tag;
     seL4_IPCBuffer *message; /* the host thread's */
     slot_t *reply;           /* where the capability to reply to it is */
-    /* A host thread has one of its own, without a capability. The first plays the root task's. */
+    /* A host thread has one of its own, without a capability. The first to receive plays the root
+     * task's. */
     struct tcb_object *plays, *player;
     vcpu_object_t *running; /* what the host thread runs */
 } tcb_object_t;

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <utils/zf_log.h>
 
-/* Whose reply is it; what is the message? */
 static const seL4_MessageInfo_t no_message = {{0}};
 
 static void enqueue(tcb_queue_t *queue, tcb_object_t *tcb, thread_state_t state)
@@ -114,10 +113,6 @@ static tcb_object_t *self_of(kernel_t *kernel)
         return NULL;
     }
     tcb->state = THREAD_RUNNING;
-    if (kernel->root_thread && !kernel->root_thread->player) {
-        tcb->plays = kernel->root_thread;
-        tcb->plays->player = tcb;
-    }
     *host = (host_thread_t){&identity, tcb, kernel->host_threads};
     kernel->host_threads = host;
     return tcb;
@@ -197,6 +192,10 @@ static bool take_word(notification_object_t *notification, tcb_object_t *tcb)
 static void receive(kernel_t *kernel, tcb_object_t *self, endpoint_object_t *endpoint, bool waits)
 {
     tcb_object_t *sender = endpoint->queue.first;
+    if (kernel->root_thread && !kernel->root_thread->player) {
+        self->plays = kernel->root_thread;
+        self->plays->player = self;
+    }
     self->badge = 0;
     derivation_delete(kernel, &self->slots[TCB_CALLER]);
     if (self->plays && take_word(self->plays->notification, self)) {
@@ -279,25 +278,32 @@ static void reply(kernel_t *kernel, slot_t *slot, seL4_MessageInfo_t info)
     wake(kernel, caller);
 }
 
-endpoint_object_t *thread_fault_endpoint(const tcb_object_t *tcb)
+/* Where the thread's faults go, and as whose; NULL if it has no such capability. */
+static const cap_t *fault_handler(const tcb_object_t *tcb)
 {
     const cap_t *cap = &cspace_slot(&tcb->slots[TCB_CSPACE].cap, tcb->fault_endpoint)->cap;
     bool usable = cap->type == CAP_ENDPOINT && cap->rights & RIGHT_WRITE &&
                   cap->rights & (RIGHT_GRANT | RIGHT_GRANT_REPLY);
-    return usable ? (endpoint_object_t *)cap->object : NULL;
+    return usable ? cap : NULL;
+}
+
+endpoint_object_t *thread_fault_endpoint(const tcb_object_t *tcb)
+{
+    const cap_t *cap = fault_handler(tcb);
+    return cap ? (endpoint_object_t *)cap->object : NULL;
 }
 
 bool message_send_fault(kernel_t *kernel, tcb_object_t *tcb)
 {
-    endpoint_object_t *endpoint = thread_fault_endpoint(tcb);
-    if (!endpoint) {
+    const cap_t *handler = fault_handler(tcb);
+    if (!handler) {
         tcb->fault.label = 0;
         tcb->state = THREAD_INACTIVE;
         return false;
     }
-    tcb->badge = cspace_slot(&tcb->slots[TCB_CSPACE].cap, tcb->fault_endpoint)->cap.badge;
+    tcb->badge = handler->badge;
     tcb->wants_reply = tcb->may_grant = true;
-    send(kernel, tcb, endpoint, true);
+    send(kernel, tcb, (endpoint_object_t *)handler->object, true);
     return true;
 }
 

@@ -290,6 +290,7 @@ static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
     pthread_mutex_unlock(&kernel->lock);
     vcpu->class->run(vcpu->processor, &run);
     pthread_mutex_lock(&kernel->lock);
+    self->running = NULL; /* what wakes it now need not stop the processor */
     if (incoherent) {
         vcpu_fetch(vcpu);
         hosted_guest_stops(kernel->system);
@@ -298,7 +299,6 @@ static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
     if (vcpu->tcb == tcb && tcb->state == THREAD_RUNNING) {
         take_stop(kernel, vcpu, &run);
     }
-    self->running = NULL;
     vcpu->runner = NULL;
 }
 
@@ -316,6 +316,9 @@ static vcpu_object_t *choose(kernel_t *kernel, const tcb_object_t *self, vcpu_ob
     for (vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
         if ((only && vcpu != only) || !can_run(vcpu, time)) {
             continue;
+        }
+        if (only) {
+            return vcpu;
         }
         endpoint_object_t *endpoint = thread_fault_endpoint(vcpu->tcb);
         if (endpoint && self->queue == &endpoint->queue) {

@@ -8,8 +8,7 @@
 /**
  * @file
  * Messages and notifications. A host thread that has entered a system can receive, send and wait;
- * the first one that does is the root task's thread, whose bound notification a receive returns
- * too.
+ * the first one that receives is the root task's thread, and gets its bound notification too.
  *
  * While a thread waits, VCPUs of threads that are resumed run. Waiting for a fault endpoint is how
  * a guest is entered. No capabilities are transferred. A call of another object by its label is not
