@@ -229,7 +229,9 @@ static void take_registers(tcb_object_t *tcb, seL4_Word *const places[], seL4_Wo
                            const seL4_Word *words)
 {
     for (seL4_Word i = 0; i < count; i++) {
-        *places[i] = words[i];
+        if (places[i]) {
+            *places[i] = words[i];
+        }
     }
     tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
 }
@@ -238,9 +240,10 @@ static void take_registers(tcb_object_t *tcb, seL4_Word *const places[], seL4_Wo
 static bool reply_to_fault(tcb_object_t *tcb, seL4_MessageInfo_t info, const seL4_Word *words)
 {
     seL4_UserContext *regs = &tcb->registers;
-    seL4_Word *const syscall[] = {&regs->x0, &regs->x1, &regs->x2,  &regs->x3,
-                                  &regs->x4, &regs->x5, &regs->x6,  &regs->x7,
-                                  &regs->pc, &regs->sp, &regs->x30, &regs->spsr};
+    /* Not where the call would have returned to, which the message tells as well. */
+    seL4_Word *const syscall[] = {&regs->x0, &regs->x1, &regs->x2, &regs->x3,
+                                  &regs->x4, &regs->x5, &regs->x6, &regs->x7,
+                                  &regs->pc, &regs->sp, NULL,      &regs->spsr};
     seL4_Word *const exception[] = {&regs->pc, &regs->sp, &regs->spsr};
     seL4_Word length = seL4_MessageInfo_get_length(info);
 

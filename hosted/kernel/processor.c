@@ -206,6 +206,15 @@ static void enter_interrupt(vcpu_object_t *vcpu)
     regs->spsr = (regs->spsr & STATE_FLAGS) | STATE_MASKS | STATE_EL1H;
 }
 
+/* The status of a fault in its syndrome: a translation or a permission is missing, and at which
+   level of the tables of stage 2. */
+static seL4_Word fault_status(const pte_slot_t *at)
+{
+    enum { TRANSLATION = 0x04, PERMISSION = 0x0c, LAST_LEVEL = 3 };
+    return (*at->entry & PTE_VALID ? PERMISSION : TRANSLATION) |
+           (LAST_LEVEL - (at->bits - seL4_PageBits) / seL4_PageTableIndexBits);
+}
+
 /* Stage 2 refused an access: it may be one that a device's registers take. */
 static bool try_device(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
 {
@@ -216,11 +225,10 @@ static bool try_device(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
         return false;
     }
     pte_slot_t at = mapping_lookup(space, access->gpa);
+    run->fault.words[seL4_VMFault_FSR] |= fault_status(&at);
     if (!(*at.entry & PTE_VALID)) {
         return false;
     }
-    /* With the kind of the fault in its syndrome: a permission, not a translation. */
-    run->fault.words[seL4_VMFault_FSR] |= 8;
     uint64_t offset = access->gpa & ((1ul << at.bits) - 1);
     if (!access->possible || !(*at.entry & (access->write ? PTE_WRITE : PTE_READ)) ||
         !device_register_access(kernel, vcpu, (*at.entry & ~(uint64_t)PTE_FLAGS) + offset, access,

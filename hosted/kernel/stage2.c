@@ -23,6 +23,7 @@ bool hosted_stage2_translate(hosted_system_t *system, seL4_CPtr vspace, seL4_Wor
     if (space && gpa >> seL4_HugePageBits < space->num_entries) {
         pte_slot_t at = mapping_lookup(space, gpa);
         found = *at.entry & PTE_VALID;
+        mapping->size_bits = at.bits;
         if (found) {
             mapping_describe(kernel, gpa & ~((1ul << at.bits) - 1), at.bits, *at.entry, mapping);
         }

@@ -14,7 +14,7 @@ enum { ZERO_REGISTER = 31, INSTRUCTION_BYTES = 4 };
 /* Syndromes: class, and the instruction's length, which is always 32 bits. */
 #define SYNDROME(class) ((uint64_t)(class) << 26 | 1ul << 25)
 enum { CLASS_UNKNOWN = 0, CLASS_WAIT = 1, CLASS_SMC = 0x17, CLASS_FETCH = 0x20, CLASS_DATA = 0x24 };
-enum { TRANSLATION_FAULT = 7, STAGE_1_WALK = 1 << 7, WRITE = 1 << 6, ALWAYS = 0x01e00000 };
+enum { STAGE_1_WALK = 1 << 7, WRITE = 1 << 6, ALWAYS = 0x01e00000 };
 
 /* Register `number` of the thread; NULL for the zero register. */
 static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
@@ -127,12 +127,13 @@ static void complete(void *cookie, seL4_UserContext *registers, uint64_t data)
     registers->pc += INSTRUCTION_BYTES;
 }
 
-/* The syndrome of a data abort; width and register only where hardware gives them. */
+/* The syndrome of a data abort, to which the kernel's side adds what is missing in stage 2; width
+ * and register only where hardware gives them. */
 static uint64_t data_syndrome(const engine_fault_t *fault)
 {
     const a64_access_t *access = &fault->access;
-    uint64_t syndrome = SYNDROME(CLASS_DATA) | TRANSLATION_FAULT | (fault->write ? WRITE : 0) |
-                        (fault->table_walk ? STAGE_1_WALK : 0);
+    uint64_t syndrome =
+        SYNDROME(CLASS_DATA) | (fault->write ? WRITE : 0) | (fault->table_walk ? STAGE_1_WALK : 0);
     if (fault->decoded && access->valid_syndrome && !fault->table_walk) {
         syndrome |= 1ul << 24 | (uint64_t)__builtin_ctz(access->width) << 22 |
                     (uint64_t)access->sign_extend << 21 | (uint64_t)access->rt << 16 |
@@ -144,8 +145,9 @@ static uint64_t data_syndrome(const engine_fault_t *fault)
 static void memory_fault(const engine_exit_t *exit, hosted_run_t *run)
 {
     const engine_fault_t *fault = &exit->fault;
-    uint64_t syndrome =
-        fault->fetch ? SYNDROME(CLASS_FETCH) | TRANSLATION_FAULT : data_syndrome(fault);
+    uint64_t syndrome = fault->fetch
+                            ? SYNDROME(CLASS_FETCH) | (fault->table_walk ? STAGE_1_WALK : 0)
+                            : data_syndrome(fault);
     run->fault = (hosted_fault_t){
         .label = seL4_Fault_VMFault,
         .length = seL4_VMFault_Length,
@@ -172,7 +174,7 @@ static void hypercall(const seL4_UserContext *regs, hosted_fault_t *fault)
         .label = seL4_Fault_UnknownSyscall,
         .length = seL4_UnknownSyscall_Length,
         .words = {regs->x0, regs->x1, regs->x2, regs->x3, regs->x4, regs->x5, regs->x6, regs->x7,
-                  regs->pc, regs->sp, regs->x30, regs->spsr, regs->x7},
+                  regs->pc, regs->sp, regs->pc + 4, regs->spsr, regs->x7},
     };
 }
 

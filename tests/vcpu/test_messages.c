@@ -91,6 +91,7 @@ static void faults_are_messages_and_replies_go_on(void **state)
     assert_int_equal(seL4_GetMR(seL4_VMFault_PrefetchFault), 0);
     assert_int_equal(seL4_GetMR(seL4_VMFault_IP), registers(machine).pc);
     assert_int_equal(HSR_EXCEPTION_CLASS(fsr), HSR_DABT_LOW_EXCEPTION);
+    assert_int_equal(fsr & 0x3f, 5); /* the table of 2 MiB entries is missing */
     assert_int_equal(fsr & (FSR_VALID | FSR_WRITE), FSR_VALID | FSR_WRITE);
     assert_int_equal(FSR_RT(fsr), 1);
     assert_int_equal(FSR_SIZE(fsr), 8);
@@ -109,6 +110,7 @@ static void faults_are_messages_and_replies_go_on(void **state)
     assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);
     assert_int_equal(seL4_GetMR(seL4_UnknownSyscall_X0), 0x84000008);
     assert_int_equal(seL4_GetMR(seL4_UnknownSyscall_FaultIP), registers(machine).pc);
+    assert_int_equal(seL4_GetMR(seL4_UnknownSyscall_LR), registers(machine).pc + 4);
     assert_int_equal(registers(machine).x10, 0x77);
     seL4_SetMR(seL4_UnknownSyscall_X0, 5);
     reply(1, 1); /* registers are taken over, and it stays where it is */
