@@ -8,7 +8,7 @@
 /** @file Names that are no longer part of the seL4 API, for sources that still use them. */
 
 #include <sel4/functions.h>
-#include <sel4/invocations.h>
+#include <interfaces/sel4_client.h>
 #include <sel4/types.h>
 
 #define SEL4_PFIPC_LABEL             seL4_Fault_VMFault

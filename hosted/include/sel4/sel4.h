@@ -11,6 +11,6 @@
 #include <sel4/types.h>
 #include <sel4/bootinfo.h>
 #include <sel4/functions.h>
-#include <sel4/invocations.h>
+#include <interfaces/sel4_client.h>
 #include <sel4/syscalls.h>
 #include <sel4/deprecated.h>
