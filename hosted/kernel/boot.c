@@ -108,6 +108,8 @@ int kernel_boot(kernel_t *kernel)
     pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
     pthread_cond_init(&kernel->changed, &condition);
     pthread_condattr_destroy(&condition);
+    pthread_mutex_init(&kernel->run_lock, NULL);
+    pthread_cond_init(&kernel->stopped, NULL);
     kernel->caps.next = kernel->caps.previous = &kernel->caps;
     if (make_root_cnode(kernel) || make_asid_pool(kernel) || make_host_vspace(kernel) ||
         make_root_thread(kernel)) {
@@ -169,5 +171,7 @@ void kernel_shut_down(kernel_t *kernel)
     device_free(kernel);
     physical_free(kernel);
     pthread_cond_destroy(&kernel->changed);
+    pthread_cond_destroy(&kernel->stopped);
+    pthread_mutex_destroy(&kernel->run_lock);
     pthread_mutex_destroy(&kernel->lock);
 }

@@ -202,6 +202,8 @@ struct vcpu_object {
     void *processor;
     stage2_watcher_t watcher; /* of the address space that the processor sees */
     tcb_object_t *runner;     /* the host thread that runs it now */
+    bool runs;                /* without the kernel's lock; under `run_lock` */
+    bool ran;                 /* the processor knows the registers better than `registers` */
     uint64_t idle_until;      /* waits for an interrupt, until then: nanoseconds */
 };
 
@@ -271,7 +273,9 @@ typedef struct kernel {
     cnode_t *cnodes;
     tcb_object_t *root_thread;
     host_thread_t *host_threads;
-    pthread_cond_t changed; /* a thread can go on, or a VCPU can */
+    pthread_cond_t changed;   /* a thread can go on, or a VCPU can */
+    pthread_mutex_t run_lock; /* taken after `lock`: which VCPUs run */
+    pthread_cond_t stopped;   /* one of them does no longer */
     vcpu_object_t *vcpus;
     const hosted_processor_class_t *processors; /* hosted_system_run_guests() */
     const void *engine;
@@ -403,10 +407,12 @@ void asid_delete_pool(kernel_t *kernel, asid_pool_t *pool);
 /** The processor state word that a thread gets which asks for `spsr`. */
 uint64_t tcb_allowed_spsr(const tcb_object_t *tcb, uint64_t spsr);
 /** Bind the two to each other, and nothing else to either; NULL unbinds. */
-void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb);
+void vcpu_bind(kernel_t *kernel, vcpu_object_t *vcpu, tcb_object_t *tcb);
 
 /** Bring vcpu->registers up to date from the processor that has them. */
-void vcpu_fetch(vcpu_object_t *vcpu);
+void vcpu_fetch(kernel_t *kernel, vcpu_object_t *vcpu);
+/** Let the VCPU stand still until the lock is given back: its state is about to be used. */
+void processor_stop(kernel_t *kernel, vcpu_object_t *vcpu);
 
 /* message.c: threads that wait for each other. */
 /** Let the thread run, whatever it waited for. */
@@ -435,9 +441,9 @@ void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only);
 /** The VCPU is not to run on, or has an interrupt: let its processor return. */
 void processor_kick(vcpu_object_t *vcpu);
 /** The VCPU goes, or its thread or address space does. */
-void processor_detach(vcpu_object_t *vcpu);
+void processor_detach(kernel_t *kernel, vcpu_object_t *vcpu);
 /** No VCPU sees the address space any longer. */
-void processor_forget_space(vspace_object_t *vspace);
+void processor_forget_space(kernel_t *kernel, vspace_object_t *vspace);
 
 /* device.c: device registers. */
 /** Make an access of a VCPU. @return false if there is no device's register */

@@ -209,7 +209,7 @@ static void finalise_tcb(kernel_t *kernel, tcb_object_t *tcb)
 {
     thread_finalise(kernel, tcb);
     if (tcb->vcpu) {
-        processor_detach(tcb->vcpu);
+        processor_detach(kernel, tcb->vcpu);
         tcb->vcpu->tcb = NULL;
         tcb->vcpu = NULL;
     }
@@ -226,7 +226,7 @@ static void finalise_vcpu(kernel_t *kernel, vcpu_object_t *vcpu)
         link = &(*link)->next;
     }
     *link = vcpu->next;
-    vcpu_bind(vcpu, NULL);
+    vcpu_bind(kernel, vcpu, NULL);
 }
 
 static void bury(kernel_t *kernel, kernel_object_t *object)
@@ -286,7 +286,7 @@ cap_t object_finalise(kernel_t *kernel, const cap_t *cap, bool final)
         break;
     case CAP_VSPACE:
         mapping_drop_all(kernel, (vspace_object_t *)cap->object);
-        processor_forget_space((vspace_object_t *)cap->object);
+        processor_forget_space(kernel, (vspace_object_t *)cap->object);
         asid_delete(kernel, cap);
         break;
     case CAP_VCPU:

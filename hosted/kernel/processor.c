@@ -37,11 +37,23 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-void vcpu_fetch(vcpu_object_t *vcpu)
+void vcpu_fetch(kernel_t *kernel, vcpu_object_t *vcpu)
 {
-    if (vcpu->processor) {
+    processor_stop(kernel, vcpu);
+    if (vcpu->processor && vcpu->ran) {
         vcpu->class->fetch(vcpu->processor, vcpu->registers);
+        vcpu->ran = false;
     }
+}
+
+void processor_stop(kernel_t *kernel, vcpu_object_t *vcpu)
+{
+    pthread_mutex_lock(&kernel->run_lock);
+    while (vcpu->runs) {
+        vcpu->class->kick(vcpu->processor);
+        pthread_cond_wait(&kernel->stopped, &kernel->run_lock);
+    }
+    pthread_mutex_unlock(&kernel->run_lock);
 }
 
 void processor_kick(vcpu_object_t *vcpu)
@@ -52,23 +64,24 @@ void processor_kick(vcpu_object_t *vcpu)
     }
 }
 
-void processor_detach(vcpu_object_t *vcpu)
+void processor_detach(kernel_t *kernel, vcpu_object_t *vcpu)
 {
     if (vcpu->processor) {
-        vcpu_fetch(vcpu);
+        vcpu_fetch(kernel, vcpu);
         stage2_unwatch(&vcpu->watcher);
         vcpu->class->destroy(vcpu->processor);
         vcpu->processor = NULL;
     }
 }
 
-void processor_forget_space(vspace_object_t *vspace)
+void processor_forget_space(kernel_t *kernel, vspace_object_t *vspace)
 {
     while (vspace->watchers) {
         stage2_watcher_t *watcher = vspace->watchers;
         stage2_unwatch(watcher);
         if (watcher != &vspace->listener) {
-            processor_detach((vcpu_object_t *)((char *)watcher - offsetof(vcpu_object_t, watcher)));
+            processor_detach(kernel,
+                             (vcpu_object_t *)((char *)watcher - offsetof(vcpu_object_t, watcher)));
         }
     }
 }
@@ -78,6 +91,7 @@ static void for_each_part(vcpu_object_t *vcpu, const hosted_stage2_mapping_t *ma
                           void (*notify)(void *, const hosted_stage2_mapping_t *))
 {
     kernel_t *kernel = vcpu->watcher.vspace->kernel;
+    processor_stop(kernel, vcpu);
     uint64_t size = 1ul << mapping->size_bits;
     if (!device_covers(kernel, mapping->paddr, mapping->paddr + size - 1)) {
         notify(vcpu->processor, mapping);
@@ -139,7 +153,7 @@ static bool prepare(kernel_t *kernel, vcpu_object_t *vcpu)
     const hosted_processor_class_t *class = kernel->processors;
     char error[128] = "hosted_system_run_guests() was not called";
     if (vcpu->processor && vcpu->watcher.vspace != space_of(vcpu)) {
-        processor_detach(vcpu);
+        processor_detach(kernel, vcpu);
     }
     if (vcpu->processor) {
         return true;
@@ -196,10 +210,10 @@ static void fault_word(kernel_t *kernel, tcb_object_t *tcb, seL4_Word label, seL
 }
 
 /* The virtual CPU interface asks for an exception, and the guest lets it in. */
-static void enter_interrupt(vcpu_object_t *vcpu)
+static void enter_interrupt(kernel_t *kernel, vcpu_object_t *vcpu)
 {
     seL4_UserContext *regs = &vcpu->tcb->registers;
-    vcpu_fetch(vcpu);
+    vcpu_fetch(kernel, vcpu);
     vcpu->registers[seL4_VCPUReg_SPSR_EL1] = regs->spsr;
     vcpu->registers[seL4_VCPUReg_ELR_EL1] = regs->pc;
     regs->pc = vcpu->registers[seL4_VCPUReg_VBAR] + VECTOR_IRQ;
@@ -266,6 +280,15 @@ static void take_stop(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
     }
 }
 
+static bool exists(const kernel_t *kernel, const vcpu_object_t *vcpu)
+{
+    const vcpu_object_t *at = kernel->vcpus;
+    while (at && at != vcpu) {
+        at = at->next;
+    }
+    return at != NULL;
+}
+
 static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
 {
     tcb_object_t *tcb = vcpu->tcb;
@@ -280,19 +303,27 @@ static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
     }
     bool line = gicv_pending(&vcpu->gicv);
     if (line && (tcb->registers.spsr & (STATE_MODE | STATE_IRQ_MASK)) == STATE_EL1H) {
-        enter_interrupt(vcpu);
+        enter_interrupt(kernel, vcpu);
     }
     hosted_run_t run = {
         .registers = &tcb->registers, .vcpu_registers = vcpu->registers, .interrupt = line};
     bool incoherent = hosted_guest_enters(kernel->system, vcpu->registers);
     vcpu->runner = self;
     self->running = vcpu;
+    vcpu->runs = vcpu->ran = true; /* nobody looks at it without the lock */
     pthread_mutex_unlock(&kernel->lock);
     vcpu->class->run(vcpu->processor, &run);
+    pthread_mutex_lock(&kernel->run_lock);
+    vcpu->runs = false;
+    pthread_cond_broadcast(&kernel->stopped);
+    pthread_mutex_unlock(&kernel->run_lock);
     pthread_mutex_lock(&kernel->lock);
     self->running = NULL; /* what wakes it now need not stop the processor */
+    if (!exists(kernel, vcpu)) {
+        return;
+    }
     if (incoherent) {
-        vcpu_fetch(vcpu);
+        vcpu_fetch(kernel, vcpu);
         hosted_guest_stops(kernel->system);
     }
     /* Unless somebody else has stopped it meanwhile: then it happens again. */

@@ -25,6 +25,10 @@ static kernel_t *begin(seL4_TCB service, slot_t **slot, seL4_Error *error)
         invocation_end(kernel, HOSTED_TCB, *error);
         return NULL;
     }
+    vcpu_object_t *vcpu = ((tcb_object_t *)(*slot)->cap.object)->vcpu;
+    if (vcpu) {
+        processor_stop(kernel, vcpu);
+    }
     return kernel;
 }
 

@@ -28,20 +28,20 @@ static kernel_t *begin(seL4_ARM_VCPU service, vcpu_object_t **vcpu, seL4_Error *
 }
 
 /* A thread without a VCPU runs in user mode. */
-static void unbind(tcb_object_t *tcb)
+static void unbind(kernel_t *kernel, tcb_object_t *tcb)
 {
     if (tcb && tcb->vcpu) {
-        processor_detach(tcb->vcpu);
+        processor_detach(kernel, tcb->vcpu);
         tcb->vcpu->tcb = NULL;
         tcb->vcpu = NULL;
         tcb->registers.spsr = tcb_allowed_spsr(tcb, tcb->registers.spsr);
     }
 }
 
-void vcpu_bind(vcpu_object_t *vcpu, tcb_object_t *tcb)
+void vcpu_bind(kernel_t *kernel, vcpu_object_t *vcpu, tcb_object_t *tcb)
 {
-    unbind(tcb);
-    unbind(vcpu->tcb);
+    unbind(kernel, tcb);
+    unbind(kernel, vcpu->tcb);
     if (tcb) {
         tcb->vcpu = vcpu;
         vcpu->tcb = tcb;
@@ -60,7 +60,7 @@ seL4_Error seL4_ARM_VCPU_SetTCB(seL4_ARM_VCPU service, seL4_TCB tcb)
     if (cap->type != CAP_TCB) {
         return invocation_end(kernel, HOSTED_VCPU, seL4_IllegalOperation);
     }
-    vcpu_bind(vcpu, (tcb_object_t *)cap->object);
+    vcpu_bind(kernel, vcpu, (tcb_object_t *)cap->object);
     return invocation_end(kernel, HOSTED_VCPU, seL4_NoError);
 }
 
@@ -77,7 +77,7 @@ seL4_ARM_VCPU_ReadRegs_t seL4_ARM_VCPU_ReadRegs(seL4_ARM_VCPU service, seL4_VCPU
     if ((seL4_Word)field >= seL4_VCPUReg_Num) {
         error = error_argument(1);
     } else {
-        vcpu_fetch(vcpu);
+        vcpu_fetch(kernel, vcpu);
         result.value = vcpu->registers[field];
     }
     result.error = (int)invocation_end(kernel, HOSTED_VCPU, error);
@@ -95,7 +95,7 @@ seL4_Error seL4_ARM_VCPU_WriteRegs(seL4_ARM_VCPU service, seL4_VCPUReg field, se
     if ((seL4_Word)field >= seL4_VCPUReg_Num) {
         error = error_argument(1);
     } else {
-        vcpu_fetch(vcpu);
+        vcpu_fetch(kernel, vcpu);
         vcpu->registers[field] = value;
     }
     return invocation_end(kernel, HOSTED_VCPU, error);

@@ -418,6 +418,38 @@ static void threads_send_each_other_messages(void **state)
     vka_free_object(vka, &endpoint);
 }
 
+/* Once the guest runs, write a register of it, and stop it. */
+static void *write_and_stop(void *cookie)
+{
+    other_t *other = cookie;
+    seL4_UserContext regs = {0};
+    seL4_CPtr tcb = vm_get_vcpu_tcb(other->machine->vcpu);
+    hosted_system_enter(other->machine->system);
+    usleep(10000);
+    seL4_TCB_ReadRegisters(tcb, false, 0, 1, &regs);
+    seL4_ARM_VCPU_WriteRegs(other->machine->vcpu->vcpu.cptr, seL4_VCPUReg_TPIDR_EL1, 99);
+    seL4_TCB_Suspend(tcb);
+    seL4_Signal(other->cptr);
+    return NULL;
+}
+
+static void a_guest_stands_still_for_invocations_of_other_threads(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    vka_object_t notification;
+    pthread_t thread;
+    assert_int_equal(vka_alloc_notification(vka, &notification), 0);
+    other_t other = {machine, notification.cptr};
+    start(machine, GUEST_SPIN, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_and_stop, &other), 0);
+    seL4_Wait(notification.cptr, NULL);
+    pthread_join(thread, NULL);
+    assert_int_equal(seL4_ARM_VCPU_ReadRegs(machine->vcpu->vcpu.cptr, seL4_VCPUReg_TPIDR_EL1).value,
+                     99);
+    vka_free_object(vka, &notification);
+}
+
 #define MESSAGE_TEST(f) cmocka_unit_test_setup_teardown(f, make, machine_end)
 
 int main(void)
@@ -435,6 +467,7 @@ int main(void)
         MESSAGE_TEST(a_bound_notification_interrupts_a_running_guest),
         MESSAGE_TEST(vm_run_calls_the_notification_callback),
         MESSAGE_TEST(threads_send_each_other_messages),
+        MESSAGE_TEST(a_guest_stands_still_for_invocations_of_other_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
