@@ -153,7 +153,7 @@ static int read_gic(reader_t *reader, const bus_t *bus, int node)
         length < 4 * entry * 4) {
         return 0;
     }
-    cells += 3 * entry;
+    cells += (ptrdiff_t)3 * entry;
     reader->gicv_base = read_cells(cells, bus->address_cells);
     return translate(reader, bus, read_cells(cells + bus->address_cells, bus->size_cells),
                      &reader->gicv_base);
