@@ -179,6 +179,10 @@ int hosted_vcpu_attach(hosted_system_t *system, seL4_CPtr cptr,
     kernel_t *kernel = hosted_system_kernel(system);
     pthread_mutex_lock(&kernel->lock);
     vcpu_object_t *vcpu = find(system, cptr);
+    if (vcpu && vcpu->processor) { /* it has run on another, for a thread that received by itself */
+        processor_stop(kernel, vcpu);
+        processor_detach(kernel, vcpu);
+    }
     bool attached = vcpu && attach(kernel, vcpu, class, processor);
     pthread_mutex_unlock(&kernel->lock);
     return attached ? 0 : -1;

@@ -390,6 +390,14 @@ static void vm_run_calls_the_notification_callback(void **state)
     vka_free_object(vka, &notification); /* and is bound no more */
 }
 
+static void vm_run_goes_on_with_a_guest_that_was_received_from(void **state)
+{
+    machine_t *machine = *state;
+    start(machine, GUEST_LOADS, GUEST_DEVICE, 0);
+    assert_int_equal(next(machine, seL4_VMFault_Length), seL4_Fault_VMFault);
+    assert_int_equal(machine_run(machine, GUEST_OFF, 0, 0), 0);
+}
+
 static void threads_send_each_other_messages(void **state)
 {
     machine_t *machine = *state;
@@ -465,6 +473,7 @@ int main(void)
         MESSAGE_TEST(an_interrupt_enters_a_guest_that_lets_it_in),
         MESSAGE_TEST(a_call_waits_for_its_reply),
         MESSAGE_TEST(a_bound_notification_interrupts_a_running_guest),
+        MESSAGE_TEST(vm_run_goes_on_with_a_guest_that_was_received_from),
         MESSAGE_TEST(vm_run_calls_the_notification_callback),
         MESSAGE_TEST(threads_send_each_other_messages),
         MESSAGE_TEST(a_guest_stands_still_for_invocations_of_other_threads),
