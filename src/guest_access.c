@@ -447,6 +447,11 @@ static int touch_range(vm_t *vm, uintptr_t addr, size_t size, gm_access_t *acces
     if (memory == NULL) {
         return -1;
     }
+    char *pointer = recent_pointer(memory, addr, size);
+    if (pointer != NULL && size - 1 <= gm_page_last(addr) - addr && access->callback != NULL &&
+        !memory->recent.kept && !memory->vm->mem.clean_cache) {
+        return access->callback(vm, addr, pointer, size, 0, access->cookie);
+    }
     access->access = touch_piece;
     access->pieces = PIECES_OF_PAGES;
     access->kind = access->callback == vm_guest_ram_read_callback    ? ACCESS_READS
