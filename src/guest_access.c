@@ -245,8 +245,8 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
 /* Let what map_windows() mapped of a range stay, or undo it. */
 static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, bool stay)
 {
-    for (;;) {
-        const vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
+    const vm_memory_reservation_t *reservation;
+    while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
         gm_mapping_t *mapping = reservation->mapping;
         gm_window_settle(memory, &mapping->window, mapping->first, gpa,
                          lower(last, reservation->last), stay);
@@ -276,8 +276,9 @@ static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
     uintptr_t gpa = base;
     gm_run_t *outside = NULL;
     size_t index;
-    while (memory->windows == GUESTMEM_WINDOWS_KEPT) {
-        const vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
+    const vm_memory_reservation_t *reservation;
+    while (memory->windows == GUESTMEM_WINDOWS_KEPT &&
+           (reservation = mapped_reservation(memory, gpa)) != NULL) {
         uintptr_t end = lower(last, reservation->last);
         uintptr_t next = map_window(memory, reservation->mapping, gpa, end);
         if (outside == NULL && next != end + 1) {
@@ -691,7 +692,10 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
         check_access(memory, &access, addr, last) != 0) {
         return NULL;
     }
-    const vm_memory_reservation_t *reservation = gm_reservation_find(memory, addr);
+    const vm_memory_reservation_t *reservation = mapped_reservation(memory, addr);
+    if (reservation == NULL) {
+        return NULL;
+    }
     gm_mapping_t *mapping = reservation->mapping;
     gm_window_t *window = &mapping->window;
     if (last > reservation->last) {

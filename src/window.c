@@ -487,7 +487,8 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
     uintptr_t offset = first & (((uintptr_t)1 << largest_bits) - 1);
     void *vaddr = NULL;
     size_t index;
-    bool cacheable = gm_guest_space_find(memory, gpa, &index)->cacheable;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    bool cacheable = run == NULL || run->cacheable;
     reservation_t range =
         vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1, largest_bits,
                                      seL4_AllRights, cacheable, &vaddr);
