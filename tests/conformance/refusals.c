@@ -289,6 +289,7 @@ static void access_beyond_ram_is_refused_before_the_first_byte(suite_t *suite)
         EXPECT_REFUSED(guestmem_pointer(vm, RAM_AT - 1, 1) == NULL, GUESTMEM_NOT_RAM);
         EXPECT_REFUSED(guestmem_pointer(vm, RAM_AT + 4 * PAGE, 1) == NULL, GUESTMEM_NOT_RAM);
         EXPECT_REFUSED(guestmem_pointer(vm, TOP, 1) == NULL, GUESTMEM_NOT_RAM);
+        EXPECT_REFUSED(guestmem_pointer(vm, RAM_AT, 0) == NULL, GUESTMEM_BAD_RANGE);
         expect_unchanged(suite, &scene);
         EXPECT(guestmem_fill(vm, RAM_AT, 0, 4 * PAGE) == 0);
         scene.held = suite->counting.held;
@@ -362,6 +363,7 @@ static void pointers_that_must_not_be_null_are_refused(suite_t *suite)
     EXPECT_REFUSED(guestmem_access(vm, MAPPED_AT, 1, NULL, page) == -1, code);
     EXPECT_REFUSED(guestmem_reservation_info(vm, scene.free, NULL) == -1, code);
     EXPECT_REFUSED(guestmem_get_statistics(vm, NULL) == -1, code);
+    EXPECT_REFUSED(guestmem_frame_info(vm, MAPPED_AT, NULL) == -1, code);
     EXPECT_REFUSED(vm_ram_find_largest_free_region(vm, NULL, &size) == -1, code);
     EXPECT_REFUSED(vm_ram_find_largest_free_region(vm, &addr, NULL) == -1, code);
     vm_get_reservation_memory_region(NULL, &addr, &size);
@@ -391,6 +393,7 @@ static void policies_that_do_not_exist_are_refused(suite_t *suite)
     for (size_t i = 0; i < 2; i++) {
         EXPECT_REFUSED(guestmem_set_map_time(vm, (guestmem_map_time_t)beyond[i]) == -1, code);
         EXPECT_REFUSED(guestmem_set_windows(vm, (guestmem_windows_t)beyond[i]) == -1, code);
+        EXPECT_REFUSED(guestmem_set_fixed_ram(vm, (guestmem_fixed_ram_t)beyond[i]) == -1, code);
     }
     expect_unchanged(suite, &scene);
 }
@@ -409,6 +412,7 @@ static void expect_no_memory(suite_t *suite, vm_t *vm)
     size_t size;
     guestmem_reservation_info_t info;
     guestmem_statistics_t statistics;
+    guestmem_frame_info_t frame;
     vm_memory_reservation_t *r = reserve(suite, GPA, PAGE);
     EXPECT(vm_reserve_memory_at(vm, GPA, PAGE, record_fault, &faults) == NULL);
     EXPECT(vm_reserve_anon_memory(vm, PAGE, PAGE, record_fault, &faults, &addr) == NULL);
@@ -447,6 +451,10 @@ static void expect_no_memory(suite_t *suite, vm_t *vm)
     EXPECT(guestmem_set_largest_frame(vm, 12) == -1);
     EXPECT(guestmem_set_reservation_largest_frame(vm, r, 12) == -1);
     EXPECT(guestmem_set_windows(vm, GUESTMEM_WINDOWS_NONE) == -1);
+    EXPECT(guestmem_set_fixed_ram(vm, GUESTMEM_FIXED_RAM_KEPT) == -1);
+    EXPECT(guestmem_frame_info(vm, GPA, &frame) == -1);
+    EXPECT(guestmem_clean(vm, GPA, 1) == -1);
+    EXPECT(guestmem_reserve_anon_at_offset(vm, 1, 1, 0, record_fault, NULL, &addr) == NULL);
     EXPECT_EQUAL(guestmem_last_error(vm)->code, GUESTMEM_NOT_INITIALISED);
     vm_memory_destroy(vm);
     EXPECT(!info_of(suite, r).mapped);

@@ -217,6 +217,30 @@ static void an_access_does_not_follow_the_last_one_too_far(void **state)
     }
 }
 
+/* The stock callbacks are functions that a VMM may call itself, and a pointer has its limits. */
+static void callbacks_and_pointers_at_their_limits(void **state)
+{
+    world_t *w = *state;
+    char text[8] = "by hand";
+    char bytes[8] = "";
+    assert_int_equal(vm_guest_ram_write_callback(NULL, 0, bytes, 8, 0, text), 0);
+    assert_int_equal(vm_guest_ram_read_callback(&w->vm, GPA, bytes, 8, 0, text), 0);
+    assert_string_equal(bytes, "by hand");
+    register_three(w);
+    assert_null(guestmem_pointer(&w->vm, GPA, PAGE + 1)); /* the end of a reservation */
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+    assert_non_null(guestmem_pointer(&w->vm, GPA + PAGE, 2 * PAGE));
+    /* Through what was used last: no callback, and more than a page. */
+    int touched = 0;
+    assert_int_equal(guestmem_fill(&w->vm, GPA + PAGE, 7, 1), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA + PAGE, 1, NULL, NULL), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA + PAGE, PAGE + 1, count_touch, &touched), 0);
+    assert_int_equal(touched, 2);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA + PAGE, PAGE, count_touch, &touched), 0);
+    assert_int_equal(touched, 3);
+}
+
 static void a_copy_that_fails_leaves_no_frame_mapped(void **state)
 {
     world_t *w = *state;
@@ -286,6 +310,7 @@ int main(void)
         world_test(a_copy_that_fails_has_moved_nothing),
         world_test(a_pointer_outlives_failed_calls),
         world_test(an_access_does_not_follow_the_last_one_too_far),
+        world_test(callbacks_and_pointers_at_their_limits),
         world_test(a_copy_that_fails_leaves_no_frame_mapped),
         world_test(a_callback_may_access_other_memory),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),

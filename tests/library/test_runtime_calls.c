@@ -313,6 +313,15 @@ static void frames_may_be_handed_in_in_any_order(void **state)
     }
 }
 
+static vm_frame_t share_instead(uintptr_t addr, void *cookie)
+{
+    world_t *w = cookie;
+    assert_null(vspace_share_mem(&w->vm.mem.vm_vspace, &w->vm.mem.vmm_vspace, (void *)GPA, 1, 12,
+                                 seL4_AllRights, 1));
+    assert_int_equal(guestmem_last_error(&w->vm)->code, GUESTMEM_IN_ITERATOR);
+    return (vm_frame_t){.cptr = seL4_CapNull};
+}
+
 /* libsel4vm's vm_create_vcpu() on x86_64 shares a page so. */
 static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
 {
@@ -335,6 +344,13 @@ static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
     expect_failure(w, GUESTMEM_NOT_MAPPED);
     assert_null(vspace_share_mem(guest, vmm, (void *)(GPA + 8), 1, 12, seL4_AllRights, 1));
     expect_failure(w, GUESTMEM_BAD_FRAME);
+    assert_null(vspace_share_mem(guest, vmm, (void *)GPA, 1, 21, seL4_AllRights, 1));
+    expect_failure(w, GUESTMEM_BAD_FRAME);
+    /* An iterator may not share: its VM's frames are about to change. */
+    vm_memory_reservation_t *other = world_reserve(w, GPA + MEGABYTE, PAGE);
+    assert_int_equal(vm_map_reservation(&w->vm, other, share_instead, w), -1);
+    assert_int_equal(vm_free_reserved_memory(&w->vm, other), 0);
+    w->log_lines = 0;
     for (uint64_t k = 1; k <= 4; k++) {
         hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
         shared = vspace_share_mem(guest, vmm, (void *)GPA, 2, 12, seL4_AllRights, 1);
