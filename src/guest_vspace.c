@@ -5,8 +5,8 @@
 
 /*
  * The vspace_t of a guest, for code of the runtime that looks up its capabilities: it returns those
- * that the reservations have mapped, and shares their frames with another address space. Mapping
- * through it is refused, since the library would not know of it.
+ * that the reservations have mapped, and shares their frames with another address space. It has no
+ * functions that map, since the library would not know of it; vspace.h refuses to call them.
  */
 
 #include <guestmem/vspace.h>
@@ -43,103 +43,6 @@ static seL4_CPtr get_root(vspace_t *vspace)
 {
     const gm_memory_t *memory = vspace->data;
     return memory->root;
-}
-
-static void refuse(const char *what)
-{
-    ZF_LOGE("a guest's vspace_t does not %s; use vm_reserve_memory_at() and vm_map_reservation()",
-            what);
-}
-
-static void *refuse_new_pages(vspace_t *vspace, seL4_CapRights_t rights, size_t num_pages,
-                              size_t size_bits)
-{
-    (void)vspace, (void)rights, (void)num_pages, (void)size_bits;
-    refuse("make pages");
-    return NULL;
-}
-
-static void *refuse_map_pages(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
-                              seL4_CapRights_t rights, size_t num_pages, size_t size_bits,
-                              int cacheable)
-{
-    (void)vspace, (void)caps, (void)cookies, (void)rights, (void)num_pages, (void)size_bits;
-    (void)cacheable;
-    refuse("map pages");
-    return NULL;
-}
-
-static int refuse_new_pages_at(vspace_t *vspace, void *vaddr, size_t num_pages, size_t size_bits,
-                               reservation_t reservation, bool can_use_dev)
-{
-    (void)vspace, (void)vaddr, (void)num_pages, (void)size_bits, (void)reservation;
-    (void)can_use_dev;
-    refuse("make pages");
-    return -1;
-}
-
-static int refuse_map_pages_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[], void *vaddr,
-                               size_t num_pages, size_t size_bits, reservation_t reservation)
-{
-    (void)vspace, (void)caps, (void)cookies, (void)vaddr, (void)num_pages, (void)size_bits;
-    (void)reservation;
-    refuse("map pages");
-    return -1;
-}
-
-static int refuse_deferred_map_at(vspace_t *vspace, seL4_CPtr caps[], uintptr_t cookies[],
-                                  void *vaddr, size_t num_pages, size_t size_bits,
-                                  seL4_CapRights_t rights, reservation_t reservation)
-{
-    (void)rights;
-    return refuse_map_pages_at(vspace, caps, cookies, vaddr, num_pages, size_bits, reservation);
-}
-
-static void refuse_unmap_pages(vspace_t *vspace, void *vaddr, size_t num_pages, size_t size_bits,
-                               vka_t *vka)
-{
-    (void)vspace, (void)vaddr, (void)num_pages, (void)size_bits, (void)vka;
-    refuse("unmap pages");
-}
-
-static void refuse_tear_down(vspace_t *vspace, vka_t *vka)
-{
-    (void)vspace, (void)vka;
-    refuse("tear down the space (vm_memory_destroy() does)");
-}
-
-static reservation_t refuse_reserve_aligned(vspace_t *vspace, size_t bytes, size_t size_bits,
-                                            seL4_CapRights_t rights, int cacheable, void **vaddr)
-{
-    (void)vspace, (void)bytes, (void)size_bits, (void)rights, (void)cacheable, (void)vaddr;
-    refuse("reserve ranges");
-    return (reservation_t){NULL};
-}
-
-static reservation_t refuse_reserve_at(vspace_t *vspace, void *vaddr, size_t bytes,
-                                       seL4_CapRights_t rights, int cacheable)
-{
-    (void)vspace, (void)vaddr, (void)bytes, (void)rights, (void)cacheable;
-    refuse("reserve ranges");
-    return (reservation_t){NULL};
-}
-
-static reservation_t refuse_reserve_deferred_at(vspace_t *vspace, void *vaddr, size_t bytes,
-                                                int cacheable)
-{
-    return refuse_reserve_at(vspace, vaddr, bytes, seL4_NoRights, cacheable);
-}
-
-static void refuse_free_reservation(vspace_t *vspace, reservation_t reservation)
-{
-    (void)vspace, (void)reservation;
-    refuse("free ranges");
-}
-
-static void refuse_free_reservation_by_vaddr(vspace_t *vspace, void *vaddr)
-{
-    (void)vspace, (void)vaddr;
-    refuse("free ranges");
 }
 
 /* Copy the capability of a frame of exactly that size, and map the copy in another address space.
@@ -219,18 +122,6 @@ int vm_init_guest_vspace(vspace_t *loader, vspace_t *vmm, vspace_t *new_vspace, 
     memory->root = page_directory;
     *new_vspace = (vspace_t){
         .data = memory,
-        .new_pages = refuse_new_pages,
-        .map_pages = refuse_map_pages,
-        .new_pages_at_vaddr = refuse_new_pages_at,
-        .map_pages_at_vaddr = refuse_map_pages_at,
-        .deferred_rights_map_pages_at_vaddr = refuse_deferred_map_at,
-        .unmap_pages = refuse_unmap_pages,
-        .tear_down = refuse_tear_down,
-        .reserve_range_aligned = refuse_reserve_aligned,
-        .reserve_range_at = refuse_reserve_at,
-        .reserve_deferred_rights_range_at = refuse_reserve_deferred_at,
-        .free_reservation = refuse_free_reservation,
-        .free_reservation_by_vaddr = refuse_free_reservation_by_vaddr,
         .get_cap = get_cap,
         .get_root = get_root,
         .get_cookie = get_cookie,

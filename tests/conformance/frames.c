@@ -178,20 +178,20 @@ static void guests_vspace_refuses_what_changes_it(suite_t *suite)
     seL4_CPtr cap = seL4_CapNull;
     void *vaddr = NULL, *at = (void *)GPA;
     const reservation_t some = {&before};
-    EXPECT(face->new_pages(face, seL4_AllRights, 1, 12) == NULL);
-    EXPECT(face->map_pages(face, &cap, NULL, seL4_AllRights, 1, 12, 1) == NULL);
-    EXPECT(face->reserve_range_aligned(face, PAGE, 12, seL4_AllRights, 1, &vaddr).res == NULL);
-    EXPECT(face->reserve_range_at(face, at, PAGE, seL4_AllRights, 1).res == NULL);
-    EXPECT(face->reserve_deferred_rights_range_at(face, at, PAGE, 1).res == NULL);
-    EXPECT(face->map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, some) != 0);
-    EXPECT(face->new_pages_at_vaddr(face, at, 1, 12, some, false) != 0);
-    EXPECT(face->deferred_rights_map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, seL4_AllRights,
-                                                    some) != 0);
-    EXPECT(face->share_mem_at_vaddr(face, face, at, 1, 12, at, some) != 0);
-    face->unmap_pages(face, at, 1, 12, VSPACE_PRESERVE);
-    face->free_reservation(face, some);
-    face->free_reservation_by_vaddr(face, at);
-    face->tear_down(face, VSPACE_PRESERVE);
+    EXPECT(vspace_new_pages(face, seL4_AllRights, 1, 12) == NULL);
+    EXPECT(vspace_map_pages(face, &cap, NULL, seL4_AllRights, 1, 12, 1) == NULL);
+    EXPECT(vspace_reserve_range_aligned(face, PAGE, 12, seL4_AllRights, 1, &vaddr).res == NULL);
+    EXPECT(vspace_reserve_range_at(face, at, PAGE, seL4_AllRights, 1).res == NULL);
+    EXPECT(vspace_reserve_deferred_rights_range_at(face, at, PAGE, 1).res == NULL);
+    EXPECT(vspace_map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, some) != 0);
+    EXPECT(vspace_new_pages_at_vaddr(face, at, 1, 12, some) != 0);
+    EXPECT(vspace_deferred_rights_map_pages_at_vaddr(face, &cap, NULL, at, 1, 12, seL4_AllRights,
+                                                     some) != 0);
+    EXPECT(vspace_share_mem_at_vaddr(face, face, at, 1, 12, at, some) != 0);
+    vspace_unmap_pages(face, at, 1, 12, VSPACE_PRESERVE);
+    vspace_free_reservation(face, some);
+    vspace_free_reservation_by_vaddr(face, at);
+    vspace_tear_down(face, VSPACE_PRESERVE);
     EXPECT_EQUAL(vspace_get_cap(face, at), seL4_CapNull);
     EXPECT_EQUAL(vspace_get_cookie(face, at), 0);
     EXPECT_HELD(&before);
