@@ -538,9 +538,9 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
     const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
     *pointer = NULL;
     while (window->base != NULL && run != NULL) {
-        bool whole = run->num_in_window == run->count;
-        size_t i = whole ? run->count : index;
-        while (i < run->count && gm_run_states(run)[i] != FRAME_OUTSIDE) {
+        size_t stop = index_at(run, end) + 1;
+        size_t i = run->num_in_window == run->count ? stop : index;
+        while (i < stop && gm_run_states(run)[i] != FRAME_OUTSIDE) {
             i++;
         }
         if (i == index) {
@@ -548,7 +548,7 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
         }
         found = gm_run_gpa(run, i) - 1;
         *pointer = address_of(window, first, gpa);
-        if (i < run->count || found >= end) {
+        if (i < stop || found >= end) {
             break;
         }
         run = gm_guest_space_find(memory, found + 1, &index);
