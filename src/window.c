@@ -24,7 +24,8 @@
 #include <vspace/arch/page.h>
 #include "window.h"
 
-#define ATTEMPTS 32
+#define ATTEMPTS  32
+#define BOOK_BITS 21 /* what one of libsel4utils' tables spans on 64-bit; on 32-bit it is 4 MiB */
 
 typedef struct held_ranges {
     reservation_t ranges[2 * ATTEMPTS];
@@ -556,11 +557,64 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
     return found < end ? found : end;
 }
 
+/* The first frame of `[gpa, end]` that is in the window, or NULL. */
+static gm_run_t *first_in_window(const gm_memory_t *memory, uintptr_t gpa, uintptr_t end,
+                                 size_t *index)
+{
+    for (gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        size_t stop = run->num_in_window > 0 ? index_at(run, end) + 1 : 0;
+        for (*index = index_at(run, gpa); *index < stop; ++*index) {
+            if (gm_run_states(run)[*index] != FRAME_OUTSIDE) {
+                return run;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The vspace_t of libsel4utils cannot free parts of a range in which nothing was ever mapped, of
+ * 2^BOOK_BITS bytes each: its addresses would be lost, with an error in the log. So a frame is
+ * mapped there for a moment. */
+static void visit_unused_parts(gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
+                               uintptr_t last)
+{
+    const uintptr_t mask = ((uintptr_t)1 << BOOK_BITS) - 1;
+    size_t index;
+    size_t other;
+    seL4_CPtr copy = seL4_CapNull;
+    uintptr_t base = (uintptr_t)window->base;
+    uintptr_t end = base + (last - first);
+    gm_run_t *run = first_in_window(memory, first, last, &index);
+    for (uintptr_t part = (base + mask) & ~mask;
+         run != NULL && run->size_bits <= BOOK_BITS && part <= end && end - part >= mask;
+         part += mask + 1) {
+        uintptr_t gpa = first + (part - base);
+        if (first_in_window(memory, gpa, gpa + mask, &other) != NULL) {
+            continue;
+        }
+        if (copy == seL4_CapNull && gm_frame_copy(memory, run, index, &copy) != 0) {
+            return;
+        }
+        if (map_at(memory, copy, run->size_bits, window->cacheable, (void *)part, window->range) ==
+            0) {
+            vspace_unmap_pages(vmm_vspace(memory), (void *)part, 1, run->size_bits,
+                               VSPACE_PRESERVE);
+        }
+    }
+    if (copy != seL4_CapNull) {
+        gm_frame_delete_copy(memory, run, index, copy);
+    }
+}
+
 void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
 {
     if (memory->kept.vaddr != NULL && memory->kept.run->base >= first &&
         memory->kept.run->base <= last) {
         gm_temporary_forget(memory);
+    }
+    if (window->num_frames > 0) {
+        visit_unused_parts(memory, window, first, last);
     }
     for (gm_run_t *run = window->num_frames > 0 ? gm_guest_space_next(memory, first, last) : NULL;
          run != NULL; run = gm_guest_space_after(memory, run, last)) {
