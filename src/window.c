@@ -54,8 +54,9 @@ static attempt_t failed_attempt(const gm_memory_t *memory)
 static void hold(gm_memory_t *memory, held_ranges_t *held, size_t bits, size_t align_bits)
 {
     void *vaddr = NULL;
-    reservation_t range = vspace_reserve_range_aligned(vmm_vspace(memory), (size_t)1 << bits,
-                                                       align_bits, seL4_AllRights, 1, &vaddr);
+    reservation_t range =
+        vspace_reserve_range_aligned(vmm_vspace(memory), ((size_t)1 << bits) - ARCH_PAGE_SIZE,
+                                     align_bits, seL4_AllRights, 1, &vaddr);
     if (range.res != NULL) {
         held->ranges[held->count++] = range;
     }
@@ -501,7 +502,8 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
                 last - first + 1);
         return ATTEMPT_FAILED;
     }
-    *window = (gm_window_t){.base = (char *)vaddr + offset, .range = range, .cacheable = cacheable};
+    *window = (gm_window_t){
+        .base = (char *)vaddr + offset, .before = offset, .range = range, .cacheable = cacheable};
     return map_in_window(memory, window, first, gpa, end) == 0 ? ATTEMPT_DONE
                                                                : failed_attempt(memory);
 }
@@ -586,11 +588,12 @@ static void visit_unused_parts(gm_memory_t *memory, const gm_window_t *window, u
     uintptr_t base = (uintptr_t)window->base;
     uintptr_t end = base + (last - first);
     gm_run_t *run = first_in_window(memory, first, last, &index);
-    for (uintptr_t part = (base + mask) & ~mask;
+    for (uintptr_t part = ((base - window->before) + mask) & ~mask;
          run != NULL && run->size_bits <= BOOK_BITS && part <= end && end - part >= mask;
          part += mask + 1) {
-        uintptr_t gpa = first + (part - base);
-        if (first_in_window(memory, gpa, gpa + mask, &other) != NULL) {
+        uintptr_t from = part > base ? part : base;
+        if (part + mask >= base && first_in_window(memory, first + (from - base),
+                                                   first + (part + mask - base), &other) != NULL) {
             continue;
         }
         if (copy == seL4_CapNull && gm_frame_copy(memory, run, index, &copy) != 0) {

@@ -16,6 +16,7 @@
 
 typedef struct gm_window {
     char *base;          /* HVA of the first page; NULL while the window is closed */
+    size_t before;       /* bytes of its addresses that come before that */
     reservation_t range; /* of the VMM's address space */
     size_t num_frames;   /* mapped in it */
     size_t num_new;      /* of them, those that gm_window_settle() may unmap again */
