@@ -20,7 +20,7 @@ static int read_file(const char *path, vmm_file_t *file)
     static int next;
     FILE *stream = next < 2 ? fopen(path, "rb") : NULL;
     if (stream == NULL) {
-        fprintf(stderr, "vmm: %s cannot be read\n", path);
+        fprintf(stderr, "hosted-vmm: %s cannot be read\n", path);
         return -1;
     }
     *file = (vmm_file_t){room[next], fread(room[next], 1, sizeof(room[0]), stream)};
@@ -60,12 +60,12 @@ static int run(hosted_system_t *sel4, const char *image_path, const char *tree_p
 
 int main(int argc, char **argv)
 {
-    char why[256] = "usage: vmm BOARD.dtb [GUEST.bin GUEST.dtb [incoherent]]";
+    char why[256] = "usage: hosted-vmm BOARD.dtb [GUEST.bin GUEST.dtb [incoherent]]";
     bool usable = argc == 2 || argc == 4 || (argc == 5 && strcmp(argv[4], "incoherent") == 0);
     hosted_system_t *sel4 =
         usable ? hosted_system_create_from_file(argv[1], why, sizeof(why)) : NULL;
     if (sel4 == NULL) {
-        fprintf(stderr, "vmm: %s\n", why);
+        fprintf(stderr, "hosted-vmm: %s\n", why);
         return EXIT_FAILURE;
     }
     int error = argc == 5 ? hosted_system_incoherent(sel4) : 0;
