@@ -134,12 +134,38 @@ static void a_window_is_freed_when_each_part_of_it_was_mapped(void **state)
     assert_int_equal(vmm.held, 0);
 }
 
+/* The same for windows that begin and end between large frames, of small frames, and where the
+ * kernel refuses: freeing cannot fail. */
+static void windows_of_all_shapes_are_freed(void **state)
+{
+    world_t *w = *state;
+    char byte = 1;
+    hosted_census_t before;
+    hosted_census_take(w->system, &before);
+    for (uint64_t k = 0; k < 24; k++) {
+        refuse(w, 0);
+        bool small = k % 2 == 1;
+        uintptr_t base = GPA + 4 * MEGABYTE - (k % 4 < 2 ? PAGE : 0);
+        assert_int_equal(guestmem_set_largest_frame(&w->vm, small ? 12 : 21), 0);
+        assert_int_equal(vm_ram_register_at(&w->vm, base, 8 * MEGABYTE + 2 * PAGE, false), 0);
+        assert_int_equal(guestmem_write(&w->vm, GPA + 9 * MEGABYTE, &byte, 1), 0);
+        hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k / 4 + 1);
+        assert_int_equal(vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, base)),
+                         0);
+        hosted_inject_stop(w->system);
+        assert_int_equal(vmm.held, 0);
+        expect_census(w, &before);
+    }
+    w->log_lines = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         world_test(a_window_opens_past_the_places_where_large_frames_do_not_go),
         world_test(a_window_that_fits_nowhere_fails_and_leaves_nothing),
         world_test(an_access_without_windows_goes_past_such_places_as_well),
+        world_test(windows_of_all_shapes_are_freed),
         world_test(a_window_is_freed_when_each_part_of_it_was_mapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
