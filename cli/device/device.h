@@ -45,6 +45,10 @@ typedef struct device_host {
     void (*output)(void *cookie, const char *bytes, size_t size);
     /** A log device was accessed; NULL keeps it quiet. */
     void (*note)(void *cookie, const device_t *device, const device_access_t *access);
+    /** The device's interrupt line changed to `high`; NULL: it has none. */
+    void (*interrupt)(void *cookie, const device_t *device, bool high);
+    /** `size` bytes of the guest's RAM, good until the access ends; NULL: not all of it is RAM. */
+    void *(*memory)(void *cookie, uint64_t gpa, uint64_t size);
     void *cookie;
 } device_host_t;
 
