@@ -195,8 +195,8 @@ struct vcpu_object {
     seL4_Word registers[seL4_VCPUReg_Num];
     uint64_t list_registers[VCPU_LIST_REGISTERS];
     gicv_t gicv;
-    bool timer, timer_masked; /* the virtual timer's line; its event was sent, not acknowledged */
-    vcpu_object_t *next;      /* of all */
+    bool timer_masked;   /* the virtual timer's event was sent, and is not acknowledged */
+    vcpu_object_t *next; /* of all */
     /* See processor.c: */
     const hosted_processor_class_t *class;
     void *processor;
@@ -204,7 +204,7 @@ struct vcpu_object {
     tcb_object_t *runner;     /* the host thread that runs it now */
     bool runs;                /* without the kernel's lock; under `run_lock` */
     bool ran;                 /* the processor knows the registers better than `registers` */
-    uint64_t idle_until;      /* waits for an interrupt, until then: nanoseconds */
+    uint64_t idle_until;      /* waits for an interrupt, until then: nanoseconds; 0: does not */
 };
 
 typedef struct notification_object {

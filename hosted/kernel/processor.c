@@ -14,11 +14,12 @@
 #include <time.h>
 #include <utils/zf_log.h>
 
-/* How long a VCPU that waits for an interrupt waits, if nothing happens: nanoseconds. */
-enum { NAP = 1000000, TIMER = 27 };
+/* How long nobody looks around who waits for what may never come: nanoseconds. */
+enum { SECOND = 1000000000, NAP = 1000000, TIMER = 27 };
 
-/* Exception entry at the same level: the vector's offset, and what the state becomes. */
-enum { VECTOR_IRQ = 0x280, STATE_MODE = 0x1f, STATE_EL1H = 5, STATE_IRQ_MASK = 0x80 };
+/* Exception entry: the vector's offset by where it comes from, and what the state becomes. */
+enum { VECTOR_IRQ = 0x80, FROM_EL1T = 0x000, FROM_EL1H = 0x200, FROM_EL0 = 0x400 };
+enum { STATE_MODE = 0x1f, STATE_EL0 = 0, STATE_EL1H = 5, STATE_IRQ_MASK = 0x80 };
 #define STATE_MASKS 0x3c0ul
 #define STATE_FLAGS 0xf0000000ul
 
@@ -34,7 +35,7 @@ static uint64_t now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 }
 
 void vcpu_fetch(kernel_t *kernel, vcpu_object_t *vcpu)
@@ -220,7 +221,10 @@ static void enter_interrupt(kernel_t *kernel, vcpu_object_t *vcpu)
     vcpu_fetch(kernel, vcpu);
     vcpu->registers[seL4_VCPUReg_SPSR_EL1] = regs->spsr;
     vcpu->registers[seL4_VCPUReg_ELR_EL1] = regs->pc;
-    regs->pc = vcpu->registers[seL4_VCPUReg_VBAR] + VECTOR_IRQ;
+    regs->pc = vcpu->registers[seL4_VCPUReg_VBAR] + VECTOR_IRQ +
+               ((regs->spsr & STATE_MODE) == STATE_EL0    ? FROM_EL0
+                : (regs->spsr & STATE_MODE) == STATE_EL1H ? FROM_EL1H
+                                                          : FROM_EL1T);
     regs->spsr = (regs->spsr & STATE_FLAGS) | STATE_MASKS | STATE_EL1H;
 }
 
@@ -266,7 +270,10 @@ static void take_stop(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
     switch (run->stop) {
     case HOSTED_STOP_IDLE:
         run->registers->pc += 4;
-        vcpu->idle_until = gicv_pending(&vcpu->gicv) ? 0 : now() + NAP;
+        /* Without a timer it wakes for no reason, as it may: its guest may wait for the VMM. */
+        vcpu->idle_until = gicv_pending(&vcpu->gicv) || (run->timer && !vcpu->timer_masked)
+                               ? 0
+                               : now() + (run->rest == UINT64_MAX ? NAP : run->rest);
         break;
     case HOSTED_STOP_FAULT:
         if (run->fault.label != seL4_Fault_VMFault || !try_device(kernel, vcpu, run)) {
@@ -280,6 +287,10 @@ static void take_stop(kernel_t *kernel, vcpu_object_t *vcpu, hosted_run_t *run)
         }
         break;
     default:
+        if (run->timer && !vcpu->timer_masked) {
+            vcpu->timer_masked = true;
+            fault_word(kernel, tcb, seL4_Fault_VPPIEvent, TIMER);
+        }
         break;
     }
 }
@@ -296,21 +307,20 @@ static bool exists(const kernel_t *kernel, const vcpu_object_t *vcpu)
 static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
 {
     tcb_object_t *tcb = vcpu->tcb;
-    if (vcpu->timer && !vcpu->timer_masked) {
-        vcpu->timer_masked = true;
-        fault_word(kernel, tcb, seL4_Fault_VPPIEvent, TIMER);
-        return;
-    }
     if (!prepare(kernel, vcpu)) {
         tcb->state = THREAD_INACTIVE;
         return;
     }
     bool line = gicv_pending(&vcpu->gicv);
-    if (line && (tcb->registers.spsr & (STATE_MODE | STATE_IRQ_MASK)) == STATE_EL1H) {
+    if (line && !(tcb->registers.spsr & STATE_IRQ_MASK)) {
         enter_interrupt(kernel, vcpu);
     }
     hosted_run_t run = {
-        .registers = &tcb->registers, .vcpu_registers = vcpu->registers, .interrupt = line};
+        .registers = &tcb->registers,
+        .vcpu_registers = vcpu->registers,
+        .interrupt = line,
+        .timer_masked = vcpu->timer_masked,
+    };
     bool incoherent = hosted_guest_enters(kernel->system, vcpu->registers);
     vcpu->runner = self;
     self->running = vcpu;
@@ -364,14 +374,17 @@ static vcpu_object_t *choose(kernel_t *kernel, const tcb_object_t *self, vcpu_ob
     return other;
 }
 
-static bool any_idle(const kernel_t *kernel, const vcpu_object_t *only)
+/* When the first VCPU stops to wait for an interrupt, unless it has one before; 0: none waits. */
+static uint64_t first_end(const kernel_t *kernel, const vcpu_object_t *only)
 {
+    uint64_t end = 0;
     for (const vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
-        if ((!only || vcpu == only) && vcpu->tcb && vcpu->tcb->state == THREAD_RUNNING) {
-            return true;
+        if ((!only || vcpu == only) && vcpu->tcb && vcpu->tcb->state == THREAD_RUNNING &&
+            (end == 0 || vcpu->idle_until < end)) {
+            end = vcpu->idle_until;
         }
     }
-    return false;
+    return end;
 }
 
 void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only)
@@ -382,12 +395,11 @@ void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only)
         run_vcpu(kernel, self, vcpu);
         return;
     }
-    bool hopeless = !any_idle(kernel, only) && !only && !kernel->host_threads->next;
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += hopeless ? 0 : NAP;
-    end.tv_sec += hopeless ? 1 : end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
+    uint64_t wake = first_end(kernel, only);
+    bool hopeless = wake == 0 && !only && !kernel->host_threads->next;
+    uint64_t look = now() + (hopeless ? SECOND : NAP);
+    look = wake != 0 && wake < look ? wake : look;
+    struct timespec end = {.tv_sec = (time_t)(look / SECOND), .tv_nsec = (long)(look % SECOND)};
     if (pthread_cond_timedwait(&kernel->changed, &kernel->lock, &end) != 0 && hopeless) {
         ZF_LOGW("a thread waits, no VCPU can run, and no other thread has used this system yet");
         pthread_cond_wait(&kernel->changed, &kernel->lock);

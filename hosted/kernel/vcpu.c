@@ -148,18 +148,6 @@ seL4_Error seL4_ARM_VCPU_AckVPPI(seL4_ARM_VCPU service, seL4_Word irq)
     return invocation_end(kernel, HOSTED_VCPU, error);
 }
 
-void hosted_vcpu_set_timer(hosted_system_t *system, seL4_CPtr vcpu, bool line)
-{
-    kernel_t *kernel = hosted_system_kernel(system);
-    pthread_mutex_lock(&kernel->lock);
-    const cap_t *cap = &cspace_caller_slot(kernel, vcpu)->cap;
-    if (cap->type == CAP_VCPU) {
-        ((vcpu_object_t *)cap->object)->timer = line;
-        processor_kick((vcpu_object_t *)cap->object);
-    }
-    pthread_mutex_unlock(&kernel->lock);
-}
-
 /* No capability here is one to call the firmware with. */
 seL4_Error seL4_ARM_SMC_Call(seL4_ARM_SMC service, seL4_ARM_SMCContext *smc_args,
                              seL4_ARM_SMCContext *smc_response)

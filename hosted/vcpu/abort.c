@@ -11,8 +11,6 @@
  */
 
 #include "abort.h"
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define PAGE_SIZE 4096ull
@@ -71,12 +69,6 @@ bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t
     return true;
 }
 
-static void own_abort(engine_exit_t *exit, const char *what, uint64_t address)
-{
-    exit->reason = ENGINE_EXCEPTION;
-    snprintf(exit->text, sizeof(exit->text), "%s at virtual address 0x%" PRIx64, what, address);
-}
-
 /* Look at one page of the access. True if it is where stage 2 refused. */
 static bool refused(const abort_view_t *view, uint64_t address, direction_t direction,
                     engine_fault_t *fault)
@@ -109,17 +101,10 @@ void abort_describe_data(const abort_view_t *view, uint64_t page, engine_exit_t 
     fault->decoded = a64_decode_access(exit->instruction, access);
     if (!fault->decoded) {
         fault->address = page;
-        if (page == UINT64_MAX) {
-            own_abort(exit, "data abort of the guest's own translation", exit->pc);
-        }
         return;
     }
     uint64_t first = a64_access_address(access, view->x, view->sp, view->pc);
     uint64_t last = first + access->bytes - 1;
-    if (page == UINT64_MAX) {
-        own_abort(exit, "data abort of the guest's own translation", first);
-        return;
-    }
     fault->write = access->store;
     fault->aligned = (first & (access->width - 1u)) == 0;
     fault->crosses_page = (first & ~PAGE_MASK) != (last & ~PAGE_MASK);
@@ -144,9 +129,7 @@ void abort_describe_fetch(const abort_view_t *view, uint64_t page, engine_exit_t
 
     *fault = (engine_fault_t){.fetch = true, .aligned = true, .width = 4};
     exit->reason = ENGINE_FAULT;
-    if (page == UINT64_MAX) {
-        own_abort(exit, "prefetch abort of the guest's own translation", exit->pc);
-    } else if (!refused(view, exit->pc, FETCH, fault)) {
+    if (!refused(view, exit->pc, FETCH, fault)) {
         fault->address = page | (exit->pc & PAGE_MASK);
     }
     if (fault->table_walk) {

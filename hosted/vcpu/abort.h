@@ -34,8 +34,7 @@ bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t
 /**
  * Describe a data abort at `exit->pc`, whose instruction `exit->instruction` is.
  *
- * @param page  the guest-physical page that the processor named, or UINT64_MAX if it named none:
- *              then the abort is the guest's own (stage 1)
+ * @param page  the guest-physical page that the processor named
  */
 void abort_describe_data(const abort_view_t *view, uint64_t page, engine_exit_t *exit);
 

@@ -29,13 +29,13 @@ extern "C" {
 typedef struct engine engine_t;
 
 typedef enum engine_reason {
-    ENGINE_KICKED,    /* engine_kick() was called */
+    ENGINE_KICKED,    /* engine_kick() was called, or an interrupt is due */
     ENGINE_FAULT,     /* an access that stage 2 does not allow */
     ENGINE_HVC,       /* hypercall; `pc` is the instruction */
     ENGINE_SMC,       /* the same */
     ENGINE_WFI,       /* wait for interrupt */
     ENGINE_UNDEFINED, /* an instruction that the processor does not know */
-    ENGINE_EXCEPTION, /* an exception for the guest itself, which the engine cannot deliver */
+    ENGINE_EXCEPTION, /* an exception for the guest itself, which has no vector for it */
     ENGINE_BUDGET,    /* the instruction budget is used up */
     ENGINE_ERROR,     /* the engine failed; see `text` */
 } engine_reason_t;
@@ -59,6 +59,9 @@ typedef struct engine_exit {
     uint32_t instruction; /* its encoding; 0 if it cannot be read */
     unsigned syndrome;    /* of a hypercall: its immediate */
     engine_fault_t fault; /* for ENGINE_FAULT */
+    bool timer;           /* the virtual timer's interrupt is high */
+    uint64_t rest;        /* nanoseconds until it will be; UINT64_MAX: it will not */
+    uint64_t ticks;       /* the clock, in virtual time: instructions */
     char text[128];       /* for ENGINE_EXCEPTION and ENGINE_ERROR: what happened */
 } engine_exit_t;
 
@@ -79,8 +82,17 @@ typedef struct engine_class {
     /** Stop before more than that many instructions have run, counted by basic blocks; 0: do not.
      */
     void (*set_budget)(engine_t *engine, uint64_t instructions);
-    /** While it is on, stop as if kicked when the guest lets interrupts in. */
-    void (*set_interrupt)(engine_t *engine, bool on);
+    /**
+     * Stop as if kicked when one `waits` and the guest lets interrupts in; and when the virtual
+     * timer's is high, unless that is masked.
+     */
+    void (*set_interrupts)(engine_t *engine, bool waits, bool timer_masked);
+    /**
+     * Let the guest's clock count instructions, and stop as if kicked when it reaches `alarm`.
+     * A guest that waits for an interrupt sleeps up to its timer or the alarm in no time. To be
+     * called first before the first run. @return false if the engine cannot do it
+     */
+    bool (*set_virtual_time)(engine_t *engine, uint64_t alarm);
     void (*run)(engine_t *engine, engine_exit_t *exit);
     /** Let run() return soon, or at once when it is called next. From any thread. */
     void (*kick)(engine_t *engine);

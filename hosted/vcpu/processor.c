@@ -231,11 +231,13 @@ static void run(void *cookie, hosted_run_t *run)
                  "engine %s cannot start in the mode of processor state 0x%lx", engine->class->name,
                  (unsigned long)run->registers->spsr);
     } else {
-        engine->class->set_interrupt(engine, run->interrupt);
+        engine->class->set_interrupts(engine, run->interrupt, run->timer_masked);
         engine->class->run(engine, &processor->exit);
         engine->class->get_registers(engine, run->registers);
     }
     processor->stops++;
+    run->timer = processor->exit.timer;
+    run->rest = processor->exit.rest;
     report(processor, run);
 }
 

@@ -23,6 +23,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { TICK_NANOSECONDS = 16 }; /* at the 62.5 MHz that CNTFRQ_EL0 has */
+
 static const unicorn_system_register_t tcr_el1 = {3, 0, 2, 0, 2};
 static const unicorn_system_register_t ttbr0_el1 = {3, 0, 2, 0, 0};
 static const unicorn_system_register_t ttbr1_el1 = {3, 0, 2, 0, 1};
@@ -44,10 +46,14 @@ static int set_registers(engine_t *engine, const seL4_UserContext *context)
 {
     unicorn_engine_t *self = unicorn(engine);
 
-    if ((context->spsr & PSTATE_MODE) != (self->context.spsr & PSTATE_MODE)) {
+    if ((context->spsr & PSTATE_MODE) != (self->context.spsr & PSTATE_MODE) &&
+        (context->spsr & PSTATE_MODE & ~1ull) != PSTATE_EL1T) {
         return -1;
     }
     unicorn_write_context(self->uc, &self->context, context);
+    if (context->spsr != self->context.spsr) {
+        unicorn_write_state(self, (uint32_t)context->spsr);
+    }
     self->context = *context;
     return 0;
 }
@@ -80,9 +86,10 @@ static void set_budget(engine_t *engine, uint64_t instructions)
     self->counting = instructions != 0;
 }
 
-static void set_interrupt(engine_t *engine, bool on)
+static void set_interrupts(engine_t *engine, bool waits, bool timer_masked)
 {
-    unicorn(engine)->interrupt_waits = on;
+    unicorn(engine)->interrupt_waits = waits;
+    unicorn(engine)->timer_masked = timer_masked;
 }
 
 static void read_view(unicorn_engine_t *self, abort_view_t *view)
@@ -97,88 +104,127 @@ static void read_view(unicorn_engine_t *self, abort_view_t *view)
     view->cookie = self;
 }
 
-/* The guest-physical page of a stage-2 fault; UINT64_MAX if the fault was none. */
-static uint64_t faulting_page(unicorn_engine_t *self)
+/* The classes of a syndrome that EL2 gets; all others are the guest's own. */
+enum { CLASS_WAIT = 0x01, CLASS_HVC = 0x16, CLASS_SMC = 0x17 };
+
+/* Why it stopped, as far as that does not concern memory. The guest's own exceptions get a name. */
+static engine_reason_t reason_of(const unicorn_engine_t *self, const char **name)
 {
-    uint64_t value;
-
-    unicorn_read_system(self->uc, unicorn_hpfar_el2, &value);
-    if (value == UNICORN_HPFAR_NONE) {
-        return UINT64_MAX;
-    }
-    unicorn_write_system(self->uc, unicorn_hpfar_el2, UNICORN_HPFAR_NONE);
-    return value >> 4 << 12;
-}
-
-/* What was trapped as undefined: calls and waits that EL2 wants to see, or nothing known. */
-static void classify_undefined(engine_exit_t *exit)
-{
-    exit->syndrome = exit->instruction >> 5 & 0xffff;
-    if ((exit->instruction & 0xffe0001f) == 0xd4000003) {
-        exit->reason = ENGINE_SMC;
-    } else if ((exit->instruction & 0xffe0001f) == 0xd4000002) {
-        exit->reason = ENGINE_HVC;
-    } else if (exit->instruction == 0xd503207f) {
-        exit->reason = ENGINE_WFI;
-    } else {
-        exit->reason = ENGINE_UNDEFINED;
-    }
-}
-
-static void own_exception(engine_exit_t *exit, const char *what)
-{
-    exit->reason = ENGINE_EXCEPTION;
-    snprintf(exit->text, sizeof(exit->text), "%s, for the guest's own vectors", what);
-}
-
-/* Calls leave the program counter after the instruction; all else leaves it at it. */
-static void classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
-{
-    abort_view_t view;
-    bool call = self->interrupt == UNICORN_SUPERVISOR_CALL ||
-                self->interrupt == UNICORN_HYPERVISOR_CALL ||
-                self->interrupt == UNICORN_SECURE_CALL;
-
-    read_view(self, &view);
-    if (call) {
-        view.pc -= 4;
-        uc_reg_write(self->uc, UC_ARM64_REG_PC, &view.pc);
-    }
-    exit->pc = view.pc;
-    abort_read_instruction(&view, view.pc, &exit->instruction);
     switch (self->interrupt) {
-    case UNICORN_DATA_ABORT:
-        abort_describe_data(&view, faulting_page(self), exit);
-        break;
-    case UNICORN_PREFETCH_ABORT:
-        abort_describe_fetch(&view, faulting_page(self), exit);
-        break;
+    case UNICORN_SUPERVISOR_CALL:
+        *name = "supervisor call (svc)";
+        return ENGINE_EXCEPTION;
+    case UNICORN_BREAKPOINT:
+        *name = "breakpoint or step";
+        return ENGINE_EXCEPTION;
     case UNICORN_UNDEFINED:
     case UNICORN_HYPERVISOR_TRAP:
     case UNICORN_HYPERVISOR_CALL:
     case UNICORN_SECURE_CALL:
-        classify_undefined(exit);
+        switch (self->syndrome >> 26) {
+        case CLASS_WAIT:
+            return ENGINE_WFI;
+        case CLASS_HVC:
+            return ENGINE_HVC;
+        case CLASS_SMC:
+            return ENGINE_SMC;
+        default:
+            return ENGINE_UNDEFINED;
+        }
+    case UNICORN_DATA_ABORT:
+    case UNICORN_PREFETCH_ABORT:
+        *name = self->interrupt == UNICORN_DATA_ABORT ? "data abort" : "prefetch abort";
+        return self->page == UINT64_MAX ? ENGINE_EXCEPTION : ENGINE_FAULT;
+    default:
+        return ENGINE_ERROR;
+    }
+}
+
+/* Describe what the guest cannot be given itself. */
+static void describe(unicorn_engine_t *self, const char *name, engine_exit_t *exit)
+{
+    abort_view_t view;
+
+    read_view(self, &view);
+    abort_read_instruction(&view, exit->pc, &exit->instruction);
+    switch (exit->reason) {
+    case ENGINE_FAULT:
+        if (self->interrupt == UNICORN_DATA_ABORT) {
+            abort_describe_data(&view, self->page, exit);
+        } else {
+            abort_describe_fetch(&view, self->page, exit);
+        }
         break;
-    case UNICORN_SUPERVISOR_CALL:
-        own_exception(exit, "supervisor call (svc)");
+    case ENGINE_HVC:
+    case ENGINE_SMC:
+        exit->syndrome = self->syndrome & 0xffff;
         break;
-    case UNICORN_BREAKPOINT:
-        own_exception(exit, "breakpoint (brk)");
+    case ENGINE_EXCEPTION:
+        snprintf(exit->text, sizeof(exit->text),
+                 "%s (syndrome 0x%08" PRIx32 ", address 0x%" PRIx64 "), and no vector to take it",
+                 name, self->syndrome, self->fault_address);
+        break;
+    case ENGINE_ERROR:
+        snprintf(exit->text, sizeof(exit->text), "unicorn: exception %d", self->interrupt);
         break;
     default:
-        exit->reason = ENGINE_ERROR;
-        snprintf(exit->text, sizeof(exit->text), "unicorn: exception %d", self->interrupt);
         break;
     }
 }
 
-static void classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
+/*
+ * Whether the guest can take its own exception: not if its vectors are where they are at reset and
+ * nothing is there, and not if the vector of the last one could not be fetched.
+ */
+static bool has_vector(unicorn_engine_t *self)
+{
+    abort_view_t view;
+    uint32_t instruction;
+    uint64_t base;
+
+    uc_reg_read(self->uc, UC_ARM64_REG_VBAR_EL1, &base);
+    if (self->interrupt == UNICORN_PREFETCH_ABORT && self->blocks == self->blocks_at_entry) {
+        return false;
+    }
+    if (base != 0) {
+        return true;
+    }
+    read_view(self, &view);
+    return abort_read_instruction(&view, base, &instruction);
+}
+
+/* The run stopped for an exception. @return false if the guest has taken it and goes on */
+static bool classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
+{
+    const char *name = NULL;
+    bool call = self->interrupt == UNICORN_SUPERVISOR_CALL ||
+                self->interrupt == UNICORN_HYPERVISOR_CALL ||
+                self->interrupt == UNICORN_SECURE_CALL;
+
+    exit->pc -= call ? 4 : 0; /* Unicorn has left it after the call */
+    exit->reason = reason_of(self, &name);
+    if ((exit->reason == ENGINE_EXCEPTION || exit->reason == ENGINE_UNDEFINED) &&
+        has_vector(self)) {
+        unicorn_enter_exception(self, exit->pc + (call ? 4 : 0));
+        self->blocks_at_entry = self->blocks;
+        return false;
+    }
+    if (call) {
+        uc_reg_write(self->uc, UC_ARM64_REG_PC, &exit->pc);
+    }
+    describe(self, name, exit);
+    return true;
+}
+
+/* @return false if the guest goes on */
+static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
 {
     *exit = (engine_exit_t){.reason = ENGINE_KICKED};
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
     if (self->interrupt != UNICORN_NONE) {
-        classify_interrupt(self, exit);
-    } else if (self->out_of_reach != 0) {
+        return classify_interrupt(self, exit);
+    }
+    if (self->out_of_reach != 0) {
         exit->reason = ENGINE_ERROR;
         snprintf(exit->text, sizeof(exit->text),
                  "unicorn: virtual address 0x%" PRIx64 " is out of reach", self->out_of_reach);
@@ -190,12 +236,55 @@ static void classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
     } else {
         atomic_store(&self->kicked, false); /* it has had its effect */
     }
+    return true;
+}
+
+/* Run up to the next event. @return its status */
+static uc_err run_once(unicorn_engine_t *self)
+{
+    uint64_t pc = 0;
+    uint64_t budget = self->budget;
+
+    self->interrupt = UNICORN_NONE;
+    self->out_of_reach = 0;
+    if (atomic_exchange(&self->kicked, false) || self->ticks >= self->alarm ||
+        (self->counting && budget == 0) || (self->timer_line && !self->timer_masked)) {
+        return UC_ERR_OK;
+    }
+    uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
+    /* No instruction is at the last address, so the run stops by an exit only. */
+    uc_err status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
+    if (self->counting && self->budget == budget) {
+        self->budget--; /* a fetch that faults, again and again, must stop too */
+    }
+    return status;
+}
+
+/* Nothing runs until the timer or the alarm: in virtual time they come at once. */
+static void sleep_virtually(unicorn_engine_t *self)
+{
+    uint64_t end = self->alarm;
+
+    unicorn_update_timer(self);
+    if (self->timer_armed && self->timer_ticks < end) {
+        end = self->timer_ticks;
+    }
+    if (end != UINT64_MAX && end > self->ticks) {
+        self->ticks = end;
+    }
+}
+
+static bool set_virtual_time(engine_t *engine, uint64_t alarm)
+{
+    unicorn_engine_t *self = unicorn(engine);
+
+    self->alarm = alarm;
+    return self->virtual_time || unicorn_use_virtual_time(self);
 }
 
 static void run(engine_t *engine, engine_exit_t *exit)
 {
     unicorn_engine_t *self = unicorn(engine);
-    uint64_t pc = 0;
 
     if (self->failed) {
         *exit = (engine_exit_t){.reason = ENGINE_ERROR};
@@ -203,19 +292,18 @@ static void run(engine_t *engine, engine_exit_t *exit)
         return;
     }
     unicorn_synchronise(self);
-    self->interrupt = UNICORN_NONE;
-    self->out_of_reach = 0;
-    uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
-    uc_err status = UC_ERR_OK;
-    if (!atomic_exchange(&self->kicked, false) && !(self->counting && self->budget == 0)) {
-        uint64_t budget = self->budget;
-        /* No instruction is at the last address, so the run stops by an exit only. */
-        status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
-        if (self->counting && self->budget == budget) {
-            self->budget--; /* a fetch that faults, again and again, must stop too */
-        }
+    unicorn_update_timer(self);
+    while (!classify(self, run_once(self), exit)) {
     }
-    classify(self, status, exit);
+    if (exit->reason == ENGINE_WFI && self->virtual_time && !self->interrupt_waits) {
+        sleep_virtually(self);
+    }
+    unicorn_update_timer(self);
+    exit->timer = self->timer_line;
+    exit->rest = !self->timer_armed   ? UINT64_MAX
+                 : self->virtual_time ? 0
+                                      : self->timer_remaining * TICK_NANOSECONDS;
+    exit->ticks = self->ticks;
 }
 
 /* The block hook sees the flag: see on_block() for why Unicorn is not stopped from here. */
@@ -235,7 +323,8 @@ const engine_class_t engine_unicorn = {
     .get_system_registers = get_system_registers,
     .set_system_registers = set_system_registers,
     .set_budget = set_budget,
-    .set_interrupt = set_interrupt,
+    .set_interrupts = set_interrupts,
+    .set_virtual_time = set_virtual_time,
     .run = run,
     .kick = kick,
 };

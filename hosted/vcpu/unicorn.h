@@ -8,7 +8,8 @@
 /**
  * @file
  * The Unicorn engine's state, shared by its files: unicorn_setup.c makes it, unicorn_memory.c keeps
- * it in step with stage 2, and unicorn.c runs it.
+ * it in step with stage 2, unicorn_exception.c enters the guest's exceptions, unicorn_timer.c is
+ * its timer, and unicorn.c runs it.
  */
 
 #include "engine.h"
@@ -70,15 +71,36 @@ typedef struct unicorn_engine {
     bool stale_translations; /* a mapping went or changed: Unicorn's TLB may still know it */
     unsigned vmid;           /* changed to flush the TLB */
     int interrupt;           /* exception that stopped this run, or UNICORN_NONE */
+    uint64_t page;           /* guest-physical, that its stage 2 refused; UINT64_MAX: none */
     cover_t covers[UNICORN_MAX_COVERS];
     size_t cover_count;
     uint64_t budget; /* instructions left */
     bool counting;
-    bool interrupt_waits;  /* stop where the guest does not mask it */
-    uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
-    bool failed;           /* a mapping could not be entered; see `failure` */
+    uint64_t blocks;          /* that have begun */
+    uint64_t blocks_at_entry; /* when the guest took its last exception */
+    bool interrupt_waits;     /* stop where the guest does not mask it */
+    uint64_t out_of_reach;    /* a virtual address that could not be covered; 0: none */
+    bool failed;              /* a mapping could not be entered; see `failure` */
     char failure[96];
     atomic_bool kicked;
+    /* Exceptions for the guest: see unicorn_exception.c. */
+    uc_context *saved; /* to look into */
+    size_t saved_size;
+    size_t syndrome_at, address_at, flags_at; /* in it */
+    uint32_t flags;                           /* of EL1, as noted last */
+    bool flags_changed;                       /* since */
+    uc_context *context_at_exception;         /* where the hook saves it to; NULL: nowhere */
+    uint32_t syndrome;                        /* of the last exception */
+    uint64_t fault_address;                   /* and its address */
+    /* The virtual timer: see unicorn_timer.c. */
+    bool timer_armed;         /* fires in timer_remaining ticks */
+    bool timer_line;          /* its interrupt */
+    bool timer_masked;        /* nobody is to be told */
+    uint64_t timer_remaining; /* as of the last update */
+    uint64_t timer_ticks;     /* and when that is: in virtual time */
+    bool virtual_time;
+    uint64_t ticks; /* instructions that have run; in virtual time, also those that were slept */
+    uint64_t alarm; /* stop there */
 } unicorn_engine_t;
 
 /** @see engine_class_t */
@@ -101,6 +123,33 @@ void *unicorn_cover_pointer(void);
 
 /** Let the next instruction see the mappings as they are now. */
 void unicorn_synchronise(unicorn_engine_t *self);
+
+/**
+ * Find out what unicorn_enter_exception() needs to know of Unicorn. Before stage 2 is switched on.
+ *
+ * @return false with one line in `error` if this Unicorn does not show it
+ */
+bool unicorn_explore(unicorn_engine_t *self, char *error, size_t error_size);
+
+/** Note syndrome and address of an exception. For the hook: later they are gone. */
+void unicorn_note_exception(unicorn_engine_t *self);
+
+/** Note the translator's flags in EL1 after they changed; at the beginning of a block. */
+void unicorn_note_flags(unicorn_engine_t *self);
+
+/** Write the processor's state; a new mode takes the stack pointer with it. To EL1 only. */
+void unicorn_write_state(unicorn_engine_t *self, uint32_t state);
+
+/** Take the noted exception to EL1. @return the vector's address */
+uint64_t unicorn_enter_exception(unicorn_engine_t *self, uint64_t return_address);
+
+/** Bring the timer's condition and line up to date. */
+void unicorn_update_timer(unicorn_engine_t *self);
+
+uc_err unicorn_hook_timer(unicorn_engine_t *self);
+
+/** Let time pass by instructions; before the first run. @return false if Unicorn refuses it */
+bool unicorn_use_virtual_time(unicorn_engine_t *self);
 
 /** Host memory at Unicorn's physical address; NULL if there is none. */
 const void *unicorn_host(void *self, uint64_t target);

@@ -6,8 +6,7 @@
 /*
  * Registers between seL4's structures and Unicorn. Unicorn keeps the stack pointer in use apart
  * from the banked ones: in EL1h, its SP is SP_EL1 and SP_EL0 is banked; otherwise the other way
- * round. Its PSTATE can be written, but the mode in it only takes effect when the guest
- * itself changes it, so the mode is never changed here.
+ * round. PSTATE is not written here: see unicorn_write_state().
  */
 
 #include "unicorn_registers.h"
@@ -32,15 +31,17 @@ static const int context_registers[CONTEXT_WORDS] = {
 
 /* Encodings of seL4_VCPUReg; op0 0 marks those that are moved in another way, or not at all. */
 static const unicorn_system_register_t vcpu_registers[seL4_VCPUReg_Num] = {
-    [seL4_VCPUReg_SCTLR] = {3, 0, 1, 0, 0},      [seL4_VCPUReg_CPACR] = {3, 0, 1, 0, 2},
-    [seL4_VCPUReg_TTBR0] = {3, 0, 2, 0, 0},      [seL4_VCPUReg_TTBR1] = {3, 0, 2, 0, 1},
-    [seL4_VCPUReg_TCR] = {3, 0, 2, 0, 2},        [seL4_VCPUReg_MAIR] = {3, 0, 10, 2, 0},
-    [seL4_VCPUReg_AMAIR] = {3, 0, 10, 3, 0},     [seL4_VCPUReg_CIDR] = {3, 0, 13, 0, 1},
-    [seL4_VCPUReg_AFSR0] = {3, 0, 5, 1, 0},      [seL4_VCPUReg_AFSR1] = {3, 0, 5, 1, 1},
-    [seL4_VCPUReg_ESR] = {3, 0, 5, 2, 0},        [seL4_VCPUReg_FAR] = {3, 0, 6, 0, 0},
-    [seL4_VCPUReg_PAR] = {3, 0, 7, 4, 0},        [seL4_VCPUReg_VBAR] = {3, 0, 12, 0, 0},
-    [seL4_VCPUReg_TPIDR_EL1] = {3, 0, 13, 0, 4}, [seL4_VCPUReg_VMPIDR_EL2] = {3, 4, 0, 0, 5},
-    [seL4_VCPUReg_SPSR_EL1] = {3, 0, 4, 0, 0},   [seL4_VCPUReg_CNTKCTL_EL1] = {3, 0, 14, 1, 0},
+    [seL4_VCPUReg_SCTLR] = {3, 0, 1, 0, 0},        [seL4_VCPUReg_CPACR] = {3, 0, 1, 0, 2},
+    [seL4_VCPUReg_TTBR0] = {3, 0, 2, 0, 0},        [seL4_VCPUReg_TTBR1] = {3, 0, 2, 0, 1},
+    [seL4_VCPUReg_TCR] = {3, 0, 2, 0, 2},          [seL4_VCPUReg_MAIR] = {3, 0, 10, 2, 0},
+    [seL4_VCPUReg_AMAIR] = {3, 0, 10, 3, 0},       [seL4_VCPUReg_CIDR] = {3, 0, 13, 0, 1},
+    [seL4_VCPUReg_AFSR0] = {3, 0, 5, 1, 0},        [seL4_VCPUReg_AFSR1] = {3, 0, 5, 1, 1},
+    [seL4_VCPUReg_ESR] = {3, 0, 5, 2, 0},          [seL4_VCPUReg_FAR] = {3, 0, 6, 0, 0},
+    [seL4_VCPUReg_PAR] = {3, 0, 7, 4, 0},          [seL4_VCPUReg_VBAR] = {3, 0, 12, 0, 0},
+    [seL4_VCPUReg_TPIDR_EL1] = {3, 0, 13, 0, 4},   [seL4_VCPUReg_VMPIDR_EL2] = {3, 4, 0, 0, 5},
+    [seL4_VCPUReg_SPSR_EL1] = {3, 0, 4, 0, 0},     [seL4_VCPUReg_CNTV_CTL] = {3, 3, 14, 3, 1},
+    [seL4_VCPUReg_CNTV_CVAL] = {3, 3, 14, 3, 2},   [seL4_VCPUReg_CNTVOFF] = {3, 4, 14, 0, 3},
+    [seL4_VCPUReg_CNTKCTL_EL1] = {3, 0, 14, 1, 0},
 };
 
 bool unicorn_read_system(uc_engine *uc, unicorn_system_register_t which, uint64_t *value)
@@ -99,7 +100,7 @@ void unicorn_write_context(uc_engine *uc, const seL4_UserContext *old,
     unsigned level = stack_level(uc);
 
     for (size_t i = 0; i < CONTEXT_WORDS; i++) {
-        if (words[i] != before[i]) {
+        if (words[i] != before[i] && i != WORD_OF(spsr)) {
             uc_reg_write(uc, context_register(i, level), &words[i]);
         }
     }

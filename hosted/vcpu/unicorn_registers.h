@@ -17,6 +17,7 @@
 
 /* Mode bits of the processor state. */
 #define PSTATE_MODE     0x1full
+#define PSTATE_EL1T     0x04ull
 #define PSTATE_EL1H     0x05ull
 #define PSTATE_IRQ_MASK 0x80ull
 
@@ -32,7 +33,7 @@ bool unicorn_write_system(uc_engine *uc, unicorn_system_register_t which, uint64
 /** All of a thread's registers. */
 void unicorn_read_context(uc_engine *uc, seL4_UserContext *context);
 
-/** Write those that differ between `old` and `context`. The mode must be the same. */
+/** Write those that differ between `old` and `context`, but for the processor state. */
 void unicorn_write_context(uc_engine *uc, const seL4_UserContext *old,
                            const seL4_UserContext *context);
 

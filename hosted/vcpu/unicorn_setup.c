@@ -35,15 +35,27 @@ const unicorn_system_register_t unicorn_sctlr_el1 = {3, 0, 1, 0, 0};
 static void on_interrupt(uc_engine *uc, uint32_t number, void *cookie)
 {
     unicorn_engine_t *self = cookie;
+    uint64_t page;
+
     self->interrupt = (int)number;
     uc_emu_stop(uc);
+    if (self->context_at_exception != NULL) {
+        uc_context_save(uc, self->context_at_exception);
+        return;
+    }
+    unicorn_read_system(uc, unicorn_hpfar_el2, &page);
+    if (page == UNICORN_HPFAR_NONE) {
+        self->page = UINT64_MAX;
+        unicorn_note_exception(self);
+    } else {
+        self->page = page >> 4 << 12;
+        unicorn_write_system(uc, unicorn_hpfar_el2, UNICORN_HPFAR_NONE);
+    }
 }
 
 static bool on_invalid_instruction(uc_engine *uc, void *cookie)
 {
-    unicorn_engine_t *self = cookie;
-    self->interrupt = UNICORN_UNDEFINED;
-    uc_emu_stop(uc);
+    on_interrupt(uc, UNICORN_UNDEFINED, cookie);
     return true;
 }
 
@@ -69,6 +81,7 @@ void unicorn_destroy(engine_t *engine)
     unicorn_engine_t *self = (unicorn_engine_t *)engine;
 
     if (self->uc != NULL) {
+        uc_context_free(self->saved);
         uc_close(self->uc);
     }
     for (size_t i = 0; i < self->bank_count; i++) {
@@ -82,11 +95,19 @@ void unicorn_destroy(engine_t *engine)
     free(self);
 }
 
+/* Whether to look at the clock: not at each block, which would take longer than the block. */
+static bool timer_is_due(const unicorn_engine_t *self)
+{
+    enum { BLOCKS_BETWEEN = 512 };
+    return self->virtual_time ? self->ticks >= self->timer_ticks
+                              : self->blocks % BLOCKS_BETWEEN == 0;
+}
+
 static bool lets_interrupt_in(const unicorn_engine_t *self)
 {
     uint32_t state = 0;
     uc_reg_read(self->uc, UC_ARM64_REG_PSTATE, &state);
-    return (state & (PSTATE_MODE | PSTATE_IRQ_MASK)) == PSTATE_EL1H;
+    return (state & PSTATE_IRQ_MASK) == 0;
 }
 
 /*
@@ -100,10 +121,21 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
     unicorn_engine_t *self = cookie;
 
     (void)address;
+    if (self->flags_changed) {
+        unicorn_note_flags(self);
+    }
+    if (self->timer_armed && timer_is_due(self)) {
+        unicorn_update_timer(self);
+    }
     if (atomic_load_explicit(&self->kicked, memory_order_relaxed) ||
+        (self->timer_line && !self->timer_masked) || self->ticks >= self->alarm ||
         (self->interrupt_waits && lets_interrupt_in(self))) {
         uc_emu_stop(uc);
-    } else if (self->counting) {
+        return;
+    }
+    self->blocks++;
+    self->ticks += size / 4;
+    if (self->counting) {
         uint64_t instructions = size / 4;
         if (self->budget < instructions) {
             self->budget = 0;
@@ -128,6 +160,9 @@ static uc_err add_hooks(unicorn_engine_t *self)
     }
     if (error == UC_ERR_OK) {
         error = uc_hook_add(self->uc, &hook, UC_HOOK_BLOCK, (void *)on_block, self, 1, 0);
+    }
+    if (error == UC_ERR_OK) {
+        error = unicorn_hook_timer(self);
     }
     return error;
 }
@@ -169,7 +204,7 @@ static uc_err leave_secure_state(unicorn_engine_t *self)
     bool done = unicorn_write_system(self->uc, scr_el3, SCR_NS | SCR_RES | SCR_HCE | SCR_RW) &&
                 unicorn_write_system(self->uc, vtcr_el2, VTCR) &&
                 unicorn_write_system(self->uc, unicorn_vttbr_el2, UNICORN_TABLES) &&
-                unicorn_write_system(self->uc, hcr_el2, HCR_RW | HCR_VM | HCR_TWI | HCR_TSC) &&
+                unicorn_write_system(self->uc, hcr_el2, HCR_RW) &&
                 unicorn_write_system(self->uc, unicorn_hpfar_el2, UNICORN_HPFAR_NONE);
 
     if (!done) {
@@ -179,7 +214,8 @@ static uc_err leave_secure_state(unicorn_engine_t *self)
     return uc_emu_start(self->uc, UNICORN_STARTER, UNICORN_STARTER + 4, 0, 0);
 }
 
-static uc_err prepare(unicorn_engine_t *self)
+/* @return false with one line in `error` */
+static bool prepare(unicorn_engine_t *self, char *message, size_t size)
 {
     uc_err error = uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &self->uc);
     if (error == UC_ERR_OK) {
@@ -194,7 +230,16 @@ static uc_err prepare(unicorn_engine_t *self)
     if (error == UC_ERR_OK) {
         error = leave_secure_state(self);
     }
-    return error;
+    if (error != UC_ERR_OK) {
+        snprintf(message, size, "unicorn: %s", uc_strerror(error));
+        return false;
+    }
+    if (!unicorn_explore(self, message, size)) {
+        return false;
+    }
+    unicorn_write_system(self->uc, hcr_el2, HCR_RW | HCR_VM | HCR_TWI | HCR_TSC);
+    self->stale_translations = true;
+    return true;
 }
 
 engine_t *unicorn_create(char *error, size_t error_size)
@@ -205,6 +250,7 @@ engine_t *unicorn_create(char *error, size_t error_size)
         return NULL;
     }
     self->engine.class = &engine_unicorn;
+    self->alarm = UINT64_MAX;
     self->shadow = shadow_create(UNICORN_TABLES);
     self->starter =
         mmap(NULL, UNICORN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -213,9 +259,7 @@ engine_t *unicorn_create(char *error, size_t error_size)
         unicorn_destroy(&self->engine);
         return NULL;
     }
-    uc_err status = prepare(self);
-    if (status != UC_ERR_OK) {
-        snprintf(error, error_size, "unicorn: %s", uc_strerror(status));
+    if (!prepare(self, error, error_size)) {
         unicorn_destroy(&self->engine);
         return NULL;
     }

@@ -198,7 +198,7 @@ static void the_timers_event_is_masked_until_it_is_acknowledged(void **state)
 {
     machine_t *machine = *state;
     seL4_CPtr vcpu = machine->vcpu->vcpu.cptr;
-    hosted_vcpu_set_timer(machine->system, vcpu, true);
+    assert_int_equal(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_CNTV_CTL, 1), 0);
     start(machine, GUEST_OFF, 0, 0);
     assert_int_equal(next(machine, seL4_VPPIEvent_Length), seL4_Fault_VPPIEvent);
     assert_int_equal(seL4_GetMR(seL4_VPPIEvent_IRQ), 27);
@@ -207,7 +207,7 @@ static void the_timers_event_is_masked_until_it_is_acknowledged(void **state)
     assert_int_equal(seL4_ARM_VCPU_AckVPPI(vcpu, 27), 0);
     reply(0, 0); /* the guest calls again, but the event comes first */
     assert_int_equal(next(machine, seL4_VPPIEvent_Length), seL4_Fault_VPPIEvent);
-    hosted_vcpu_set_timer(machine->system, vcpu, false);
+    assert_int_equal(seL4_ARM_VCPU_WriteRegs(vcpu, seL4_VCPUReg_CNTV_CTL, 0), 0);
     assert_int_equal(seL4_ARM_VCPU_AckVPPI(vcpu, 27), 0);
     reply(0, 0);
     assert_int_equal(next(machine, seL4_UnknownSyscall_Length), seL4_Fault_UnknownSyscall);

@@ -65,9 +65,12 @@ typedef struct hosted_run {
     seL4_UserContext *registers; /* in and out */
     seL4_Word *vcpu_registers;   /* in: seL4_VCPUReg_Num of them */
     bool interrupt;              /* in: stop when the guest lets interrupts in */
+    bool timer_masked;           /* in: do not stop when the virtual timer's is high */
     hosted_stop_t stop;
     hosted_fault_t fault;
     hosted_access_t access;
+    bool timer;    /* the virtual timer's interrupt is high */
+    uint64_t rest; /* nanoseconds until it will be; UINT64_MAX: it will not */
     const char *text;
 } hosted_run_t;
 
@@ -118,9 +121,6 @@ void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr vcpu);
 bool hosted_receive(hosted_system_t *system, seL4_CPtr source, seL4_Word *sender,
                     seL4_MessageInfo_t *info, seL4_CPtr vcpu, bool (*until)(void *cookie),
                     void *cookie);
-
-/** The virtual timer's line of a VCPU: while it is high, its event comes when it is not masked. */
-void hosted_vcpu_set_timer(hosted_system_t *system, seL4_CPtr vcpu, bool line);
 
 #ifdef __cplusplus
 }
