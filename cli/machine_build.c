@@ -13,6 +13,7 @@
 
 #include <guestmem/error.h>
 #include <guestmem/inspect.h>
+#include <guestmem/memory.h>
 #include <guestmem/policy.h>
 #include <sel4vm/guest_memory_helpers.h>
 #include <sel4vm/guest_ram.h>
@@ -164,7 +165,9 @@ static int make_range(machine_t *machine, vm_range_t *range, machine_range_t *ma
         result = make_frame(machine, range, made);
         break;
     default:
-        result = make_mapped(machine, range, made);
+        result = made->device != NULL && made->device->class == &device_gic
+                     ? machine_make_gic(machine, range, made)
+                     : make_mapped(machine, range, made);
     }
     if (result == 0 && made->reservation != NULL) {
         result = guestmem_name_reservation(machine->vm, made->reservation, range->name);
@@ -202,6 +205,11 @@ static void device_note(void *cookie, const device_t *device, const device_acces
     machine->options.note(machine->options.cookie, line);
 }
 
+static void *device_memory(void *cookie, uint64_t gpa, uint64_t size)
+{
+    return guestmem_pointer(((machine_t *)cookie)->vm, gpa, size);
+}
+
 static int make_device(machine_t *machine, const vm_range_t *range, machine_range_t *made,
                        cli_error_t *error)
 {
@@ -211,6 +219,9 @@ static int make_device(machine_t *machine, const vm_range_t *range, machine_rang
         return vm_range_error(machine->description, range, "guestmem,device", error,
                               "unknown device \"%s\"", range->device);
     }
+    if (class == &device_gic && machine_check_gic(machine, range, error) != 0) {
+        return -1;
+    }
     made->device = device_create(class);
     if (made->device == NULL) {
         return vm_range_error(machine->description, range, "guestmem,device", error,
@@ -219,6 +230,7 @@ static int make_device(machine_t *machine, const vm_range_t *range, machine_rang
     made->device->name = range->name;
     made->device->host.cookie = machine;
     made->device->host.note = device_note;
+    made->device->host.memory = device_memory;
     made->window = (device_window_t){.device = made->device, .base = range->base};
     if (machine->console == NULL && class == &device_pl011) {
         machine->console = made->device;
@@ -252,5 +264,5 @@ int machine_build(machine_t *machine, cli_error_t *error)
             }
         }
     }
-    return 0;
+    return machine_find_interrupts(machine, error);
 }

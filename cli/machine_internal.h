@@ -19,6 +19,9 @@ typedef struct machine_range {
     device_t *device;                     /* that handles its faults, or NULL */
     device_window_t window;               /* the cookie of its fault callback */
     void *frame;                          /* of a single-frame backing, in the VMM */
+    int irq;                              /* number of the device's interrupt; 0: it has none */
+    bool edge;                            /* it is signalled by rising edges; else by its level */
+    bool high;                            /* level of the device's line */
 } machine_range_t;
 
 struct machine {
@@ -32,6 +35,7 @@ struct machine {
     vm_vcpu_t *vcpu;         /* NULL until the first run */
     machine_range_t *ranges; /* as many as the description has */
     device_t *console;
+    const vm_range_t *gic; /* the interrupt controller (one of its ranges), or NULL */
 
     char *output; /* NUL-terminated transcript */
     size_t output_size;
@@ -52,3 +56,15 @@ int machine_load(machine_t *machine, cli_error_t *error);
 
 /** Take console output into the transcript, and stop the run if the awaited text has come. */
 void machine_take_output(machine_t *machine, const char *bytes, size_t size);
+
+/** Whether a range with the class "gic" is where the controller can be. @return 0; -1, an error */
+int machine_check_gic(machine_t *machine, const vm_range_t *range, cli_error_t *error);
+
+/** Make the controller, for the first range of its node. @return 0; -1 as the library does */
+int machine_make_gic(machine_t *machine, const vm_range_t *range, machine_range_t *made);
+
+/** Find which interrupts devices have, and connect them. @return 0; -1 with an error */
+int machine_find_interrupts(machine_t *machine, cli_error_t *error);
+
+/** Let them come, once there is a VCPU. @return 0; -1 if the VM has no such interrupts */
+int machine_start_interrupts(machine_t *machine);

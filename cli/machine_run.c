@@ -102,7 +102,7 @@ int machine_start(machine_t *machine)
     if (machine->vcpu == NULL || vm_assign_vcpu_target(machine->vcpu, 0) != 0 ||
         hosted_vm_set_entry(machine->vcpu, description->entry, description->x[0], description->x[1],
                             description->x[2], description->x[3]) != 0 ||
-        vcpu_start(machine->vcpu) != 0) {
+        machine_start_interrupts(machine) != 0 || vcpu_start(machine->vcpu) != 0) {
         snprintf(machine->reason, sizeof(machine->reason), "the VCPU cannot be started");
         return -1;
     }

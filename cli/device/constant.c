@@ -5,8 +5,8 @@
 
 /*
  * Owns the devices that have no state: what reads as all ones (a PCI configuration space without
- * cards), as zeros (a window without a device), and a virtio window without a device. Writes
- * to them are lost.
+ * cards), as zeros (a window without a device), a virtio window without a device, and what follows
+ * the registers of an interrupt controller, which are the VM's. Writes to them are lost.
  */
 
 #include "device.h"
@@ -82,6 +82,15 @@ const device_class_t device_virtio_empty = {
     .summary = "virtio windows of 0x200 bytes each, without a device",
     .create = constant_create,
     .read = virtio_empty_read,
+    .write = constant_write,
+    .destroy = constant_destroy,
+};
+
+const device_class_t device_gic = {
+    .name = "gic",
+    .summary = "the VM's interrupt controller, a GICv2: distributor and CPU interface",
+    .create = constant_create,
+    .read = zeros_read,
     .write = constant_write,
     .destroy = constant_destroy,
 };

@@ -78,5 +78,6 @@ void device_destroy(device_t *device);
 extern const device_class_t device_pl011;
 extern const device_class_t device_ones;
 extern const device_class_t device_zeros;
+extern const device_class_t device_gic;
 extern const device_class_t device_log;
 extern const device_class_t device_virtio_empty;

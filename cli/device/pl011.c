@@ -4,9 +4,11 @@
  */
 
 /*
- * Owns the PL011 model (Arm PrimeCell UART, DDI 0183): data and flags as the hardware has them, the
- * configuration registers as memory, the identification registers, and no interrupts. The transmit
- * side is always ready; the receive side holds what pl011_send() took until the guest reads it.
+ * Owns the PL011 model (Arm PrimeCell UART, DDI 0183): data, flags and interrupts as the hardware
+ * has them, the configuration registers as memory, and the identification registers. A byte is
+ * transmitted as soon as it is written. The receive side holds what pl011_send() took until the
+ * guest reads it; of that, the guest's FIFO shows as much as it has room for. Bytes that wait have
+ * always waited for longer than the receive timeout.
  */
 
 #include "pl011.h"
@@ -17,19 +19,27 @@ enum {
     REGISTER_DATA = 0x000,
     REGISTER_STATUS = 0x004,
     REGISTER_FLAGS = 0x018,
+    REGISTER_LINE_CONTROL = 0x02c,
+    REGISTER_CONTROL = 0x030,
+    REGISTER_LEVELS = 0x034,
+    REGISTER_INTERRUPT_MASK = 0x038,
     REGISTER_RAW_INTERRUPTS = 0x03c,
     REGISTER_MASKED_INTERRUPTS = 0x040,
-    REGISTER_INTERRUPT_MASK = 0x038,
     REGISTER_INTERRUPT_CLEAR = 0x044,
     REGISTER_CONFIGURATION_END = 0x04c,
     REGISTER_IDENTIFICATION = 0xfe0,
 };
 
 enum {
+    FIFO_SIZE = 32,
+    FIFO_ENABLE = 1 << 4, /* of the line control register */
     FLAG_RECEIVE_EMPTY = 1 << 4,
+    FLAG_RECEIVE_FULL = 1 << 6,
     FLAG_TRANSMIT_EMPTY = 1 << 7,
     INTERRUPT_RECEIVE = 1 << 4,
     INTERRUPT_TRANSMIT = 1 << 5,
+    INTERRUPT_RECEIVE_TIMEOUT = 1 << 6,
+    INTERRUPTS = 0x7ff,
 };
 
 typedef struct pl011 {
@@ -38,6 +48,8 @@ typedef struct pl011 {
     char input[PL011_INPUT_SIZE];                       /* a ring */
     size_t first;
     size_t count;
+    bool transmitted; /* since the transmit interrupt was cleared */
+    bool line;        /* of the interrupt */
     uint64_t empty_polls;
     uint64_t bytes_sent;
 } pl011_t;
@@ -49,14 +61,54 @@ static device_t *pl011_create(void)
     if (uart == NULL) {
         return NULL;
     }
-    uart->registers[0x030 / 4] = 0x300; /* control: transmit and receive enabled */
-    uart->registers[0x034 / 4] = 0x12;  /* FIFO levels */
+    uart->registers[REGISTER_CONTROL / 4] = 0x300; /* transmit and receive enabled */
+    uart->registers[REGISTER_LEVELS / 4] = 0x12;   /* half full */
     return &uart->device;
 }
 
 static void pl011_destroy(device_t *device)
 {
     free(device);
+}
+
+static size_t fifo_size(const pl011_t *uart)
+{
+    return uart->registers[REGISTER_LINE_CONTROL / 4] & FIFO_ENABLE ? FIFO_SIZE : 1;
+}
+
+/** How many bytes make a receive interrupt. */
+static size_t receive_level(const pl011_t *uart)
+{
+    static const uint8_t eighths[8] = {1, 2, 4, 6, 7, 7, 7, 7};
+    size_t level = fifo_size(uart) * eighths[uart->registers[REGISTER_LEVELS / 4] >> 3 & 7] / 8;
+
+    return level > 0 ? level : 1;
+}
+
+static uint32_t raw_interrupts(const pl011_t *uart)
+{
+    return (uart->transmitted ? INTERRUPT_TRANSMIT : 0u) |
+           (uart->count >= receive_level(uart) ? INTERRUPT_RECEIVE : 0u) |
+           (uart->count > 0 ? INTERRUPT_RECEIVE_TIMEOUT : 0u);
+}
+
+static uint32_t masked_interrupts(const pl011_t *uart)
+{
+    return raw_interrupts(uart) & uart->registers[REGISTER_INTERRUPT_MASK / 4];
+}
+
+/** Tell the host if the interrupt line has changed. */
+static void update_line(pl011_t *uart)
+{
+    device_t *device = &uart->device;
+    bool line = masked_interrupts(uart) != 0;
+
+    if (line != uart->line) {
+        uart->line = line;
+        if (device->host.interrupt != NULL) {
+            device->host.interrupt(device->host.cookie, device, line);
+        }
+    }
 }
 
 static uint32_t read_data(pl011_t *uart)
@@ -70,21 +122,17 @@ static uint32_t read_data(pl011_t *uart)
     byte = (unsigned char)uart->input[uart->first];
     uart->first = (uart->first + 1) % PL011_INPUT_SIZE;
     uart->count--;
+    update_line(uart);
     return byte;
 }
 
 static uint32_t read_flags(pl011_t *uart)
 {
     if (uart->count > 0) {
-        return FLAG_TRANSMIT_EMPTY;
+        return FLAG_TRANSMIT_EMPTY | (uart->count >= fifo_size(uart) ? FLAG_RECEIVE_FULL : 0u);
     }
     uart->empty_polls++;
     return FLAG_TRANSMIT_EMPTY | FLAG_RECEIVE_EMPTY;
-}
-
-static uint32_t raw_interrupts(const pl011_t *uart)
-{
-    return INTERRUPT_TRANSMIT | (uart->count > 0 ? INTERRUPT_RECEIVE : 0);
 }
 
 static uint64_t pl011_read(device_t *device, uint64_t offset, unsigned width)
@@ -92,16 +140,15 @@ static uint64_t pl011_read(device_t *device, uint64_t offset, unsigned width)
     /* Peripheral 0x011 by Arm (0x41), revision 3; then the PrimeCell identification. */
     static const uint8_t identification[] = {0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
     pl011_t *uart = (pl011_t *)device;
-    uint64_t reg = offset & ~UINT64_C(3);
 
     (void)width;
     if (offset % 4 != 0) {
         return 0;
     }
-    if (reg >= REGISTER_IDENTIFICATION && reg < REGISTER_IDENTIFICATION + 32) {
-        return identification[(reg - REGISTER_IDENTIFICATION) / 4];
+    if (offset >= REGISTER_IDENTIFICATION && offset < REGISTER_IDENTIFICATION + 32) {
+        return identification[(offset - REGISTER_IDENTIFICATION) / 4];
     }
-    switch (reg) {
+    switch (offset) {
     case REGISTER_DATA:
         return read_data(uart);
     case REGISTER_STATUS:
@@ -111,9 +158,9 @@ static uint64_t pl011_read(device_t *device, uint64_t offset, unsigned width)
     case REGISTER_RAW_INTERRUPTS:
         return raw_interrupts(uart);
     case REGISTER_MASKED_INTERRUPTS:
-        return raw_interrupts(uart) & uart->registers[REGISTER_INTERRUPT_MASK / 4];
+        return masked_interrupts(uart);
     default:
-        return reg < REGISTER_CONFIGURATION_END ? uart->registers[reg / 4] : 0;
+        return offset < REGISTER_CONFIGURATION_END ? uart->registers[offset / 4] : 0;
     }
 }
 
@@ -125,13 +172,18 @@ static void pl011_write(device_t *device, uint64_t offset, unsigned width, uint6
     (void)width;
     if (offset == REGISTER_DATA) {
         uart->bytes_sent++;
+        uart->transmitted = true;
         if (device->host.output != NULL) {
             device->host.output(device->host.cookie, &byte, 1);
         }
-    } else if (offset % 4 == 0 && offset < REGISTER_CONFIGURATION_END &&
-               offset != REGISTER_INTERRUPT_CLEAR) {
+    } else if (offset == REGISTER_INTERRUPT_CLEAR) {
+        uart->transmitted = uart->transmitted && !(value & INTERRUPT_TRANSMIT);
+    } else if (offset == REGISTER_INTERRUPT_MASK) {
+        uart->registers[offset / 4] = (uint32_t)value & INTERRUPTS;
+    } else if (offset % 4 == 0 && offset < REGISTER_CONFIGURATION_END) {
         uart->registers[offset / 4] = (uint32_t)value;
     }
+    update_line(uart);
 }
 
 size_t pl011_room(const device_t *device)
@@ -148,7 +200,14 @@ size_t pl011_send(device_t *device, const char *bytes, size_t size)
         uart->input[(uart->first + uart->count) % PL011_INPUT_SIZE] = bytes[taken++];
         uart->count++;
     }
+    update_line(uart);
     return taken;
+}
+
+bool pl011_interrupts_on_input(const device_t *device)
+{
+    return (((const pl011_t *)device)->registers[REGISTER_INTERRUPT_MASK / 4] &
+            (INTERRUPT_RECEIVE | INTERRUPT_RECEIVE_TIMEOUT)) != 0;
 }
 
 bool pl011_has_input(const device_t *device)

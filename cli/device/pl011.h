@@ -28,5 +28,8 @@ bool pl011_has_input(const device_t *device);
 /** How often the guest has looked for input and found none, since the device was made. */
 uint64_t pl011_empty_polls(const device_t *device);
 
+/** Whether input interrupts the guest: it need not look for it. */
+bool pl011_interrupts_on_input(const device_t *device);
+
 /** Bytes that the guest has sent, since the device was made. */
 uint64_t pl011_bytes_sent(const device_t *device);

@@ -22,10 +22,6 @@
 #include <utils/util.h>
 #include "runtime.h"
 
-/* Where the board has it, and the guest too. */
-#define DISTRIBUTOR   0x8000000
-#define CPU_INTERFACE 0x8010000
-
 #define NUM_SGIS           16
 #define NUM_LOCAL          32 /* software-generated and private interrupts */
 #define NUM_INTERRUPTS     1020
@@ -42,6 +38,7 @@
 typedef struct line {
     irq_ack_fn_t ack;
     void *cookie;
+    uint64_t count; /* times loaded */
     bool registered;
     bool enabled;
     bool pending;
@@ -145,6 +142,7 @@ static void deliver(vm_vcpu_t *vcpu)
         }
         change_pending(vcpu->vm, line, false);
         line->loaded = true;
+        line->count++;
         loaded[i] = irq;
     }
 }
@@ -353,7 +351,7 @@ static void write_register(vm_vcpu_t *vcpu, size_t offset, size_t size, seL4_Wor
 static memory_fault_result_t distributor_fault(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
                                                size_t fault_length, void *cookie)
 {
-    size_t offset = fault_addr - DISTRIBUTOR;
+    size_t offset = fault_addr - HOSTED_GIC_DISTRIBUTOR;
 
     (void)vm, (void)cookie;
     if (fault_length != 1 && fault_length != 4) {
@@ -411,9 +409,10 @@ int vm_create_default_irq_controller(vm_t *vm)
                 runtime == NULL ? "the VM is not initialised" : "the VM has one");
         return -1;
     }
-    distributor = vm_reserve_memory_at(vm, DISTRIBUTOR, PAGE_SIZE_4K, distributor_fault, NULL);
-    interface =
-        vm_reserve_memory_at(vm, CPU_INTERFACE, PAGE_SIZE_4K, default_error_fault_callback, NULL);
+    distributor =
+        vm_reserve_memory_at(vm, HOSTED_GIC_DISTRIBUTOR, PAGE_SIZE_4K, distributor_fault, NULL);
+    interface = vm_reserve_memory_at(vm, HOSTED_GIC_CPU_INTERFACE, PAGE_SIZE_4K,
+                                     default_error_fault_callback, NULL);
     runtime->gic = make_gic(vm);
     if (distributor != NULL && interface != NULL && runtime->gic != NULL &&
         map_ut_alloc_reservation_with_base_paddr(vm, VIRTUAL_CPU_INTERFACE, interface) == 0) {
@@ -461,4 +460,15 @@ int vm_set_irq_level(vm_vcpu_t *vcpu, int irq, int irq_level)
 int vm_inject_irq(vm_vcpu_t *vcpu, int irq)
 {
     return vm_set_irq_level(vcpu, irq, 1);
+}
+
+uint64_t hosted_vm_interrupt_count(const vm_t *vm, int irq)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < vm->num_vcpus; i++) {
+        const line_t *line = find_line(vm->vcpus[i], irq);
+        count = line == NULL ? 0 : irq < NUM_LOCAL ? count + line->count : line->count;
+    }
+    return count;
 }

@@ -116,6 +116,13 @@ int hosted_vm_set_entry(vm_vcpu_t *vcpu, seL4_Word pc, seL4_Word x0, seL4_Word x
  */
 int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds);
 
+/** Where vm_create_default_irq_controller() puts the registers that a guest sees, a page each. */
+#define HOSTED_GIC_DISTRIBUTOR   0x8000000ul
+#define HOSTED_GIC_CPU_INTERFACE 0x8010000ul
+
+/** How often an interrupt was handed to the guest's CPU interface, of all VCPUs; 0 for no such. */
+uint64_t hosted_vm_interrupt_count(const vm_t *vm, int irq);
+
 /**
  * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
  * callbacks. After a request made while the VM does not run, the next vm_run() returns at once.
