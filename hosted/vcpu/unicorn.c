@@ -174,20 +174,18 @@ static void describe(unicorn_engine_t *self, const char *name, engine_exit_t *ex
 
 /*
  * Whether the guest can take its own exception: not if its vectors are where they are at reset and
- * nothing is there, and not if the vector of the last one could not be fetched.
+ * nothing is there, and not if it is the first instruction of a vector that raises it, for that
+ * would go on for ever.
  */
-static bool has_vector(unicorn_engine_t *self)
+static bool has_vector(unicorn_engine_t *self, uint64_t pc)
 {
     abort_view_t view;
     uint32_t instruction;
     uint64_t base;
 
     uc_reg_read(self->uc, UC_ARM64_REG_VBAR_EL1, &base);
-    if (self->interrupt == UNICORN_PREFETCH_ABORT && self->blocks == self->blocks_at_entry) {
-        return false;
-    }
-    if (base != 0) {
-        return true;
+    if (pc == self->vector || base != 0) {
+        return pc != self->vector;
     }
     read_view(self, &view);
     return abort_read_instruction(&view, base, &instruction);
@@ -204,9 +202,8 @@ static bool classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
     exit->pc -= call ? 4 : 0; /* Unicorn has left it after the call */
     exit->reason = reason_of(self, &name);
     if ((exit->reason == ENGINE_EXCEPTION || exit->reason == ENGINE_UNDEFINED) &&
-        has_vector(self)) {
-        unicorn_enter_exception(self, exit->pc + (call ? 4 : 0));
-        self->blocks_at_entry = self->blocks;
+        has_vector(self, exit->pc)) {
+        self->vector = unicorn_enter_exception(self, exit->pc + (call ? 4 : 0));
         return false;
     }
     if (call) {
@@ -300,9 +297,11 @@ static void run(engine_t *engine, engine_exit_t *exit)
     }
     unicorn_update_timer(self);
     exit->timer = self->timer_line;
-    exit->rest = !self->timer_armed   ? UINT64_MAX
-                 : self->virtual_time ? 0
-                                      : self->timer_remaining * TICK_NANOSECONDS;
+    if (self->virtual_time) {
+        exit->rest = self->timer_armed || self->alarm != UINT64_MAX ? 0 : UINT64_MAX;
+    } else {
+        exit->rest = self->timer_armed ? self->timer_remaining * TICK_NANOSECONDS : UINT64_MAX;
+    }
     exit->ticks = self->ticks;
 }
 

@@ -76,8 +76,8 @@ typedef struct unicorn_engine {
     size_t cover_count;
     uint64_t budget; /* instructions left */
     bool counting;
-    uint64_t blocks;          /* that have begun */
-    uint64_t blocks_at_entry; /* when the guest took its last exception */
+    uint64_t blocks; /* that have begun */
+    uint64_t vector;          /* that took the guest's last exception */
     bool interrupt_waits;     /* stop where the guest does not mask it */
     uint64_t out_of_reach;    /* a virtual address that could not be covered; 0: none */
     bool failed;              /* a mapping could not be entered; see `failure` */

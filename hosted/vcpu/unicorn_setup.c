@@ -250,7 +250,7 @@ engine_t *unicorn_create(char *error, size_t error_size)
         return NULL;
     }
     self->engine.class = &engine_unicorn;
-    self->alarm = UINT64_MAX;
+    self->alarm = self->vector = UINT64_MAX;
     self->shadow = shadow_create(UNICORN_TABLES);
     self->starter =
         mmap(NULL, UNICORN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
