@@ -4,57 +4,82 @@
  */
 
 /*
- * Faults by page: a hash table with open addressing, at most half full. A page without faults is a
- * free entry. Where the host has no memory for more, faults are not counted any more.
+ * Faults by page: a hash table with open addressing, half full at most, in which a page without
+ * faults is a free entry. When there are too many pages, those that faulted least are forgotten: a
+ * guest that touches all of its address space takes no memory for it.
  */
 
 #include <stdlib.h>
 #include "runtime.h"
 
-enum { PAGE_BITS = 12, FIRST_BITS = 8 };
+enum { PAGE_BITS = 12, TABLE_BITS = 13, TABLE_SIZE = 1 << TABLE_BITS, MOST = TABLE_SIZE / 2 };
 
 /* The page's entry, or a free one for it. */
-static hosted_vm_page_t *find(hosted_vm_page_t *pages, size_t bits, uintptr_t address)
+static hosted_vm_page_t *find(hosted_vm_page_t *pages, uintptr_t address)
 {
-    size_t mask = ((size_t)1 << bits) - 1;
-    size_t at = (size_t)((address >> PAGE_BITS) * 0x9e3779b97f4a7c15ul >> (64 - bits));
+    size_t at = (size_t)((address >> PAGE_BITS) * 0x9e3779b97f4a7c15ul >> (64 - TABLE_BITS));
 
     while (pages[at].faults != 0 && pages[at].address != address) {
-        at = (at + 1) & mask;
+        at = (at + 1) % TABLE_SIZE;
     }
     return &pages[at];
 }
 
-static bool grow(hosted_vm_t *runtime)
+/* How many pages have faulted more often than that. */
+static size_t num_above(const hosted_vm_t *runtime, uint64_t faults)
 {
-    size_t bits = runtime->pages != NULL ? runtime->pages_bits + 1 : FIRST_BITS;
-    hosted_vm_page_t *pages = calloc((size_t)1 << bits, sizeof(*pages));
+    size_t count = 0;
+
+    for (size_t i = 0; runtime->pages != NULL && i < TABLE_SIZE; i++) {
+        count += runtime->pages[i].faults > faults;
+    }
+    return count;
+}
+
+/* A new table, without the pages of the old one that faulted least, half of them or more. */
+static void renew(hosted_vm_t *runtime)
+{
+    hosted_vm_page_t *pages = calloc(TABLE_SIZE, sizeof(*pages));
+    uint64_t least = 1;
 
     if (pages == NULL) {
-        return false;
+        return;
     }
-    for (size_t i = 0; runtime->pages != NULL && i < (size_t)1 << runtime->pages_bits; i++) {
-        if (runtime->pages[i].faults != 0) {
-            *find(pages, bits, runtime->pages[i].address) = runtime->pages[i];
+    while (num_above(runtime, least) > MOST / 2) {
+        least *= 2;
+    }
+    runtime->num_pages = num_above(runtime, least);
+    for (size_t i = 0; runtime->pages != NULL && i < TABLE_SIZE; i++) {
+        if (runtime->pages[i].faults > least) {
+            *find(pages, runtime->pages[i].address) = runtime->pages[i];
         }
     }
     free(runtime->pages);
     runtime->pages = pages;
-    runtime->pages_bits = bits;
-    return true;
 }
 
 void pages_count(hosted_vm_t *runtime, uintptr_t address)
 {
     uintptr_t page = address >> PAGE_BITS << PAGE_BITS;
 
-    if ((runtime->pages == NULL || runtime->num_pages * 2 >= (size_t)1 << runtime->pages_bits) &&
-        !grow(runtime)) {
+    if (runtime->pages == NULL) {
+        renew(runtime);
+    }
+    if (runtime->pages == NULL) {
         return;
     }
-    hosted_vm_page_t *entry = find(runtime->pages, runtime->pages_bits, page);
-    runtime->num_pages += entry->faults == 0;
-    entry->address = page;
+    hosted_vm_page_t *entry = find(runtime->pages, page);
+    if (entry->faults == 0) {
+        if (runtime->num_pages == MOST) {
+            renew(runtime);
+            entry = find(runtime->pages, page);
+        }
+        if (runtime->num_pages == MOST) { /* the host has no memory */
+            return;
+        }
+        runtime->num_pages++;
+        entry->address = page;
+    }
     entry->faults++;
 }
 
@@ -68,7 +93,7 @@ size_t hosted_vm_faulting_pages(const vm_t *vm, hosted_vm_page_t *pages, size_t 
     const hosted_vm_t *runtime = runtime_of(vm);
     size_t used = 0;
 
-    for (size_t i = 0; runtime->pages != NULL && i < (size_t)1 << runtime->pages_bits; i++) {
+    for (size_t i = 0; runtime->pages != NULL && i < TABLE_SIZE; i++) {
         const hosted_vm_page_t *page = &runtime->pages[i];
         size_t at = used;
         if (page->faults == 0) {

@@ -55,7 +55,7 @@ typedef struct hosted_vm {
     bool warned_of_write_back;
     struct gic *gic;         /* interrupt controller; NULL: none */
     hosted_vm_page_t *pages; /* faults by page, see pages.c */
-    size_t num_pages, pages_bits;
+    size_t num_pages;
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */

@@ -5,7 +5,7 @@
 
 /*
  * What machines promise about interrupts: where the controller can be, and that devices reach the
- * guest by them. The guest is echo.S.
+ * guest by them. The guest is ../vcpu/echo.S.
  */
 
 #include <setjmp.h>

@@ -129,7 +129,12 @@ typedef struct hosted_vm_page {
     uint64_t faults;
 } hosted_vm_page_t;
 
-/** The pages with the most faults, most first. @return how many there are, up to `count` */
+/**
+ * The pages with the most faults, most first. Where thousands of pages have faulted, those with few
+ * faults may be missing, and counts may be a little low.
+ *
+ * @return how many there are, up to `count`
+ */
 size_t hosted_vm_faulting_pages(const vm_t *vm, hosted_vm_page_t *pages, size_t count);
 
 /** How often an interrupt was handed to the guest's CPU interface, of all VCPUs; 0 for no such. */
