@@ -16,6 +16,11 @@
 #include "report_run.h"
 
 #include <errno.h>
+#include <guestmem/inspect.h>
+#include <hosted/vm.h>
+#include <inttypes.h>
+#include <sel4vm/arch/guest_arm_context.h>
+#include <sel4vm/boot.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -35,6 +40,7 @@ static const char help[] =
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
     "  --quiet                print the guest's console only\n"
+    "  --progress             say what the guest does while it works without output\n"
     "  --max-seconds N        stop the run after N seconds\n"
     "  --max-instructions N   stop the run after about N instructions\n"
     "  --help                 print this\n"
@@ -42,9 +48,16 @@ static const char help[] =
     "Exit status: 0 if the guest powers off or resets, or the user leaves; 1 if the\n"
     "description is wrong, the guest fails, or time is up; 2 for wrong usage.\n";
 
+/** How long the guest is silent before a line says what it does. */
+static const double silence = 2.0;
+
 typedef struct run {
     const char *file;
     bool quiet;
+    bool progress;
+    bool spoke;         /* output has come since the last look */
+    double start;       /* of the run, and */
+    double quiet_since; /* of the guest's silence: seconds */
     machine_options_t options;
     machine_until_t until;
     console_t *console;
@@ -54,6 +67,7 @@ static void on_output(void *cookie, const char *bytes, size_t size)
 {
     run_t *run = cookie;
 
+    run->spoke = true;
     if (run->console != NULL) {
         console_write(run->console, bytes, size);
     }
@@ -65,19 +79,48 @@ static void on_note(void *cookie, const char *line)
     fprintf(stderr, "guestmem: %s\n", line);
 }
 
-static void on_poll(void *cookie, machine_t *machine)
-{
-    run_t *run = cookie;
-
-    console_poll(run->console, machine);
-}
-
 static double seconds_now(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/** A line every few seconds while the guest works in silence. */
+static void show_progress(run_t *run, machine_t *machine)
+{
+    vm_t *vm = machine_vm(machine);
+    double now = seconds_now();
+    guestmem_statistics_t statistics = {0};
+    hosted_vm_counters_t counters = {0};
+    seL4_UserContext registers = {0};
+
+    if (run->spoke || hosted_vm_sleeps(vm)) {
+        run->spoke = false;
+        run->quiet_since = now;
+    }
+    if (now - run->quiet_since < silence) {
+        return;
+    }
+    run->quiet_since = now;
+    guestmem_get_statistics(vm, &statistics);
+    hosted_vm_get_counters(vm, &counters);
+    vm_get_thread_context(vm->vcpus[BOOT_VCPU], &registers);
+    fprintf(stderr,
+            "guestmem: after %.0f s: %" PRIu64 " stops of the guest, %" PRIu64
+            " faults, pc 0x%lx\n",
+            now - run->start, counters.exits, statistics.faults, (unsigned long)registers.pc);
+}
+
+static void on_poll(void *cookie, machine_t *machine)
+{
+    run_t *run = cookie;
+
+    console_poll(run->console, machine);
+    if (run->progress) {
+        show_progress(run, machine);
+    }
 }
 
 static void print_start(const run_t *run, machine_t *machine)
@@ -119,7 +162,6 @@ static int run_machine(run_t *run)
     cli_error_t error = {0};
     machine_t *machine;
     machine_end_t end;
-    double start;
     int status;
 
     run->options.output = on_output;
@@ -138,10 +180,9 @@ static int run_machine(run_t *run)
         return STATUS_FAILED;
     }
     print_start(run, machine);
-    start = seconds_now();
+    run->start = run->quiet_since = seconds_now();
     end = machine_run(machine, &run->until);
-    start = seconds_now() - start;
-    status = print_end(run, machine, end, start);
+    status = print_end(run, machine, end, seconds_now() - run->start);
     console_close(run->console);
     run->console = NULL;
     return machine_destroy(machine) == 0 ? status : STATUS_FAILED;
@@ -173,12 +214,13 @@ static int parse_instructions(const char *text, uint64_t *instructions)
     return 0;
 }
 
-enum { BOARD, ENGINE, QUIET, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+enum { BOARD, ENGINE, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
 
 static const struct option options[] = {
     {"board", required_argument, NULL, BOARD},
     {"engine", required_argument, NULL, ENGINE},
     {"quiet", no_argument, NULL, QUIET},
+    {"progress", no_argument, NULL, PROGRESS},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
     {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
     {"help", no_argument, NULL, HELP},
@@ -198,6 +240,9 @@ static int take_option(run_t *run, int option, const char *value)
     case QUIET:
     case 'q':
         run->quiet = true;
+        return 0;
+    case PROGRESS:
+        run->progress = true;
         return 0;
     case MAX_SECONDS:
         return parse_seconds(value, &run->until.max_seconds);

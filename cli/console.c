@@ -13,10 +13,10 @@
 
 #include "console.h"
 
-#include "device/pl011.h"
 #include "feed.h"
 
 #include <errno.h>
+#include <hosted/vm.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,6 +36,7 @@ struct console {
     bool escaped; /* Ctrl-A was typed, its second key not yet */
     bool at_line_start;
     const char *why_stopped;
+    uint64_t sleeps; /* how often the guest was found asleep until input comes */
     feed_t feed;
 };
 
@@ -174,9 +175,9 @@ static void stop(console_t *console, machine_t *machine, const char *why)
 
 static void poll_terminal(console_t *console, machine_t *machine)
 {
-    device_t *port = machine_console(machine);
+    hosted_pl011_t *port = machine_console(machine);
     char typed[256];
-    size_t room = port != NULL ? pl011_room(port) : sizeof(typed);
+    size_t room = port != NULL ? HOSTED_PL011_INPUT - port->count : sizeof(typed);
     ssize_t count = read_input(typed, room < sizeof(typed) ? room : sizeof(typed));
 
     if (count == 0) {
@@ -207,7 +208,7 @@ static double seconds_now(void)
 
 static void poll_pipe(console_t *console, machine_t *machine)
 {
-    device_t *port = machine_console(machine);
+    hosted_pl011_t *port = machine_console(machine);
     feed_t *feed = &console->feed;
     feed_state_t state = {.now = seconds_now(), .at_line_start = console->at_line_start};
     ssize_t count = 0;
@@ -220,9 +221,13 @@ static void poll_pipe(console_t *console, machine_t *machine)
         feed->count += count > 0 ? (size_t)count : 0;
         feed->ended = count == 0;
     }
-    state.empty_polls = pl011_empty_polls(port);
-    state.bytes_sent = pl011_bytes_sent(port);
-    state.input_pending = pl011_has_input(port);
+    /* A guest that sleeps until input interrupts it looks for input all the time. */
+    if (hosted_pl011_input_interrupts(port) && hosted_vm_sleeps(machine_vm(machine))) {
+        console->sleeps++;
+    }
+    state.empty_polls = port->empty_polls + console->sleeps;
+    state.bytes_sent = port->bytes_sent;
+    state.input_pending = port->count > 0;
     feed_observe(feed, &state);
     if (feed->count > 0 && feed_guest_waits(feed, &state)) {
         feed_consume(feed, machine_send(machine, feed->bytes, feed_line(feed)));

@@ -19,7 +19,8 @@
 /** What is seen of the guest at one moment. */
 typedef struct feed_state {
     double now;           /* seconds of a clock that only goes forward */
-    uint64_t empty_polls; /* times that the guest has looked for input and found none */
+    uint64_t empty_polls; /* times that the guest has looked for input and found none, or was
+                             found asleep until input comes */
     uint64_t bytes_sent;  /* bytes that it has sent */
     bool input_pending;   /* whether it has not read all that it was given */
     bool at_line_start;   /* whether its last byte was a line feed: no prompt stands */

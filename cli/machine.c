@@ -229,7 +229,7 @@ void *machine_find_frame(machine_t *machine, const char *name)
     return range != NULL ? range->frame : NULL;
 }
 
-device_t *machine_console(machine_t *machine)
+hosted_pl011_t *machine_console(machine_t *machine)
 {
     return machine->console;
 }

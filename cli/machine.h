@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <hosted/pl011.h>
 #include <hosted/system.h>
 #include <sel4vm/guest_vm.h>
 #include "description.h"
@@ -103,7 +104,7 @@ void machine_stop(machine_t *machine);
 size_t machine_send(machine_t *machine, const char *bytes, size_t size);
 
 /** The guest's console (the first PL011 of the description), or NULL. */
-device_t *machine_console(machine_t *machine);
+hosted_pl011_t *machine_console(machine_t *machine);
 
 /**
  * All that the console has sent, up to the latest mebibytes.
@@ -119,6 +120,9 @@ const char *machine_output(const machine_t *machine);
  * @return owned by the machine; NULL if there is no such range, or it has no device
  */
 device_t *machine_find_device(machine_t *machine, const char *name);
+
+/** Whose an interrupt is: a node's name, "virtual timer", or "". Owned by the machine. */
+const char *machine_interrupt_name(const machine_t *machine, int irq);
 
 /**
  * The page of a single-frame range in the VMM's address space.

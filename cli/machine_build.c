@@ -11,6 +11,8 @@
 
 #include "machine_internal.h"
 
+#include "device/pl011.h"
+
 #include <guestmem/error.h>
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
@@ -233,7 +235,7 @@ static int make_device(machine_t *machine, const vm_range_t *range, machine_rang
     made->device->host.memory = device_memory;
     made->window = (device_window_t){.device = made->device, .base = range->base};
     if (machine->console == NULL && class == &device_pl011) {
-        machine->console = made->device;
+        machine->console = pl011_of(made->device);
         made->device->host.output = console_output;
     }
     return 0;

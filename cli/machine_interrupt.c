@@ -189,3 +189,13 @@ int machine_start_interrupts(machine_t *machine)
     }
     return 0;
 }
+
+const char *machine_interrupt_name(const machine_t *machine, int irq)
+{
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (irq != 0 && machine->ranges[i].irq == irq) {
+            return machine->description->ranges[i].name;
+        }
+    }
+    return irq == VIRTUAL_TIMER ? "virtual timer" : "";
+}

@@ -10,8 +10,6 @@
 
 #include "machine_internal.h"
 
-#include "device/pl011.h"
-
 #include <hosted/log.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
@@ -216,7 +214,7 @@ void machine_stop(machine_t *machine)
 
 size_t machine_send(machine_t *machine, const char *bytes, size_t size)
 {
-    return machine->console != NULL ? pl011_send(machine->console, bytes, size) : 0;
+    return machine->console != NULL ? hosted_pl011_send(machine->console, bytes, size) : 0;
 }
 
 const char *machine_output(const machine_t *machine)

@@ -12,7 +12,10 @@
 
 #include <guestmem/inspect.h>
 #include <hosted/counters.h>
+#include <hosted/vm.h>
 #include <inttypes.h>
+
+enum { PAGES_LISTED = 10, PAGE_MASK = 0xfff };
 
 static void print_faults(FILE *out, machine_t *machine, const memory_map_t *map)
 {
@@ -28,6 +31,49 @@ static void print_faults(FILE *out, machine_t *machine, const memory_map_t *map)
     }
     if (statistics.faults_unhandled > 0) {
         fprintf(out, "%12" PRIu64 "  outside of all reservations\n", statistics.faults_unhandled);
+    }
+}
+
+/** The pages with the most faults, each with the reservations that had them. */
+static void print_pages(FILE *out, machine_t *machine, const memory_map_t *map)
+{
+    hosted_vm_page_t pages[PAGES_LISTED];
+    size_t count = hosted_vm_faulting_pages(machine_vm(machine), pages, PAGES_LISTED);
+
+    if (count > 0) {
+        fprintf(out, "pages with the most faults:\n");
+    }
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%12" PRIu64 "  0x%" PRIxPTR, pages[i].faults, pages[i].address);
+        for (size_t r = 0; r < map->num_rows; r++) {
+            const memory_map_row_t *row = &map->rows[r];
+            if (row->faults > 0 && row->base <= (pages[i].address | PAGE_MASK) &&
+                row->last >= pages[i].address) {
+                fprintf(out, "  %s", row->name);
+            }
+        }
+        fputc('\n', out);
+    }
+}
+
+static void print_interrupts(FILE *out, machine_t *machine)
+{
+    enum { NUM_INTERRUPTS = 1020 };
+    uint64_t counts[NUM_INTERRUPTS];
+    uint64_t total = 0;
+
+    for (int irq = 0; irq < NUM_INTERRUPTS; irq++) {
+        counts[irq] = hosted_vm_interrupt_count(machine_vm(machine), irq);
+        total += counts[irq];
+    }
+    if (total > 0) {
+        fprintf(out, "interrupts: %" PRIu64 "\n", total);
+    }
+    for (int irq = 0; irq < NUM_INTERRUPTS; irq++) {
+        if (counts[irq] > 0) {
+            fprintf(out, "%12" PRIu64 "  %3d %s\n", counts[irq], irq,
+                    machine_interrupt_name(machine, irq));
+        }
     }
 }
 
@@ -57,6 +103,8 @@ void report_run(FILE *out, machine_t *machine, double seconds)
         return;
     }
     print_faults(out, machine, &map);
+    print_pages(out, machine, &map);
+    print_interrupts(out, machine);
     memory_map_frames(&map, frames);
     fprintf(out, "frames: %" PRIu64 " x 4K, %" PRIu64 " x 2M, %" PRIu64 " x 1G\n",
             frames[MAP_FRAMES_4K], frames[MAP_FRAMES_2M], frames[MAP_FRAMES_1G]);

@@ -10,5 +10,6 @@
 #include <stdio.h>
 #include "machine.h"
 
-/** Print faults by reservation, frames by size, invocations by kind, and the time. */
+/** Print faults by reservation and by page, interrupts by number, frames by size, invocations by
+ * kind, and the time. */
 void report_run(FILE *out, machine_t *machine, double seconds);

@@ -23,6 +23,8 @@ typedef struct reader {
     const void *fdt;
     ranges_t memory, reserved, devices;
     uint64_t gicv_base;
+    board_serial_t serials[BOARD_MAX_SERIALS];
+    size_t num_serials;
     char *error;
     size_t error_size;
 } reader_t;
@@ -159,6 +161,27 @@ static int read_gic(reader_t *reader, const bus_t *bus, int node)
                      &reader->gicv_base);
 }
 
+/* Its interrupt, if it is one of those that processors share: <0 N FLAGS>. */
+static int read_serial(reader_t *reader, const bus_t *bus, int node)
+{
+    enum { SPECIFIER = 3, FIRST_SHARED = 32 };
+    int length = 0;
+    const fdt32_t *cells = fdt_getprop(reader->fdt, node, "reg", &length);
+    if (fdt_node_check_compatible(reader->fdt, node, "arm,pl011") != 0 ||
+        reader->num_serials == BOARD_MAX_SERIALS ||
+        length < (bus->address_cells + bus->size_cells) * 4) {
+        return 0;
+    }
+    board_serial_t *serial = &reader->serials[reader->num_serials++];
+    serial->base = read_cells(cells, bus->address_cells);
+    uint64_t size = read_cells(cells + bus->address_cells, bus->size_cells);
+    cells = fdt_getprop(reader->fdt, node, "interrupts", &length);
+    if (cells && length >= SPECIFIER * 4 && fdt32_to_cpu(cells[0]) == 0) {
+        serial->irq = fdt32_to_cpu(cells[1]) + FIRST_SHARED;
+    }
+    return translate(reader, bus, size, &serial->base);
+}
+
 static bool is_memory(const reader_t *reader, int node)
 {
     int length = 0;
@@ -203,7 +226,7 @@ static int read_bus(reader_t *reader, int parent, const bus_t *above, int depth)
             failed = add_reg(reader, &bus, node, &reader->memory, MEMORY_REGULAR);
         } else if (fdt_getprop(reader->fdt, node, "reg", NULL)) {
             failed = add_reg(reader, &bus, node, &reader->devices, MEMORY_DEVICE) ||
-                     read_gic(reader, &bus, node);
+                     read_gic(reader, &bus, node) || read_serial(reader, &bus, node);
         }
         if (!failed && fdt_node_check_compatible(reader->fdt, node, "simple-bus") == 0) {
             failed = read_bus(reader, node, &bus, depth + 1);
@@ -364,7 +387,13 @@ int board_read(board_t *board, const void *dtb, size_t size, char *error, size_t
         ranges_free(&untypeds);
         return -1;
     }
-    *board = (board_t){banks.items, banks.count, untypeds.items, untypeds.count, reader.gicv_base};
+    *board = (board_t){.banks = banks.items,
+                       .num_banks = banks.count,
+                       .untypeds = untypeds.items,
+                       .num_untypeds = untypeds.count,
+                       .gicv_base = reader.gicv_base,
+                       .num_serials = reader.num_serials};
+    memcpy(board->serials, reader.serials, sizeof(board->serials));
     return 0;
 }
 

@@ -20,12 +20,23 @@ typedef struct board_range {
     memory_kind_t kind;
 } board_range_t;
 
+/** A serial port of the kind that there is a model of. */
+typedef struct board_serial {
+    uint64_t base;
+    unsigned irq; /* number of its interrupt; 0: it has none */
+} board_serial_t;
+
+enum { BOARD_MAX_SERIALS = 8 };
+
 typedef struct board {
     board_range_t *banks; /* disjoint, ascending: what is backed by one piece of host memory */
     size_t num_banks;
     board_range_t *untypeds; /* disjoint, ascending: each within one bank */
     size_t num_untypeds;
     uint64_t gicv_base; /* of the virtual CPU interface; 0: there is none */
+    board_serial_t
+        serials[BOARD_MAX_SERIALS]; /* those compatible with "arm,pl011", the first ones */
+    size_t num_serials;
 } board_t;
 
 /**

@@ -74,7 +74,7 @@ static int boot(hosted_system_t *system, const board_t *board)
         }
     }
     memset(system->bootinfo, 0, seL4_BootInfoFrameSize);
-    if (make_untypeds(system, board)) {
+    if (make_untypeds(system, board) || serials_init(system, board->serials, board->num_serials)) {
         return -1;
     }
     seL4_BootInfo *info = system->bootinfo;
@@ -96,6 +96,7 @@ static void free_system(hosted_system_t *system)
     kernel_shut_down(&system->kernel);
     memory_free(&system->memory);
     slots_free(&system->slots);
+    free(system->serials);
     free(system->bootinfo);
     free(system->board_dtb);
     free(system);

@@ -13,6 +13,7 @@
 
 #include <hosted/system.h>
 #include "bitmap.h"
+#include "board.h"
 #include "kernel.h"
 #include "memory.h"
 #include "slots.h"
@@ -32,6 +33,9 @@ typedef struct vmm_space {
     size_t arena_used;
 } vmm_space_t;
 
+/** A serial port of the board, see serial.c. */
+typedef struct serial serial_t;
+
 struct hosted_system {
     kernel_t kernel;
     seL4_BootInfo *bootinfo;
@@ -41,6 +45,8 @@ struct hosted_system {
     memory_t memory;
     heap_t heap;
     vmm_space_t vmm;
+    serial_t *serials;
+    size_t num_serials;
     seL4_CPtr endpoint;
     vka_t vka;
     simple_t simple;
@@ -63,6 +69,9 @@ void vka_init(hosted_system_t *system);
 void simple_init(hosted_system_t *system);
 void vmm_vspace_init(hosted_system_t *system);
 void io_ops_init(hosted_system_t *system);
+
+/** Put models behind the registers of serial ports. @return 0, or -1 without memory */
+int serials_init(hosted_system_t *system, const board_serial_t *serials, size_t count);
 
 /** Free all reservations of the VMM. */
 void vmm_vspace_free(hosted_system_t *system);

@@ -13,6 +13,25 @@
 /* Lines of each processor, before those that are shared. */
 enum { FIRST_SHARED_IRQ = 32 };
 
+/* Signal what a device asks for, once until it is acknowledged. */
+static void raise(kernel_t *kernel, irq_line_t *line)
+{
+    const cap_t *cap = &line->notification.cap;
+    if (!line->high || !line->active || line->masked) {
+        return;
+    }
+    line->masked = true;
+    if (cap->type == CAP_NOTIFICATION) {
+        notification_signal(kernel, (notification_object_t *)cap->object, cap->badge);
+    }
+}
+
+void irq_set_line(kernel_t *kernel, uint64_t irq, bool high)
+{
+    kernel->irqs[irq].high = high;
+    raise(kernel, &kernel->irqs[irq]);
+}
+
 void irq_deactivate(kernel_t *kernel, uint64_t irq)
 {
     derivation_delete(kernel, &kernel->irqs[irq].notification);
@@ -36,7 +55,9 @@ static seL4_Error get(kernel_t *kernel, slot_t *control, seL4_Word irq, seL4_CNo
     if (!error) {
         const cap_t handler = {.type = CAP_IRQ_HANDLER, .irq = irq};
         kernel->irqs[irq].active = true;
+        kernel->irqs[irq].masked = false;
         derivation_insert(kernel, control, slot, &handler);
+        raise(kernel, &kernel->irqs[irq]);
     }
     return error;
 }
@@ -120,7 +141,12 @@ seL4_Error seL4_IRQHandler_Ack(seL4_IRQHandler service)
     irq_line_t *line;
     seL4_Error error;
     kernel_t *kernel = begin(service, &line, &error);
-    return kernel ? invocation_end(kernel, HOSTED_IRQ, seL4_NoError) : error;
+    if (!kernel) {
+        return error;
+    }
+    line->masked = false;
+    raise(kernel, line);
+    return invocation_end(kernel, HOSTED_IRQ, seL4_NoError);
 }
 
 seL4_Error seL4_IRQHandler_SetNotification(seL4_IRQHandler service, seL4_CPtr notification)

@@ -255,6 +255,8 @@ typedef struct asid_pool {
 /** An interrupt line: who has its handler capability, and what it signals. */
 typedef struct irq_line {
     bool active; /* there is a handler, or the kernel keeps the line for itself */
+    bool high;   /* a device asks for the interrupt */
+    bool masked; /* it came, and was not acknowledged */
     slot_t notification;
 } irq_line_t;
 
@@ -463,6 +465,8 @@ void stage2_visit(kernel_t *kernel, vspace_object_t *space,
 /* interrupt.c: interrupt lines and their handlers. */
 /** The last handler of the line is deleted. */
 void irq_deactivate(kernel_t *kernel, uint64_t irq);
+/** The level of a device's interrupt; while it is high the handler's notification is signalled. */
+void irq_set_line(kernel_t *kernel, uint64_t irq, bool high);
 
 /* mapping.c: page tables. */
 typedef struct pte_slot {

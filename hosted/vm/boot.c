@@ -9,6 +9,7 @@
  * of which only a part was made; a failing vm_init() calls it and leaves `vm` zeroed.
  */
 
+#include <stdlib.h>
 #include <string.h>
 #include <guestmem/memory.h>
 #include <guestmem/vspace.h>
@@ -61,6 +62,7 @@ static void end_runtime(vm_t *vm)
         ps_free(heap, name_bytes(vm->vm_name), vm->vm_name);
     }
     gic_destroy(vm);
+    free(vm->arch.hosted->pages);
     ticker_destroy(&vm->arch.hosted->ticker);
     ps_free(heap, sizeof(*vm->arch.hosted), vm->arch.hosted);
 }

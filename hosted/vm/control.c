@@ -49,6 +49,13 @@ int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters)
     return 0;
 }
 
+bool hosted_vm_sleeps(const vm_t *vm)
+{
+    const hosted_vm_t *runtime = runtime_of(vm);
+    return runtime != NULL && runtime->processor != NULL &&
+           runtime->processor->exit.reason == ENGINE_WFI;
+}
+
 const char *hosted_engine_name(size_t index)
 {
     return engine_name(index);

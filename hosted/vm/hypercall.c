@@ -44,7 +44,6 @@ enum {
 };
 #define PSCI_NO_MIGRATION   2
 #define PSCI_AFFINITY_ON    0
-#define PSCI_AFFINITY_OFF   1
 #define PSCI_AFFINITY_LEVEL 0xff00ffffffull /* Aff3, Aff2, Aff1 and Aff0 of an MPIDR */
 
 /* The function's number; -1 if the call is none of PSCI's. */
@@ -84,10 +83,10 @@ int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs)
         result = PSCI_DENIED; /* it is the last one that is on */
         break;
     case PSCI_CPU_ON:
-        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_ALREADY_ON : PSCI_DENIED;
+        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_ALREADY_ON : PSCI_INVALID_PARAMETERS;
         break;
     case PSCI_AFFINITY_INFO:
-        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_AFFINITY_ON : PSCI_AFFINITY_OFF;
+        result = (regs->x1 & PSCI_AFFINITY_LEVEL) == 0 ? PSCI_AFFINITY_ON : PSCI_INVALID_PARAMETERS;
         break;
     case PSCI_MIGRATE_INFO_TYPE:
         result = PSCI_NO_MIGRATION;

@@ -105,6 +105,7 @@ static void count(hosted_vm_t *runtime, const engine_fault_t *access)
     } else {
         runtime->counters.read_faults++;
     }
+    pages_count(runtime, access->address);
 }
 
 int handle_memory_fault(vm_vcpu_t *vcpu)

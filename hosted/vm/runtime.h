@@ -53,7 +53,9 @@ typedef struct hosted_vm {
     atomic_bool stop;
     ticker_t ticker;
     bool warned_of_write_back;
-    struct gic *gic; /* interrupt controller; NULL: none */
+    struct gic *gic;         /* interrupt controller; NULL: none */
+    hosted_vm_page_t *pages; /* faults by page, see pages.c */
+    size_t num_pages;
 } hosted_vm_t;
 
 /** The state of an initialised VM, or NULL. */
@@ -82,6 +84,9 @@ int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register);
 
 /** Free the interrupt controller, if there is one. @see vm_create_default_irq_controller */
 void gic_destroy(vm_t *vm);
+
+/** Count a fault. */
+void pages_count(hosted_vm_t *runtime, uintptr_t address);
 
 /** Write the VM's report. */
 void report_end(vm_t *vm, hosted_vm_reason_t reason, uintptr_t pc, const char *format, ...)

@@ -6,6 +6,7 @@ Usage: test_command.py GUESTMEM PART [ARGUMENTS]
   broken                     descriptions that are refused, and wrong usage
   map                        the forms of a map, and where descriptions and boards come from
   guest EXAMPLE EXPECTED     the example guest, and the folder with what it prints
+  sleeping ECHO.bin          a guest that sleeps until input interrupts it
   u-boot VM.dts              U-Boot, with piped input
   terminal VM.dts            U-Boot, on a terminal"""
 import json
@@ -312,6 +313,22 @@ def test_guest(folder):
         assert says in done.stderr, done
 
 
+def test_sleeping(folder):
+    path = write(folder, "interrupt-parent = <&gic>; guestmem,entry = <0x40000000>;" + node(
+        "ram", "0x40000000", "0x10000", "ram", f'guestmem,load = "{ARGUMENTS[0]}";') + node(
+        "serial", "0x9000000", "0x1000", "emulated",
+        'guestmem,device = "pl011"; interrupts = <0 1 4>;') + """
+        gic: gic { reg = <0 0x8000000 0 0x1000>, <0 0x8010000 0 0x1000>; interrupt-controller;
+        #interrupt-cells = <3>; guestmem,backing = "emulated"; guestmem,device = "gic"; };""")
+    run = ("run", "--quiet", "--max-seconds", "120", path)
+    done = guestmem(*run, input="one\ntwo\nq")
+    assert (done.returncode, done.stdout, done.stderr) == (0, ">one\n>two\n>q", ""), done
+    done = guestmem("run", path, input="one\n")
+    assert done.returncode == 0, done
+    assert "guest stopped: the input has ended and the guest waits for more" in done.stdout, done
+    assert "\ninterrupts: 4\n           4   33 serial\n" in done.stdout, done.stdout
+
+
 def test_u_boot(_):
     # md looks for Ctrl-C while it prints, and would eat what follows.
     done = guestmem("run", "--max-seconds", "120", ARGUMENTS[0],
@@ -392,5 +409,5 @@ def test_terminal(_):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    {"broken": test_broken, "map": test_map, "guest": test_guest, "u-boot": test_u_boot,
-     "terminal": test_terminal}[PART](folder)
+    {"broken": test_broken, "map": test_map, "guest": test_guest, "sleeping": test_sleeping,
+     "u-boot": test_u_boot, "terminal": test_terminal}[PART](folder)

@@ -20,7 +20,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DATA = 0x00, FLAGS = 0x18, MASK = 0x38, RAW = 0x3c, MASKED = 0x40, EMPTY = 1 << 4 };
+/* A PL011's registers, and bits of them. */
+enum { DATA = 0x00, FLAGS = 0x18, LINE_CONTROL = 0x2c, LEVELS = 0x34 };
+enum { MASK = 0x38, RAW = 0x3c, MASKED = 0x40, CLEAR = 0x44 };
+enum { EMPTY = 1 << 4, FULL = 1 << 6, FIFOS = 1 << 4 };
+enum { RECEIVE = 1 << 4, TRANSMIT = 1 << 5, TIMEOUT = 1 << 6 };
 
 static uint64_t device_read(device_t *device, uint64_t offset, unsigned width)
 {
@@ -63,35 +67,45 @@ static void no_offset_or_width_breaks_a_device(void **state)
 
 static void the_port_gives_each_byte_once_and_in_order(void **state)
 {
-    device_t *port = device_create(&device_pl011);
-    assert_int_equal(device_read(port, FLAGS, 4) & EMPTY, EMPTY);
-    assert_int_equal(pl011_send(port, "ab", 2), 2);
-    assert_int_equal(device_read(port, FLAGS, 4) & EMPTY, 0);
-    assert_int_equal(device_read(port, DATA, 4), 'a');
-    assert_int_equal(device_read(port, DATA, 1), 'b');
-    assert_int_equal(device_read(port, FLAGS, 4) & EMPTY, EMPTY);
-    assert_int_equal(device_read(port, DATA, 4), 0);
-    device_destroy(port);
+    hosted_pl011_t *port = *state;
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & EMPTY, EMPTY);
+    assert_int_equal(hosted_pl011_send(port, "ab", 2), 2);
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & EMPTY, 0);
+    assert_int_equal(hosted_pl011_read(port, DATA), 'a');
+    assert_int_equal(hosted_pl011_read(port, DATA), 'b');
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & EMPTY, EMPTY);
+    assert_int_equal(hosted_pl011_read(port, DATA), 0);
+    assert_int_equal(port->empty_polls, 3);
 }
 
 static void the_port_loses_nothing_when_it_is_full(void **state)
 {
-    static char sent[3 * PL011_INPUT_SIZE];
-    device_t *port = device_create(&device_pl011);
+    static char sent[3 * HOSTED_PL011_INPUT];
+    hosted_pl011_t *port = *state;
     size_t at = 0;
     size_t seen = 0;
     for (size_t i = 0; i < sizeof(sent); i++) {
         sent[i] = (char)(i * 7 % 251);
     }
     while (seen < sizeof(sent)) {
-        at += pl011_send(port, sent + at, sizeof(sent) - at);
-        assert_true(pl011_has_input(port));
-        for (unsigned i = 0; i < 100 && pl011_has_input(port); i++, seen++) {
-            assert_int_equal(device_read(port, DATA, 4), (unsigned char)sent[seen]);
+        at += hosted_pl011_send(port, sent + at, sizeof(sent) - at);
+        assert_true(port->count > 0);
+        for (unsigned i = 0; i < 100 && port->count > 0; i++, seen++) {
+            assert_int_equal(hosted_pl011_read(port, DATA), (unsigned char)sent[seen]);
         }
     }
-    assert_int_equal(pl011_room(port), PL011_INPUT_SIZE);
-    device_destroy(port);
+    assert_int_equal(port->count, 0);
+}
+
+static void the_port_is_full_as_its_fifo_is(void **state)
+{
+    hosted_pl011_t *port = *state;
+    hosted_pl011_send(port, "0123456789abcdef0123456789abcdef", 31);
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & FULL, FULL);
+    hosted_pl011_write(port, LINE_CONTROL, FIFOS);
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & FULL, 0);
+    hosted_pl011_send(port, "x", 1);
+    assert_int_equal(hosted_pl011_read(port, FLAGS) & FULL, FULL);
 }
 
 static void take_output(void *cookie, const char *bytes, size_t size)
@@ -101,27 +115,114 @@ static void take_output(void *cookie, const char *bytes, size_t size)
 
 static void the_port_sends_what_is_written(void **state)
 {
-    device_t *port = device_create(&device_pl011);
+    hosted_pl011_t *port = *state;
     char text[8] = "";
-    device_write(port, DATA, 4, 'x'); /* nobody listens */
-    port->host.output = take_output;
-    port->host.cookie = text;
-    device_write(port, DATA, 4, 'o');
-    device_write(port, DATA, 1, 'k');
+    hosted_pl011_write(port, DATA, 'x'); /* nobody listens */
+    port->output = take_output;
+    port->cookie = text;
+    hosted_pl011_write(port, DATA, 'o');
+    hosted_pl011_write(port, DATA, 'k');
     assert_string_equal(text, "ok");
-    assert_int_equal(pl011_bytes_sent(port), 3);
-    device_destroy(port);
+    assert_int_equal(port->bytes_sent, 3);
 }
 
-static void the_port_raises_what_is_not_masked(void **state)
+static void the_device_passes_the_port_on(void **state)
 {
-    device_t *port = device_create(&device_pl011);
-    pl011_send(port, "a", 1);
-    assert_int_equal(device_read(port, RAW, 4) & 0x10, 0x10);
-    assert_int_equal(device_read(port, MASKED, 4), 0);
-    device_write(port, MASK, 4, 0x10);
-    assert_int_equal(device_read(port, MASKED, 4), 0x10);
-    device_destroy(port);
+    device_t *device = device_create(&device_pl011);
+    char text[8] = "";
+    device_write(device, DATA, 4, 'x');
+    device->host.output = take_output;
+    device->host.cookie = text;
+    device_write(device, DATA, 1, 'k');
+    assert_string_equal(text, "k");
+    hosted_pl011_send(pl011_of(device), "a", 1);
+    assert_int_equal(device_read(device, DATA, 4), 'a');
+    device_destroy(device);
+}
+
+/** What a line does, as text: H for each rise, L for each fall. */
+static void take_line(void *cookie, bool high)
+{
+    strcat(cookie, high ? "H" : "L");
+}
+
+static void input_interrupts_by_level_and_by_timeout(void **state)
+{
+    static const unsigned levels[] = {4, 8, 16, 24, 28}; /* of 32 */
+    hosted_pl011_t *port = *state;
+    hosted_pl011_write(port, LINE_CONTROL, FIFOS);
+    for (unsigned i = 0; i < 5; i++) {
+        hosted_pl011_write(port, LEVELS, i << 3);
+        for (unsigned count = 1; count <= 32; count++) {
+            hosted_pl011_send(port, "x", 1);
+            assert_int_equal(hosted_pl011_read(port, RAW),
+                             TIMEOUT | (count >= levels[i] ? RECEIVE : 0));
+        }
+        for (unsigned count = 0; count < 32; count++) {
+            hosted_pl011_read(port, DATA);
+        }
+    }
+    hosted_pl011_write(port, LINE_CONTROL, 0); /* no FIFO: each byte */
+    hosted_pl011_send(port, "x", 1);
+    assert_int_equal(hosted_pl011_read(port, RAW), TIMEOUT | RECEIVE);
+}
+
+static void the_line_is_high_while_input_waits(void **state)
+{
+    hosted_pl011_t *port = *state;
+    char line[16] = "";
+    port->interrupt = take_line;
+    port->cookie = line;
+    hosted_pl011_send(port, "ab", 2);
+    assert_false(hosted_pl011_input_interrupts(port));
+    assert_int_equal(hosted_pl011_read(port, MASKED), 0);
+    assert_string_equal(line, "");
+    hosted_pl011_write(port, MASK, TIMEOUT);
+    assert_true(hosted_pl011_input_interrupts(port));
+    assert_int_equal(hosted_pl011_read(port, MASKED), TIMEOUT);
+    assert_string_equal(line, "H");
+    hosted_pl011_write(port, CLEAR, 0x7ff); /* what has waited goes on waiting */
+    hosted_pl011_read(port, DATA);
+    assert_string_equal(line, "H");
+    hosted_pl011_read(port, DATA);
+    assert_string_equal(line, "HL");
+    hosted_pl011_send(port, "c", 1);
+    hosted_pl011_write(port, MASK, 0);
+    assert_string_equal(line, "HLHL");
+}
+
+static void each_byte_that_is_sent_makes_a_transmit_interrupt(void **state)
+{
+    hosted_pl011_t *port = *state;
+    char line[16] = "";
+    port->interrupt = take_line;
+    port->cookie = line;
+    hosted_pl011_write(port, MASK, TRANSMIT);
+    assert_string_equal(line, ""); /* as nothing was transmitted yet */
+    hosted_pl011_write(port, DATA, 'a');
+    assert_int_equal(hosted_pl011_read(port, MASKED), TRANSMIT);
+    hosted_pl011_write(port, CLEAR, RECEIVE);
+    assert_string_equal(line, "H");
+    hosted_pl011_write(port, CLEAR, TRANSMIT);
+    hosted_pl011_write(port, DATA, 'b');
+    assert_string_equal(line, "HLH");
+}
+
+static void the_port_says_what_it_is(void **state)
+{
+    static const uint8_t expected[] = {0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(hosted_pl011_read(*state, 0xfe0 + 4 * i), expected[i]);
+    }
+    assert_int_equal(hosted_pl011_read(*state, 0x1000), 0);
+}
+
+static int make_port(void **state)
+{
+    static hosted_pl011_t port;
+    hosted_pl011_init(&port);
+    *state = &port;
+    return 0;
 }
 
 static void count_note(void *cookie, const device_t *device, const device_access_t *access)
@@ -151,15 +252,22 @@ static void the_log_keeps_the_latest_accesses(void **state)
     device_destroy(log);
 }
 
+#define PORT_TEST(f) cmocka_unit_test_setup(f, make_port)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_is_found_by_its_name),
         cmocka_unit_test(no_offset_or_width_breaks_a_device),
-        cmocka_unit_test(the_port_gives_each_byte_once_and_in_order),
-        cmocka_unit_test(the_port_loses_nothing_when_it_is_full),
-        cmocka_unit_test(the_port_sends_what_is_written),
-        cmocka_unit_test(the_port_raises_what_is_not_masked),
+        PORT_TEST(the_port_gives_each_byte_once_and_in_order),
+        PORT_TEST(the_port_loses_nothing_when_it_is_full),
+        PORT_TEST(the_port_is_full_as_its_fifo_is),
+        PORT_TEST(the_port_sends_what_is_written),
+        PORT_TEST(input_interrupts_by_level_and_by_timeout),
+        PORT_TEST(the_line_is_high_while_input_waits),
+        PORT_TEST(each_byte_that_is_sent_makes_a_transmit_interrupt),
+        PORT_TEST(the_port_says_what_it_is),
+        cmocka_unit_test(the_device_passes_the_port_on),
         cmocka_unit_test(the_log_keeps_the_latest_accesses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 /*
  * What machines promise about interrupts: where the controller can be, and that devices reach the
- * guest by them. The guest is echo.S.
+ * guest by them. The guest is ../vcpu/echo.S.
  */
 
 #include <setjmp.h>
@@ -70,7 +70,7 @@ static void a_level_interrupts_until_the_device_is_served(void **state)
     expect(machine, "cde");
     assert_int_equal(machine_send(machine, "q", 1), 1);
     assert_int_equal(machine_run(machine, NULL), MACHINE_POWERED_OFF);
-    assert_string_equal(machine_output(machine), "abcdeq");
+    assert_string_equal(machine_output(machine), ">abcdeq");
     assert_int_equal(hosted_vm_interrupt_count(machine_vm(machine), 33), 6);
     assert_int_equal(hosted_vm_interrupt_count(machine_vm(machine), 48), 0);
     assert_int_equal(machine_destroy(machine), 0);
@@ -86,7 +86,7 @@ static void an_edge_interrupts_once(void **state)
     expect(machine, "a");
     assert_int_equal(machine_send(machine, "q", 1), 1); /* the line is high since "ab" */
     assert_int_equal(machine_run(machine, &soon), MACHINE_OUT_OF_TIME);
-    assert_string_equal(machine_output(machine), "a");
+    assert_string_equal(machine_output(machine), ">a");
     assert_int_equal(hosted_vm_interrupt_count(machine_vm(machine), 33), 1);
     assert_int_equal(machine_destroy(machine), 0);
 }

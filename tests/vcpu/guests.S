@@ -163,7 +163,10 @@ reset:
     smc #0
     b .
 
-psci: /* version, features of a known and of an unknown function, CPU_ON, an unknown function */
+/* Version, features of a known and of an unknown function, CPU_ON, an unknown function, and what
+ * Linux asks besides: CPU_ON and AFFINITY_INFO, MIGRATE_INFO_TYPE, features of SMCCC_VERSION, and
+ * SMCCC_ARCH_FEATURES. */
+psci:
     constant x0, 0x84000000
     hvc #0
     mov x10, x0
@@ -182,6 +185,27 @@ psci: /* version, features of a known and of an unknown function, CPU_ON, an unk
     constant x0, 0xc2000001
     hvc #0
     mov x14, x0
+    constant x0, 0xc4000003
+    mov x1, #0
+    smc #0
+    mov x15, x0
+    constant x0, 0xc4000004
+    smc #0
+    mov x16, x0
+    constant x0, 0xc4000004
+    mov x1, #0x100
+    hvc #0
+    mov x17, x0
+    constant x0, 0x84000006
+    hvc #0
+    mov x18, x0
+    constant x0, 0x8400000a
+    constant x1, 0x80000000
+    smc #0
+    mov x19, x0
+    constant x0, 0x80000001
+    hvc #0
+    mov x20, x0
     b off
 
 wait:

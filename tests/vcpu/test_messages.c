@@ -231,11 +231,12 @@ static void registers_behind_a_page_are_reached_without_the_vmm(void **state)
     script_t script[] = {{GUEST_DEVICE + 0x10, STORE_BYTE, 7}, {GUEST_DEVICE + 0x20, LOAD, 0}, {0}};
     vm_memory_reservation_t *reservation =
         machine_add_device(machine, GUEST_DEVICE, 0x1000, "registers");
-    assert_int_equal(hosted_device_attach(machine->system, 0x9000000, 0x1000, &device), 0);
+    assert_int_equal(hosted_device_attach(machine->system, 0x9010000, 0x1000, &device), 0);
+    assert_int_equal(hosted_device_attach(machine->system, 0x9010000, 0x1000, &device), -1);
     assert_int_equal(hosted_device_attach(machine->system, 0x9000000, 0x1000, &device), -1);
-    assert_int_equal(hosted_device_attach(machine->system, 0x9010000, 0x800, &device), -1);
+    assert_int_equal(hosted_device_attach(machine->system, 0x9030000, 0x800, &device), -1);
     assert_int_equal(hosted_device_attach(machine->system, 0x8040000, 0x1000, &device), -1);
-    assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&machine->vm, 0x9000000, reservation),
+    assert_int_equal(map_ut_alloc_reservation_with_base_paddr(&machine->vm, 0x9010000, reservation),
                      0);
     machine_run_script(machine, script);
     assert_int_equal(value, 7 << 8 | 0x10 | 1);

@@ -36,8 +36,14 @@ static void psci_answers_by_both_calls(void **state)
     assert_int_equal(regs.x10, 0x10000);     /* version 1.0 */
     assert_int_equal(regs.x11, 0);           /* CPU_ON is known */
     assert_int_equal((int64_t)regs.x12, -1); /* 0x8400001e is not */
-    assert_int_equal((int64_t)regs.x13, -3); /* no second CPU: denied */
+    assert_int_equal((int64_t)regs.x13, -2); /* no second CPU */
     assert_int_equal((int64_t)regs.x14, -1); /* not PSCI's: not supported */
+    assert_int_equal((int64_t)regs.x15, -4); /* the first CPU is on */
+    assert_int_equal(regs.x16, 0);
+    assert_int_equal((int64_t)regs.x17, -2); /* no second CPU */
+    assert_int_equal(regs.x18, 2);           /* nothing to migrate */
+    assert_int_equal((int64_t)regs.x19, -1); /* as for the calling convention, no newer one */
+    assert_int_equal((int64_t)regs.x20, -1); /* and none of its workarounds */
     check_end(machine, HOSTED_VM_POWEROFF, "off");
 }
 

@@ -28,12 +28,40 @@ typedef struct hosted_device {
 
 /**
  * Put registers behind whole pages of physical memory, before they are mapped. They stay until the
- * system is destroyed. The board's virtual CPU interface (GICV) has some from the beginning.
+ * system is destroyed. The board's virtual CPU interface (GICV) and its serial ports have some from
+ * the beginning.
  *
  * @return 0; -1 if there are some already, the range is no whole pages, or without memory
  */
 int hosted_device_attach(hosted_system_t *system, seL4_Word paddr, seL4_Word size,
                          const hosted_device_t *device);
+
+/** A guest has sent bytes; called with the kernel's lock held. */
+typedef void (*hosted_output_fn)(void *cookie, const char *bytes, size_t size);
+
+/**
+ * Take what guests send by a serial port of the board.
+ *
+ * Each device of the board that is compatible with "arm,pl011", and has pages of its own, has a
+ * model behind it from the beginning (the first eight do). What guests send goes to standard output
+ * until this is called. Its interrupt, the first of its node, is a line like a board's: high, it
+ * signals the notification of the line's handler, and again when that is acknowledged and the line
+ * is still high.
+ *
+ * @param paddr   where its registers begin
+ * @param output  NULL: standard output
+ * @return 0; -1 if there is no such port
+ */
+int hosted_serial_output(hosted_system_t *system, seL4_Word paddr, hosted_output_fn output,
+                         void *cookie);
+
+/**
+ * Send bytes to the guest by a serial port of the board; from any thread. They wait until it reads
+ * them.
+ *
+ * @return how many were taken; 0 if there is no such port, or it is full
+ */
+size_t hosted_serial_send(hosted_system_t *system, seL4_Word paddr, const char *bytes, size_t size);
 
 #ifdef __cplusplus
 }

@@ -80,6 +80,9 @@ typedef struct hosted_vm_counters {
 /** @return 0; -1 if an argument is NULL or the VM is not initialised */
 int hosted_vm_get_counters(const vm_t *vm, hosted_vm_counters_t *counters);
 
+/** Whether the guest waits for an interrupt (WFI), as far as is known. */
+bool hosted_vm_sleeps(const vm_t *vm);
+
 /**
  * Choose what runs the VM's VCPU.
  *
@@ -119,6 +122,20 @@ int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds)
 /** Where vm_create_default_irq_controller() puts the registers that a guest sees, a page each. */
 #define HOSTED_GIC_DISTRIBUTOR   0x8000000ul
 #define HOSTED_GIC_CPU_INTERFACE 0x8010000ul
+
+/** A page that guest-physical accesses have faulted at, and how often. */
+typedef struct hosted_vm_page {
+    uintptr_t address;
+    uint64_t faults;
+} hosted_vm_page_t;
+
+/**
+ * The pages with the most faults, most first. Where thousands of pages have faulted, those with few
+ * faults may be missing, and counts may be a little low.
+ *
+ * @return how many there are, up to `count`
+ */
+size_t hosted_vm_faulting_pages(const vm_t *vm, hosted_vm_page_t *pages, size_t count);
 
 /** How often an interrupt was handed to the guest's CPU interface, of all VCPUs; 0 for no such. */
 uint64_t hosted_vm_interrupt_count(const vm_t *vm, int irq);

@@ -4,8 +4,8 @@
  */
 
 /*
- * A guest that sleeps and echoes its serial port's input, one byte for each interrupt that it
- * takes; at q it powers off. Runs at any address that is a multiple of 2 KiB.
+ * A guest that prompts, sleeps, and echoes its serial port's input, one byte for each interrupt that
+ * it takes. At q it powers off. Runs at any address that is a multiple of 2 KiB.
  */
     .equ DISTRIBUTOR, 0x08000000
     .equ CPU_INTERFACE, 0x08010000
@@ -31,6 +31,8 @@ _start:
     str     w0, [x12, #0x2c]
     mov     w0, #0x50               /* receive, and receive timeout */
     str     w0, [x12, #0x38]
+    mov     w0, #'>'
+    str     w0, [x12]
     msr     daifclr, #2
 sleep:
     wfi
@@ -44,7 +46,11 @@ vectors:
     str     w1, [x12]
     cmp     w1, #'q'
     b.eq    off
-    str     w0, [x11, #0x10]        /* end */
+    cmp     w1, #'\n'
+    b.ne    1f
+    mov     w1, #'>'
+    str     w1, [x12]
+1:  str     w0, [x11, #0x10]        /* end */
     eret
 off:
     movz    w0, #0x8400, lsl #16
