@@ -39,6 +39,8 @@ static const char help[] =
     "\n"
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
+    "  --virtual-time         let the guest's time pass by its instructions: the same input gives\n"
+    "                         the same run, to the last byte\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
     "  --max-seconds N        stop the run after N seconds\n"
@@ -214,11 +216,12 @@ static int parse_instructions(const char *text, uint64_t *instructions)
     return 0;
 }
 
-enum { BOARD, ENGINE, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+enum { BOARD, ENGINE, VIRTUAL_TIME, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
 
 static const struct option options[] = {
     {"board", required_argument, NULL, BOARD},
     {"engine", required_argument, NULL, ENGINE},
+    {"virtual-time", no_argument, NULL, VIRTUAL_TIME},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
@@ -236,6 +239,9 @@ static int take_option(run_t *run, int option, const char *value)
         return 0;
     case ENGINE:
         run->options.engine = value;
+        return 0;
+    case VIRTUAL_TIME:
+        run->options.virtual_time = true;
         return 0;
     case QUIET:
     case 'q':

@@ -144,12 +144,12 @@ void console_write(console_t *console, const char *bytes, size_t size)
     }
 }
 
-/** Whether read() would not block. */
-static bool input_is_ready(void)
+/** Whether read() would not block. @param milliseconds  to wait for that; -1: for ever */
+static bool input_is_ready(int milliseconds)
 {
     struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
 
-    return poll(&fd, 1, 0) > 0;
+    return poll(&fd, 1, milliseconds) > 0;
 }
 
 /** Read what is there. @return bytes, 0 when the input has ended, -1 when there is nothing now */
@@ -157,7 +157,7 @@ static ssize_t read_input(char *bytes, size_t room)
 {
     ssize_t got;
 
-    if (room == 0 || !input_is_ready()) {
+    if (room == 0 || !input_is_ready(0)) {
         return -1;
     }
     got = read(STDIN_FILENO, bytes, room);
@@ -198,28 +198,33 @@ static void poll_terminal(console_t *console, machine_t *machine)
     }
 }
 
-static double seconds_now(void)
+/** Read what is there; in virtual time read until there is a line: when it comes has no effect. */
+static void take_input(console_t *console, bool virtual_time)
 {
-    struct timespec now;
+    feed_t *feed = &console->feed;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    do {
+        if (virtual_time && feed_line(feed) == 0) {
+            input_is_ready(-1);
+        }
+        ssize_t count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
+        feed->count += count > 0 ? (size_t)count : 0;
+        feed->ended = count == 0;
+    } while (virtual_time && !feed->ended && feed_line(feed) == 0);
 }
 
 static void poll_pipe(console_t *console, machine_t *machine)
 {
     hosted_pl011_t *port = machine_console(machine);
     feed_t *feed = &console->feed;
-    feed_state_t state = {.now = seconds_now(), .at_line_start = console->at_line_start};
-    ssize_t count = 0;
+    feed_state_t state = {.now = (double)hosted_vm_time(machine_vm(machine)) * 1e-9,
+                          .at_line_start = console->at_line_start};
 
     if (port == NULL) {
         return;
     }
     if (!feed->ended) {
-        count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
-        feed->count += count > 0 ? (size_t)count : 0;
-        feed->ended = count == 0;
+        take_input(console, machine_options(machine)->virtual_time);
     }
     /* A guest that sleeps until input interrupts it looks for input all the time. */
     if (hosted_pl011_input_interrupts(port) && hosted_vm_sleeps(machine_vm(machine))) {

@@ -110,6 +110,9 @@ static int make_vm(machine_t *machine, cli_error_t *error)
                              machine->description->file, machine->board_file);
     }
     machine->vm_made = true;
+    if (machine->options.virtual_time) {
+        hosted_vm_use_virtual_time(machine->vm);
+    }
     return choose_engine(machine, error);
 }
 
@@ -178,6 +181,11 @@ static int end_vm(machine_t *machine)
     fprintf(stderr, "guestmem: the VM did not free all that it took from the system:\n");
     hosted_census_print_difference(stderr, &machine->census, &after);
     return -1;
+}
+
+const machine_options_t *machine_options(const machine_t *machine)
+{
+    return &machine->options;
 }
 
 int machine_destroy(machine_t *machine)

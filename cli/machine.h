@@ -31,6 +31,7 @@ typedef struct machine machine_t;
 typedef struct machine_options {
     const char *board;  /* a board's name or file instead of the description's; may be NULL */
     const char *engine; /* an engine instead of the description's; may be NULL */
+    bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time() */
     /** The guest's console has sent bytes. */
     void (*output)(void *cookie, const char *bytes, size_t size);
     /** A line for the user: an access to a log device, a log line. */
@@ -138,6 +139,9 @@ void *machine_find_frame(machine_t *machine, const char *name);
  * @return 0; -1 if memory is exhausted
  */
 int machine_memory_map(machine_t *machine, memory_map_t *map);
+
+/** What the machine was made with. */
+const machine_options_t *machine_options(const machine_t *machine);
 
 /** @return NULL before the VM is made */
 vm_t *machine_vm(machine_t *machine);

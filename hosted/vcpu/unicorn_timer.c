@@ -18,6 +18,7 @@ enum { ENABLE = 1, MASKED = 2, CONDITION_MET = 4 };
     ((op0) << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
 
 enum {
+    PMCCNTR = ENCODING(3, 3, 9, 13, 0),
     CNTPCT = ENCODING(3, 3, 14, 0, 1),
     CNTVCT = ENCODING(3, 3, 14, 0, 2),
     CNTV_TVAL = ENCODING(3, 3, 14, 3, 0),
@@ -132,6 +133,8 @@ static uint32_t on_read(uc_engine *uc, uc_arm64_reg target, const uc_arm64_cp_re
     if (which == CNTVCT && may_use(self, EL0_VIRTUAL_COUNTER)) {
         value = counter(self);
     } else if (which == CNTPCT && may_use(self, EL0_PHYSICAL_COUNTER)) {
+        value = self->ticks;
+    } else if (which == PMCCNTR && may_use(self, 0)) {
         value = self->ticks;
     } else if (which == CNTV_TVAL && may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_read_system(uc, cntv_cval, &value);

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <guestmem/inspect.h>
 #include <sel4vm/arch/guest_arm_context.h>
 #include <utils/util.h>
@@ -79,6 +80,30 @@ int hosted_vm_set_entry(vm_vcpu_t *vcpu, seL4_Word pc, seL4_Word x0, seL4_Word x
     seL4_UserContext context = {
         .pc = pc, .spsr = ENTRY_STATE, .x0 = x0, .x1 = x1, .x2 = x2, .x3 = x3};
     return vcpu != NULL ? vm_set_thread_context(vcpu, context) : -1;
+}
+
+int hosted_vm_use_virtual_time(vm_t *vm)
+{
+    hosted_vm_t *runtime = runtime_of(vm);
+
+    if (runtime == NULL || runtime->processor != NULL) {
+        return -1;
+    }
+    runtime->virtual_time = true;
+    return 0;
+}
+
+uint64_t hosted_vm_time(const vm_t *vm)
+{
+    enum { NANOSECONDS_A_TICK = 16, NANOSECONDS = 1000000000 };
+    const hosted_vm_t *runtime = runtime_of(vm);
+    struct timespec time;
+
+    if (runtime != NULL && runtime->virtual_time) {
+        return runtime->processor != NULL ? runtime->processor->exit.ticks * NANOSECONDS_A_TICK : 0;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * NANOSECONDS + (uint64_t)time.tv_nsec;
 }
 
 int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds)

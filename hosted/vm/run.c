@@ -21,6 +21,9 @@
 #define IDLE_PERIOD     50 /* milliseconds between ticks when nothing asks for more */
 #define DEADLINE_PERIOD 10
 
+/* The virtual clock's rate, which is what CNTFRQ_EL0 says. */
+#define TICKS_A_MILLISECOND 62500ull
+
 static uint64_t now(void)
 {
     struct timespec time;
@@ -51,7 +54,37 @@ static int start_processor(vm_vcpu_t *vcpu)
     runtime->processor = processor;
     runtime->runs = vcpu;
     runtime->class->set_budget(processor->engine, runtime->budget);
+    if (runtime->virtual_time && !runtime->class->set_virtual_time(processor->engine, 0)) {
+        report_end(vm, HOSTED_VM_ERROR, 0, "the engine has no virtual time");
+        return -1;
+    }
     return 0;
+}
+
+/* Milliseconds of the clock that polls go by. */
+static uint64_t poll_time(const hosted_vm_t *runtime)
+{
+    return runtime->virtual_time ? runtime->processor->exit.ticks / TICKS_A_MILLISECOND : now();
+}
+
+/* Call the poll function if it is due. @return whether it wants to stop */
+static bool poll_stops(vm_t *vm, uint64_t *next_poll)
+{
+    hosted_vm_t *runtime = runtime_of(vm);
+    uint64_t time = poll_time(runtime);
+    bool stops = false;
+
+    if (runtime->poll != NULL && time >= *next_poll) {
+        *next_poll = time + runtime->poll_interval;
+        runtime->counters.polls++;
+        stops = runtime->poll(vm, runtime->poll_cookie) != 0;
+    }
+    if (runtime->virtual_time) {
+        runtime->class->set_virtual_time(runtime->processor->engine,
+                                         runtime->poll != NULL ? *next_poll * TICKS_A_MILLISECOND
+                                                               : UINT64_MAX);
+    }
+    return stops;
 }
 
 /* Things besides the guest: a stop request, the deadline, the poll function. @return 0 to go on */
@@ -63,19 +96,12 @@ static int attend(vm_t *vm, uint64_t deadline, uint64_t *next_poll, uintptr_t pc
         report_end(vm, HOSTED_VM_STOPPED, pc, "stopped on request");
         return 1;
     }
-    if (!atomic_exchange(&runtime->ticker.due, false)) {
-        return 0;
+    bool ticked = atomic_exchange(&runtime->ticker.due, false);
+    if ((ticked || runtime->virtual_time) && poll_stops(vm, next_poll)) {
+        report_end(vm, HOSTED_VM_STOPPED, pc, "stopped by the poll function");
+        return 1;
     }
-    uint64_t time = now();
-    if (runtime->poll != NULL && time >= *next_poll) {
-        *next_poll = time + runtime->poll_interval;
-        runtime->counters.polls++;
-        if (runtime->poll(vm, runtime->poll_cookie) != 0) {
-            report_end(vm, HOSTED_VM_STOPPED, pc, "stopped by the poll function");
-            return 1;
-        }
-    }
-    if (time >= deadline) {
+    if (ticked && now() >= deadline) {
         report_end(vm, HOSTED_VM_BUDGET, pc, "still running after %llu ms",
                    (unsigned long long)runtime->milliseconds);
         return -1;
@@ -192,16 +218,16 @@ static int loop(vm_vcpu_t *vcpu)
 {
     vm_t *vm = vcpu->vm;
     hosted_vm_t *runtime = runtime_of(vm);
-    uint64_t start = now();
     waiting_t waiting = {
         .vcpu = vcpu,
-        .deadline = runtime->milliseconds != 0 ? start + runtime->milliseconds : UINT64_MAX,
-        .next_poll = start,
+        .deadline = runtime->milliseconds != 0 ? now() + runtime->milliseconds : UINT64_MAX,
+        .next_poll = poll_time(runtime),
     };
     int result = 0;
 
     runtime->processor->exit =
-        (engine_exit_t){.pc = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu))->pc};
+        (engine_exit_t){.pc = hosted_tcb_registers(runtime->system, vm_get_vcpu_tcb(vcpu))->pc,
+                        .ticks = runtime->processor->exit.ticks};
     while (result == 0) {
         seL4_Word badge;
         seL4_MessageInfo_t info;

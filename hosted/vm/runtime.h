@@ -47,6 +47,7 @@ typedef struct hosted_vm {
     hosted_vm_counters_t counters;
     uint64_t budget;       /* instructions of all runs; 0: any number */
     uint64_t milliseconds; /* of each run; 0: any time */
+    bool virtual_time;     /* the engine's clock counts instructions */
     hosted_vm_poll_fn poll;
     void *poll_cookie;
     unsigned poll_interval; /* milliseconds */

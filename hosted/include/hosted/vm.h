@@ -141,6 +141,18 @@ size_t hosted_vm_faulting_pages(const vm_t *vm, hosted_vm_page_t *pages, size_t 
 uint64_t hosted_vm_interrupt_count(const vm_t *vm, int irq);
 
 /**
+ * Let the guest's time pass by the instructions that it executes, 16 ns each, and by what it sleeps
+ * until its virtual timer, which takes no time. Polls come by that time too. So a guest that gets
+ * the same input at the same polls does the same each time, to the last byte.
+ *
+ * @return 0; -1 if the VM is not initialised, or has run already
+ */
+int hosted_vm_use_virtual_time(vm_t *vm);
+
+/** Nanoseconds of the VM's clock: the host's monotonic one, or the guest's in virtual time. */
+uint64_t hosted_vm_time(const vm_t *vm);
+
+/**
  * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
  * callbacks. After a request made while the VM does not run, the next vm_run() returns at once.
  */
@@ -154,7 +166,8 @@ void hosted_vm_request_stop(vm_t *vm);
 typedef int (*hosted_vm_poll_fn)(vm_t *vm, void *cookie);
 
 /**
- * Let `poll` be called about every `milliseconds` while the guest runs, for input and timers.
+ * Let `poll` be called about every `milliseconds` of the VM's clock while the guest runs, for input
+ * and timers. @see hosted_vm_time
  *
  * @param poll    replaces the one before; NULL: none
  * @param cookie  passed on to it; stays the caller's
