@@ -69,6 +69,17 @@ bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t
     return true;
 }
 
+void *abort_writable_page(const abort_view_t *view, uint64_t page)
+{
+    shadow_entry_t entry;
+    uint64_t gpa;
+
+    if (translate(view, page, &gpa) != STAGE1_OK || !allowed(view, gpa, WRITE, &entry)) {
+        return NULL;
+    }
+    return (void *)read_pointer(view, gpa);
+}
+
 /* Look at one page of the access. True if it is where stage 2 refused. */
 static bool refused(const abort_view_t *view, uint64_t address, direction_t direction,
                     engine_fault_t *fault)

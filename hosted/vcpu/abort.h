@@ -32,6 +32,13 @@ typedef struct abort_view {
 bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t *instruction);
 
 /**
+ * Host memory of the page that a virtual address is translated to.
+ *
+ * @return NULL if it is translated to nothing, or stage 2 does not let it be written
+ */
+void *abort_writable_page(const abort_view_t *view, uint64_t page);
+
+/**
  * Describe a data abort at `exit->pc`, whose instruction `exit->instruction` is.
  *
  * @param page  the guest-physical page that the processor named

@@ -82,8 +82,7 @@ static void set_budget(engine_t *engine, uint64_t instructions)
 {
     unicorn_engine_t *self = unicorn(engine);
 
-    self->budget = instructions;
-    self->counting = instructions != 0;
+    self->budget_end = instructions != 0 ? self->instructions + instructions : UINT64_MAX;
 }
 
 static void set_interrupts(engine_t *engine, bool waits, bool timer_masked)
@@ -102,6 +101,14 @@ static void read_view(unicorn_engine_t *self, abort_view_t *view)
     view->shadow = self->shadow;
     view->host = unicorn_host;
     view->cookie = self;
+}
+
+uint8_t *unicorn_writable_page(unicorn_engine_t *self, uint64_t page)
+{
+    abort_view_t view;
+
+    read_view(self, &view);
+    return abort_writable_page(&view, page);
 }
 
 /* The classes of a syndrome that EL2 gets; all others are the guest's own. */
@@ -228,7 +235,7 @@ static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
     } else if (status != UC_ERR_OK) {
         exit->reason = ENGINE_ERROR;
         snprintf(exit->text, sizeof(exit->text), "unicorn: %s", uc_strerror(status));
-    } else if (self->counting && self->budget == 0) {
+    } else if (self->instructions >= self->budget_end) {
         exit->reason = ENGINE_BUDGET;
     } else {
         atomic_store(&self->kicked, false); /* it has had its effect */
@@ -236,23 +243,66 @@ static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
     return true;
 }
 
+static bool lets_interrupt_in(const unicorn_engine_t *self)
+{
+    uint32_t state = 0;
+    uc_reg_read(self->uc, UC_ARM64_REG_PSTATE, &state);
+    return (state & PSTATE_IRQ_MASK) == 0;
+}
+
+bool unicorn_must_stop(unicorn_engine_t *self)
+{
+    if (self->flags_changed) {
+        unicorn_note_flags(self);
+    }
+    if (self->timer_armed) {
+        unicorn_update_timer(self);
+    }
+    return atomic_load(&self->kicked) || self->instructions >= self->budget_end ||
+           unicorn_ticks(self) >= self->alarm || (self->timer_line && !self->timer_masked) ||
+           (self->interrupt_waits && lets_interrupt_in(self));
+}
+
+void unicorn_plan(unicorn_engine_t *self)
+{
+    /* In real time: not at each block, which would take longer than the block. */
+    enum { INSTRUCTIONS_BETWEEN = 2048 };
+    uint64_t next = self->budget_end;
+
+    if (self->alarm != UINT64_MAX && self->alarm - self->slept < next) {
+        next = self->alarm - self->slept;
+    }
+    if (self->timer_armed) {
+        uint64_t look = self->instructions +
+                        (self->virtual_time ? self->timer_remaining : INSTRUCTIONS_BETWEEN);
+        next = look < next ? look : next;
+    }
+    if (self->interrupt_waits || self->flags_changed) {
+        next = 0;
+    }
+    atomic_store(&self->attend_at, next);
+    if (atomic_load(&self->kicked)) {
+        atomic_store(&self->attend_at, 0);
+    }
+}
+
 /* Run up to the next event. @return its status */
 static uc_err run_once(unicorn_engine_t *self)
 {
     uint64_t pc = 0;
-    uint64_t budget = self->budget;
+    uint64_t before = self->instructions;
 
     self->interrupt = UNICORN_NONE;
     self->out_of_reach = 0;
-    if (atomic_exchange(&self->kicked, false) || self->ticks >= self->alarm ||
-        (self->counting && budget == 0) || (self->timer_line && !self->timer_masked)) {
+    if (unicorn_must_stop(self)) {
         return UC_ERR_OK;
     }
+    unicorn_plan(self);
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
     /* No instruction is at the last address, so the run stops by an exit only. */
     uc_err status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
-    if (self->counting && self->budget == budget) {
-        self->budget--; /* a fetch that faults, again and again, must stop too */
+    if (self->interrupt != UNICORN_NONE && self->instructions == before) {
+        self->instructions++; /* a fetch that faults, again and again, must stop too */
     }
     return status;
 }
@@ -263,11 +313,12 @@ static void sleep_virtually(unicorn_engine_t *self)
     uint64_t end = self->alarm;
 
     unicorn_update_timer(self);
-    if (self->timer_armed && self->timer_ticks < end) {
-        end = self->timer_ticks;
+    uint64_t ticks = unicorn_ticks(self);
+    if (self->timer_armed && ticks + self->timer_remaining < end) {
+        end = ticks + self->timer_remaining;
     }
-    if (end != UINT64_MAX && end > self->ticks) {
-        self->ticks = end;
+    if (end != UINT64_MAX && end > ticks) {
+        self->slept += end - ticks;
     }
 }
 
@@ -289,6 +340,7 @@ static void run(engine_t *engine, engine_exit_t *exit)
         return;
     }
     unicorn_synchronise(self);
+    unicorn_forget_page(self);
     unicorn_update_timer(self);
     while (!classify(self, run_once(self), exit)) {
     }
@@ -302,13 +354,14 @@ static void run(engine_t *engine, engine_exit_t *exit)
     } else {
         exit->rest = self->timer_armed ? self->timer_remaining * TICK_NANOSECONDS : UINT64_MAX;
     }
-    exit->ticks = self->ticks;
+    exit->ticks = unicorn_ticks(self);
 }
 
 /* The block hook sees the flag: see on_block() for why Unicorn is not stopped from here. */
 static void kick(engine_t *engine)
 {
     atomic_store(&unicorn(engine)->kicked, true);
+    atomic_store(&unicorn(engine)->attend_at, 0);
 }
 
 const engine_class_t engine_unicorn = {

@@ -60,6 +60,10 @@ typedef struct cover {
 
 typedef struct unicorn_engine {
     engine_t engine;
+    uint64_t instructions;   /* that have run, counted when their block begins */
+    atomic_ullong attend_at; /* look at all below when so many have run; 0: before the next block */
+    uint64_t budget_end;     /* stop when so many have run */
+    atomic_bool kicked;
     uc_engine *uc;
     shadow_t *shadow;
     void *starter; /* a page of instructions, to begin with */
@@ -74,15 +78,11 @@ typedef struct unicorn_engine {
     uint64_t page;           /* guest-physical, that its stage 2 refused; UINT64_MAX: none */
     cover_t covers[UNICORN_MAX_COVERS];
     size_t cover_count;
-    uint64_t budget; /* instructions left */
-    bool counting;
-    uint64_t blocks; /* that have begun */
-    uint64_t vector;          /* that took the guest's last exception */
-    bool interrupt_waits;     /* stop where the guest does not mask it */
-    uint64_t out_of_reach;    /* a virtual address that could not be covered; 0: none */
-    bool failed;              /* a mapping could not be entered; see `failure` */
+    uint64_t vector;       /* that took the guest's last exception */
+    bool interrupt_waits;  /* stop where the guest does not mask it */
+    uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
+    bool failed;           /* a mapping could not be entered; see `failure` */
     char failure[96];
-    atomic_bool kicked;
     /* Exceptions for the guest: see unicorn_exception.c. */
     uc_context *saved; /* to look into */
     size_t saved_size;
@@ -92,16 +92,25 @@ typedef struct unicorn_engine {
     uc_context *context_at_exception;         /* where the hook saves it to; NULL: nowhere */
     uint32_t syndrome;                        /* of the last exception */
     uint64_t fault_address;                   /* and its address */
+    /* The page of the last DC ZVA: see unicorn_cache.c. */
+    uint8_t *cleared_host; /* NULL: not known */
+    uint64_t cleared_page; /* virtual */
+    uint32_t cleared_mode; /* of the processor */
     /* The virtual timer: see unicorn_timer.c. */
     bool timer_armed;         /* fires in timer_remaining ticks */
     bool timer_line;          /* its interrupt */
     bool timer_masked;        /* nobody is to be told */
     uint64_t timer_remaining; /* as of the last update */
-    uint64_t timer_ticks;     /* and when that is: in virtual time */
     bool virtual_time;
-    uint64_t ticks; /* instructions that have run; in virtual time, also those that were slept */
-    uint64_t alarm; /* stop there */
+    uint64_t alarm; /* in virtual time: stop there */
+    uint64_t slept; /* ticks of virtual time without an instruction */
 } unicorn_engine_t;
+
+/** The clock in virtual time. */
+static inline uint64_t unicorn_ticks(const unicorn_engine_t *self)
+{
+    return self->instructions + self->slept;
+}
 
 /** @see engine_class_t */
 engine_t *unicorn_create(char *error, size_t error_size);
@@ -143,10 +152,24 @@ void unicorn_write_state(unicorn_engine_t *self, uint32_t state);
 /** Take the noted exception to EL1. @return the vector's address */
 uint64_t unicorn_enter_exception(unicorn_engine_t *self, uint64_t return_address);
 
+/** Choose when to look whether something stops the guest. Each change of such a thing wants it. */
+void unicorn_plan(unicorn_engine_t *self);
+
+/** Whether something stops the guest before its next block. */
+bool unicorn_must_stop(unicorn_engine_t *self);
+
 /** Bring the timer's condition and line up to date. */
 void unicorn_update_timer(unicorn_engine_t *self);
 
 uc_err unicorn_hook_timer(unicorn_engine_t *self);
+uc_err unicorn_hook_cache(unicorn_engine_t *self);
+
+/** The last page cleared may be elsewhere, or have other rights. */
+void unicorn_forget_page(unicorn_engine_t *self);
+
+/** Host memory of the page that a virtual address is translated to now, if stage 2 lets it be
+ * written; its stage-1 rights are not looked at. NULL: none. */
+uint8_t *unicorn_writable_page(unicorn_engine_t *self, uint64_t page);
 
 /** Let time pass by instructions; before the first run. @return false if Unicorn refuses it */
 bool unicorn_use_virtual_time(unicorn_engine_t *self);

@@ -38,6 +38,7 @@ static void on_interrupt(uc_engine *uc, uint32_t number, void *cookie)
     uint64_t page;
 
     self->interrupt = (int)number;
+    unicorn_forget_page(self);
     uc_emu_stop(uc);
     if (self->context_at_exception != NULL) {
         uc_context_save(uc, self->context_at_exception);
@@ -95,21 +96,6 @@ void unicorn_destroy(engine_t *engine)
     free(self);
 }
 
-/* Whether to look at the clock: not at each block, which would take longer than the block. */
-static bool timer_is_due(const unicorn_engine_t *self)
-{
-    enum { BLOCKS_BETWEEN = 512 };
-    return self->virtual_time ? self->ticks >= self->timer_ticks
-                              : self->blocks % BLOCKS_BETWEEN == 0;
-}
-
-static bool lets_interrupt_in(const unicorn_engine_t *self)
-{
-    uint32_t state = 0;
-    uc_reg_read(self->uc, UC_ARM64_REG_PSTATE, &state);
-    return (state & PSTATE_IRQ_MASK) == 0;
-}
-
 /*
  * Called before each basic block: stops are made here, because here they are exact. Unicorn 2.0.1
  * looks for a stop at the beginning of a block and after each memory access; there, it forgets
@@ -121,28 +107,20 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
     unicorn_engine_t *self = cookie;
 
     (void)address;
-    if (self->flags_changed) {
-        unicorn_note_flags(self);
-    }
-    if (self->timer_armed && timer_is_due(self)) {
-        unicorn_update_timer(self);
-    }
-    if (atomic_load_explicit(&self->kicked, memory_order_relaxed) ||
-        (self->timer_line && !self->timer_masked) || self->ticks >= self->alarm ||
-        (self->interrupt_waits && lets_interrupt_in(self))) {
-        uc_emu_stop(uc);
+    self->instructions += size / 4;
+    if (self->instructions < atomic_load_explicit(&self->attend_at, memory_order_relaxed)) {
         return;
     }
-    self->blocks++;
-    self->ticks += size / 4;
-    if (self->counting) {
-        uint64_t instructions = size / 4;
-        if (self->budget < instructions) {
-            self->budget = 0;
-            uc_emu_stop(uc);
-        } else {
-            self->budget -= instructions;
-        }
+    bool over = self->instructions > self->budget_end;
+    self->instructions -= size / 4;
+    if (over) {
+        self->budget_end = self->instructions; /* too few are left for the block */
+    }
+    if (unicorn_must_stop(self)) {
+        uc_emu_stop(uc);
+    } else {
+        unicorn_plan(self);
+        self->instructions += size / 4;
     }
 }
 
@@ -163,6 +141,9 @@ static uc_err add_hooks(unicorn_engine_t *self)
     }
     if (error == UC_ERR_OK) {
         error = unicorn_hook_timer(self);
+    }
+    if (error == UC_ERR_OK) {
+        error = unicorn_hook_cache(self);
     }
     return error;
 }
@@ -250,7 +231,7 @@ engine_t *unicorn_create(char *error, size_t error_size)
         return NULL;
     }
     self->engine.class = &engine_unicorn;
-    self->alarm = self->vector = UINT64_MAX;
+    self->alarm = self->vector = self->budget_end = UINT64_MAX;
     self->shadow = shadow_create(UNICORN_TABLES);
     self->starter =
         mmap(NULL, UNICORN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -24,6 +24,8 @@ enum {
     CNTV_TVAL = ENCODING(3, 3, 14, 3, 0),
     CNTV_CTL = ENCODING(3, 3, 14, 3, 1),
     CNTV_CVAL = ENCODING(3, 3, 14, 3, 2),
+    TTBR0 = ENCODING(3, 0, 2, 0, 0),
+    TTBR1 = ENCODING(3, 0, 2, 0, 1),
     SCTLR = ENCODING(3, 0, 1, 0, 0),
     CPACR = ENCODING(3, 0, 1, 0, 2),
     TCR = ENCODING(3, 0, 2, 0, 2),
@@ -45,7 +47,7 @@ static uint64_t counter(const unicorn_engine_t *self)
         return value;
     }
     unicorn_read_system(self->uc, cntvoff, &value);
-    return self->ticks - value;
+    return unicorn_ticks(self) - value;
 }
 
 void unicorn_update_timer(unicorn_engine_t *self)
@@ -63,7 +65,6 @@ void unicorn_update_timer(unicorn_engine_t *self)
     }
     self->timer_armed = (control & ENABLE) && !met;
     self->timer_remaining = (uint64_t)remaining;
-    self->timer_ticks = self->ticks + (uint64_t)remaining;
     self->timer_line = met && !(control & MASKED);
 }
 
@@ -90,6 +91,7 @@ static void write_timer(unicorn_engine_t *self, unicorn_system_register_t which,
     if (may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_write_system(self->uc, which, value);
         unicorn_update_timer(self);
+        atomic_store(&self->attend_at, 0);
     }
 }
 
@@ -115,6 +117,12 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
     case TCR:
     case MDSCR:
         self->flags_changed = true;
+        atomic_store(&self->attend_at, 0);
+        unicorn_forget_page(self);
+        break;
+    case TTBR0:
+    case TTBR1:
+        unicorn_forget_page(self);
         break;
     default:
         break;
@@ -133,9 +141,9 @@ static uint32_t on_read(uc_engine *uc, uc_arm64_reg target, const uc_arm64_cp_re
     if (which == CNTVCT && may_use(self, EL0_VIRTUAL_COUNTER)) {
         value = counter(self);
     } else if (which == CNTPCT && may_use(self, EL0_PHYSICAL_COUNTER)) {
-        value = self->ticks;
+        value = unicorn_ticks(self);
     } else if (which == PMCCNTR && may_use(self, 0)) {
-        value = self->ticks;
+        value = unicorn_ticks(self);
     } else if (which == CNTV_TVAL && may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_read_system(uc, cntv_cval, &value);
         value = (uint32_t)(value - counter(self));
