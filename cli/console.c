@@ -31,6 +31,9 @@
 /** How long a guest may wait after the end of piped input before the run stops. */
 static const double end_after = 2.0;
 
+/** How often the terminal is looked at while a guest in virtual time sleeps. */
+enum { POLL_MILLISECONDS = 5 };
+
 struct console {
     bool interactive;
     bool escaped; /* Ctrl-A was typed, its second key not yet */
@@ -178,7 +181,13 @@ static void poll_terminal(console_t *console, machine_t *machine)
     hosted_pl011_t *port = machine_console(machine);
     char typed[256];
     size_t room = port != NULL ? HOSTED_PL011_INPUT - port->count : sizeof(typed);
-    ssize_t count = read_input(typed, room < sizeof(typed) ? room : sizeof(typed));
+    ssize_t count;
+
+    /* A person's time is the host's, and virtual time flies while the guest sleeps. */
+    if (machine_options(machine)->virtual_time && hosted_vm_sleeps(machine_vm(machine))) {
+        input_is_ready(POLL_MILLISECONDS);
+    }
+    count = read_input(typed, room < sizeof(typed) ? room : sizeof(typed));
 
     if (count == 0) {
         stop(console, machine, "the terminal is gone");
@@ -198,19 +207,12 @@ static void poll_terminal(console_t *console, machine_t *machine)
     }
 }
 
-/** Read what is there; in virtual time read until there is a line: when it comes has no effect. */
-static void take_input(console_t *console, bool virtual_time)
+static void take_input(feed_t *feed)
 {
-    feed_t *feed = &console->feed;
+    ssize_t count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
 
-    do {
-        if (virtual_time && feed_line(feed) == 0) {
-            input_is_ready(-1);
-        }
-        ssize_t count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
-        feed->count += count > 0 ? (size_t)count : 0;
-        feed->ended = count == 0;
-    } while (virtual_time && !feed->ended && feed_line(feed) == 0);
+    feed->count += count > 0 ? (size_t)count : 0;
+    feed->ended = count == 0;
 }
 
 static void poll_pipe(console_t *console, machine_t *machine)
@@ -219,12 +221,13 @@ static void poll_pipe(console_t *console, machine_t *machine)
     feed_t *feed = &console->feed;
     feed_state_t state = {.now = (double)hosted_vm_time(machine_vm(machine)) * 1e-9,
                           .at_line_start = console->at_line_start};
+    size_t line = 0;
 
     if (port == NULL) {
         return;
     }
     if (!feed->ended) {
-        take_input(console, machine_options(machine)->virtual_time);
+        take_input(feed);
     }
     /* A guest that sleeps until input interrupts it looks for input all the time. */
     if (hosted_pl011_input_interrupts(port) && hosted_vm_sleeps(machine_vm(machine))) {
@@ -234,8 +237,16 @@ static void poll_pipe(console_t *console, machine_t *machine)
     state.bytes_sent = port->bytes_sent;
     state.input_pending = port->count > 0;
     feed_observe(feed, &state);
-    if (feed->count > 0 && feed_guest_waits(feed, &state)) {
-        feed_consume(feed, machine_send(machine, feed->bytes, feed_line(feed)));
+    if (feed_guest_waits(feed, &state)) {
+        /* In virtual time it must not matter when the line comes. */
+        while (machine_options(machine)->virtual_time && !feed->ended && feed_line(feed) == 0) {
+            input_is_ready(-1);
+            take_input(feed);
+        }
+        line = feed_line(feed);
+    }
+    if (line > 0) {
+        feed_consume(feed, machine_send(machine, feed->bytes, line));
     } else if (feed_is_over(feed, &state, end_after)) {
         stop(console, machine, "the input has ended and the guest waits for more");
     }

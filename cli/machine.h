@@ -31,7 +31,8 @@ typedef struct machine machine_t;
 typedef struct machine_options {
     const char *board;  /* a board's name or file instead of the description's; may be NULL */
     const char *engine; /* an engine instead of the description's; may be NULL */
-    bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time() */
+    bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time()
+                         */
     /** The guest's console has sent bytes. */
     void (*output)(void *cookie, const char *bytes, size_t size);
     /** A line for the user: an access to a log device, a log line. */

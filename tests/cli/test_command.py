@@ -323,10 +323,23 @@ def test_sleeping(folder):
     run = ("run", "--quiet", "--max-seconds", "120", path)
     done = guestmem(*run, input="one\ntwo\nq")
     assert (done.returncode, done.stdout, done.stderr) == (0, ">one\n>two\n>q", ""), done
-    done = guestmem("run", path, input="one\n")
-    assert done.returncode == 0, done
+    done = guestmem("run", "--progress", path, input="one\n")
+    assert (done.returncode, done.stderr) == (0, ""), done
     assert "guest stopped: the input has ended and the guest waits for more" in done.stdout, done
+    assert "\npages with the most faults:\n" in done.stdout, done.stdout
+    assert "  0x9000000  serial\n" in done.stdout, done.stdout
     assert "\ninterrupts: 4\n           4   33 serial\n" in done.stdout, done.stdout
+
+    # Progress is shown of a guest that works, and not of one that sleeps.
+    loop = os.path.join(folder, "loop")
+    with open(loop, "wb") as file:
+        file.write(b"\x00\x00\x00\x14")
+    path = write(folder, "guest { reg = <0 0 0 0x1000>; guestmem,backing = \"ram\";"
+                 f'guestmem,load = "{loop}"; }};')
+    done = guestmem("run", "--progress", "--max-seconds", "2.5", path)
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("guestmem: after ") and "pc 0x0" in lines[0], lines
+    assert lines[-1].endswith("still running after 2500 ms"), lines
 
 
 def test_u_boot(_):

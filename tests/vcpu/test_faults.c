@@ -203,6 +203,35 @@ static void device_memory_is_not_executable(void **state)
     assert_int_equal(machine_report(machine)->address, GUEST_DEVICE);
 }
 
+static memory_fault_result_t go_on(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address, size_t length,
+                                   void *cookie)
+{
+    return FAULT_IGNORE;
+}
+
+static void the_pages_with_the_most_faults_are_known(void **state)
+{
+    enum { PAGES = 6000, BUSY = PAGES + 3 };
+    static script_t script[BUSY + 1]; /* each page once, but the 11th page from the end 4 times */
+    const uintptr_t base = 0x10000000;
+    const uintptr_t busy = base + (PAGES - 11) * 0x1000ul;
+    machine_t *machine = *state;
+    hosted_vm_page_t pages[3];
+    assert_non_null(vm_reserve_memory_at(&machine->vm, base, PAGES * 0x1000ul, go_on, NULL));
+    assert_int_equal(hosted_vm_faulting_pages(&machine->vm, pages, 3), 0);
+    for (unsigned i = 0; i < BUSY; i++) {
+        script[i] = (script_t){i < PAGES ? base + i * 0x1000ul : busy + 8, LOAD, 0};
+    }
+    script[20].address = busy + 4;
+    machine_run_script(machine, script);
+    assert_int_equal(hosted_vm_faulting_pages(&machine->vm, pages, 3), 3);
+    assert_int_equal(pages[0].address, busy);
+    assert_in_range(pages[0].faults, 4, 5); /* the first one may be forgotten */
+    assert_int_equal(pages[1].faults, 1);
+    assert_int_equal(hosted_vm_faulting_pages(&machine->vm, pages, 1), 1);
+    assert_int_equal(pages[0].address, busy);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_make, machine_end)
@@ -216,6 +245,7 @@ int main(void)
         TEST(a_callback_that_forgets_to_advance_is_told),
         TEST(code_of_a_page_that_was_replaced_is_read_again),
         TEST(device_memory_is_not_executable),
+        TEST(the_pages_with_the_most_faults_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
