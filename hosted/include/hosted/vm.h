@@ -39,7 +39,7 @@ typedef enum hosted_vm_reason {
     HOSTED_VM_STOPPED,   /**< hosted_vm_request_stop(), or the poll function said so */
     HOSTED_VM_FAULT,     /**< an access that nobody handled, or that cannot be emulated */
     HOSTED_VM_UNDEFINED, /**< an instruction that the processor does not know */
-    HOSTED_VM_EXCEPTION, /**< an exception that the engine cannot deliver to the guest */
+    HOSTED_VM_EXCEPTION, /**< an exception of the guest that it has no vector for */
     HOSTED_VM_BUDGET,    /**< the instruction budget or the deadline was reached */
     HOSTED_VM_ERROR,     /**< anything else, see the text */
 } hosted_vm_reason_t;
