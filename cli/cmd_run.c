@@ -41,6 +41,7 @@ static const char help[] =
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
     "  --virtual-time         let the guest's time pass by its instructions: the same input gives\n"
     "                         the same run, to the last byte\n"
+    "  --append TEXT          more arguments for the kernel (bootargs of the guest's tree)\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
     "  --max-seconds N        stop the run after N seconds\n"
@@ -216,12 +217,13 @@ static int parse_instructions(const char *text, uint64_t *instructions)
     return 0;
 }
 
-enum { BOARD, ENGINE, VIRTUAL_TIME, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+enum { BOARD, ENGINE, VIRTUAL_TIME, APPEND, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
 
 static const struct option options[] = {
     {"board", required_argument, NULL, BOARD},
     {"engine", required_argument, NULL, ENGINE},
     {"virtual-time", no_argument, NULL, VIRTUAL_TIME},
+    {"append", required_argument, NULL, APPEND},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
@@ -242,6 +244,9 @@ static int take_option(run_t *run, int option, const char *value)
         return 0;
     case VIRTUAL_TIME:
         run->options.virtual_time = true;
+        return 0;
+    case APPEND:
+        run->options.append = value;
         return 0;
     case QUIET:
     case 'q':

@@ -138,7 +138,8 @@ static int read_root(vm_description_t *description, cli_error_t *error)
         vm_node_string(&root, "guestmem,board", &description->board) != 0 ||
         vm_node_string(&root, "guestmem,engine", &description->engine) != 0 ||
         vm_node_string(&root, "model", &description->model) != 0 ||
-        vm_node_number(&root, "guestmem,entry", &description->entry, &present) != 0) {
+        vm_node_number(&root, "guestmem,entry", &description->entry, &description->has_entry) !=
+            0) {
         return -1;
     }
     if (description->entry % 4 != 0) {
@@ -151,6 +152,32 @@ static int read_root(vm_description_t *description, cli_error_t *error)
         if (vm_node_number(&root, property, &description->x[i], &present) != 0) {
             return -1;
         }
+        description->has_x0 |= i == 0 && present;
+    }
+    return 0;
+}
+
+/** Find the initrd, of which the guest's tree can name one. */
+static int find_initrd(vm_description_t *description, cli_error_t *error)
+{
+    bool has_tree = false;
+
+    for (size_t i = 0; i < description->num_contents; i++) {
+        const vm_content_t *content = &description->contents[i];
+        if (content->kind == VM_CONTENT_INITRD && description->initrd != NULL) {
+            return vm_range_error(description, &description->ranges[content->range],
+                                  "guestmem,initrd", error, "%s has one already",
+                                  description->ranges[description->initrd->range].path);
+        }
+        if (content->kind == VM_CONTENT_INITRD) {
+            description->initrd = content;
+        }
+        has_tree |= content->kind == VM_CONTENT_TREE && strcmp(content->file, "self") == 0;
+    }
+    if (description->initrd != NULL && !has_tree) {
+        return vm_range_error(description, &description->ranges[description->initrd->range],
+                              "guestmem,initrd", error,
+                              "has no effect without guestmem,device-tree = \"self\"");
     }
     return 0;
 }
@@ -247,7 +274,8 @@ vm_description_t *vm_description_parse(const void *dtb, size_t size, const char 
     }
     if (check_tree(copy, size, file, error) == 0) {
         description->dtb_size = fdt_totalsize(copy);
-        if (read_root(description, error) == 0 && walk(description, NULL, 0, 0, error) == 0) {
+        if (read_root(description, error) == 0 && walk(description, NULL, 0, 0, error) == 0 &&
+            find_initrd(description, error) == 0) {
             return description;
         }
     }
@@ -265,6 +293,7 @@ void vm_description_free(vm_description_t *description)
         free(description->ranges[i].path);
     }
     free(description->ranges);
+    free(description->contents);
     free(description->dtb);
     free(description->file);
     free(description);

@@ -52,13 +52,26 @@ typedef struct vm_range {
     char *name;             /* the node's name; entries after the first have "[1]", "[2]", ... */
     char *path;             /* the node's path */
     const char *device;     /* `guestmem,device`, or NULL */
-    const char *load;       /* `guestmem,load`: a file for the start of the range, or NULL */
-    uint64_t load_offset;
-    const char *tree; /* `guestmem,device-tree`: "self" or a file, or NULL */
-    uint64_t tree_offset;
-    int node; /* the node's offset in `dtb`, and which entry of `reg` this is */
+    int node;               /* the node's offset in `dtb`, and which entry of `reg` this is */
     unsigned entry;
 } vm_range_t;
+
+/** What is in a range's memory before the guest starts. */
+typedef enum vm_content_kind {
+    VM_CONTENT_FILE,   /* `guestmem,load` */
+    VM_CONTENT_TREE,   /* `guestmem,device-tree` */
+    VM_CONTENT_INITRD, /* `guestmem,initrd` */
+    VM_NUM_CONTENT_KINDS
+} vm_content_kind_t;
+
+/** A file or tree of a range. Its name lives as long as the description. */
+typedef struct vm_content {
+    vm_content_kind_t kind;
+    const char *file; /* of VM_CONTENT_TREE: "self" for the guest's view of the description */
+    size_t range;     /* index of the range */
+    uint64_t offset;  /* in the range, and less than its size */
+    bool has_offset;  /* false for an initrd that is placed where there is room */
+} vm_content_t;
 
 #define VM_MAX_ENTRY_REGISTERS 4
 
@@ -71,8 +84,13 @@ typedef struct vm_description {
     const char *engine;                 /* `guestmem,engine`, or NULL */
     uint64_t entry;                     /* `guestmem,entry`: first program counter */
     uint64_t x[VM_MAX_ENTRY_REGISTERS]; /* `guestmem,x0` ...: first register values */
+    bool has_entry;                     /* there is `guestmem,entry` */
+    bool has_x0;                        /* there is `guestmem,x0` */
     vm_range_t *ranges;                 /* in the order of the tree */
     size_t num_ranges;
+    vm_content_t *contents; /* in the order of the tree */
+    size_t num_contents;
+    const vm_content_t *initrd; /* of `contents`, or NULL */
 } vm_description_t;
 
 /** Largest tree that is accepted. */
@@ -93,6 +111,10 @@ vm_description_t *vm_description_parse(const void *dtb, size_t size, const char 
 
 /** Free a description. NULL is allowed. */
 void vm_description_free(vm_description_t *description);
+
+/** The property that names a content's file, and the one that says where it is in its range. */
+const char *vm_content_property(vm_content_kind_t kind);
+const char *vm_content_offset_property(vm_content_kind_t kind);
 
 /** A backing's name in `guestmem,backing`. */
 const char *vm_backing_name(vm_backing_t backing);

@@ -39,6 +39,24 @@ char *vm_node_path(const vm_node_t *node);
 int vm_node_string(const vm_node_t *node, const char *property, const char **value);
 
 /**
+ * Read a property that is a list of printable strings, none empty.
+ *
+ * @param first  receives the first string (in the tree), the others follow it; NULL if there is no
+ *               such property
+ * @return how many there are; -1 with an error if it is something else
+ */
+int vm_node_strings(const vm_node_t *node, const char *property, const char **first);
+
+/**
+ * Read one of so many numbers, all of 32 or all of 64 bits, that a property is.
+ *
+ * @param present  receives whether there is such a property; `value` is written only then
+ * @return 0; -1 with an error if it is something else
+ */
+int vm_node_number_at(const vm_node_t *node, const char *property, int index, int count,
+                      uint64_t *value, bool *present);
+
+/**
  * Read a property that is one number of 32 or 64 bits.
  *
  * @param present  receives whether there is such a property; `value` is written only then
@@ -66,7 +84,16 @@ int vm_node_reg_count(const vm_node_t *node);
 int vm_node_reg(const vm_node_t *node, int index, uint64_t *base, uint64_t *size);
 
 /**
- * Append the ranges that a node describes (none if it has no `guestmem,backing`).
+ * Append the files and trees of a node, which go into that range.
+ *
+ * @param index  of the range that the node's first entry is
+ * @return 0; -1 with an error
+ */
+int vm_node_contents(const vm_node_t *node, vm_description_t *description, size_t index);
+
+/**
+ * Append the ranges that a node describes (none if it has no `guestmem,backing`), and their
+ * contents.
  *
  * @return 0; -1 with an error
  */

@@ -43,6 +43,8 @@ static const struct {
     {"guestmem,load-offset", HAS_MEMORY},
     {"guestmem,device-tree", HAS_MEMORY},
     {"guestmem,device-tree-offset", HAS_MEMORY},
+    {"guestmem,initrd", RAM},
+    {"guestmem,initrd-offset", RAM},
 };
 
 static const size_t num_properties = sizeof(properties) / sizeof(properties[0]);
@@ -113,22 +115,6 @@ static int read_rights(const vm_node_t *node, vm_rights_t *rights)
     return 0;
 }
 
-/** Read a file-like property and its offset. */
-static int read_content(const vm_node_t *node, const char *property, const char *offset_property,
-                        const char **value, uint64_t *offset)
-{
-    bool present;
-
-    if (vm_node_string(node, property, value) != 0 ||
-        vm_node_number(node, offset_property, offset, &present) != 0) {
-        return -1;
-    }
-    if (present && *value == NULL) {
-        return vm_node_error(node, offset_property, "has no effect without %s", property);
-    }
-    return 0;
-}
-
 /** Read what all entries of the node share. */
 static int read_common(const vm_node_t *node, vm_range_t *range)
 {
@@ -136,20 +122,11 @@ static int read_common(const vm_node_t *node, vm_range_t *range)
 
     if (read_rights(node, &range->rights) != 0 ||
         vm_node_string(node, "guestmem,device", &range->device) != 0 ||
-        vm_node_number(node, "guestmem,paddr", &range->paddr, &has_paddr) != 0 ||
-        read_content(node, "guestmem,load", "guestmem,load-offset", &range->load,
-                     &range->load_offset) != 0 ||
-        read_content(node, "guestmem,device-tree", "guestmem,device-tree-offset", &range->tree,
-                     &range->tree_offset) != 0) {
+        vm_node_number(node, "guestmem,paddr", &range->paddr, &has_paddr) != 0) {
         return -1;
     }
     range->on_fault = vm_node_has(node, "guestmem,map-on-fault");
     range->node = node->offset;
-    if (range->on_fault && (range->load != NULL || range->tree != NULL)) {
-        return vm_node_error(node, "guestmem,map-on-fault",
-                             "not allowed together with %s: content needs frames at once",
-                             range->load != NULL ? "guestmem,load" : "guestmem,device-tree");
-    }
     if (range->backing == VM_BACKING_UNTYPED_AT && !has_paddr) {
         return vm_node_error(node, "guestmem,paddr",
                              "missing, but guestmem,backing = \"untyped-at\" needs it");
@@ -173,16 +150,6 @@ static int check_range(const vm_node_t *node, const vm_range_t *range)
     if (range->backing == VM_BACKING_UNTYPED_AT && range->paddr > UINT64_MAX - (range->size - 1)) {
         return vm_range_error(description, range, "guestmem,paddr", node->error,
                               "0x%" PRIx64 " plus the size wraps around", range->paddr);
-    }
-    if (range->load != NULL && range->load_offset >= range->size) {
-        return vm_range_error(description, range, "guestmem,load-offset", node->error,
-                              "0x%" PRIx64 " is not less than the size 0x%" PRIx64,
-                              range->load_offset, range->size);
-    }
-    if (range->tree != NULL && range->tree_offset >= range->size) {
-        return vm_range_error(description, range, "guestmem,device-tree-offset", node->error,
-                              "0x%" PRIx64 " is not less than the size 0x%" PRIx64,
-                              range->tree_offset, range->size);
     }
     return 0;
 }
@@ -243,11 +210,28 @@ static int append_placed(const vm_node_t *node, vm_description_t *description, v
     return append(node, description, common, 0);
 }
 
+/** One range for each entry of `reg`; physical addresses go on from one to the next. */
+static int append_entries(const vm_node_t *node, vm_description_t *description, vm_range_t *range)
+{
+    int count = vm_node_reg_count(node);
+
+    for (int i = 0; i < count; i++) {
+        if (vm_node_reg(node, i, &range->base, &range->size) != 0 ||
+            append(node, description, range, (unsigned)i) != 0) {
+            return -1;
+        }
+        if (range->backing == VM_BACKING_UNTYPED_AT && range->paddr <= UINT64_MAX - range->size) {
+            range->paddr += range->size;
+        }
+    }
+    return count < 0 ? -1 : 0;
+}
+
 int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
 {
     vm_range_t common = {0};
     const char *backing;
-    int count;
+    size_t first = description->num_ranges;
 
     if (vm_node_string(node, "guestmem,backing", &backing) != 0) {
         return -1;
@@ -264,26 +248,9 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
     if (read_common(node, &common) != 0) {
         return -1;
     }
-    if (vm_node_has(node, "guestmem,size")) {
-        return append_placed(node, description, &common);
+    if ((vm_node_has(node, "guestmem,size") ? append_placed : append_entries)(node, description,
+                                                                              &common) != 0) {
+        return -1;
     }
-    count = vm_node_reg_count(node);
-    for (int i = 0; i < count; i++) {
-        vm_range_t range = common;
-        if (vm_node_reg(node, i, &range.base, &range.size) != 0) {
-            return -1;
-        }
-        if (i > 0) {
-            /* Files go to the first entry; physical addresses go on after it. */
-            range.load = NULL;
-            range.tree = NULL;
-        }
-        if (append(node, description, &range, (unsigned)i) != 0) {
-            return -1;
-        }
-        if (common.backing == VM_BACKING_UNTYPED_AT && common.paddr <= UINT64_MAX - range.size) {
-            common.paddr += range.size;
-        }
-    }
-    return count < 0 ? -1 : 0;
+    return vm_node_contents(node, description, first);
 }

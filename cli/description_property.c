@@ -61,43 +61,64 @@ bool vm_node_has(const vm_node_t *node, const char *property)
     return fdt_getprop(node->description->dtb, node->offset, property, NULL) != NULL;
 }
 
-int vm_node_string(const vm_node_t *node, const char *property, const char **value)
+int vm_node_strings(const vm_node_t *node, const char *property, const char **first)
 {
     int length;
     const char *text = fdt_getprop(node->description->dtb, node->offset, property, &length);
+    int count = 0;
 
-    *value = NULL;
+    *first = text;
     if (text == NULL) {
         return 0;
     }
-    if (length < 2 || memchr(text, '\0', (size_t)length) != text + length - 1) {
-        return vm_node_error(node, property, "must be one string that is not empty");
-    }
-    for (int i = 0; i < length - 1; i++) {
-        if (!isprint((unsigned char)text[i])) {
-            return vm_node_error(node, property, "must be one string of printable characters");
+    for (int i = 0; i < length; i++) {
+        bool at_start = i == 0 || text[i - 1] == '\0';
+        count += at_start;
+        if (at_start ? !isprint((unsigned char)text[i])
+                     : text[i] != '\0' && !isprint((unsigned char)text[i])) {
+            count = 0;
+            break;
         }
     }
-    *value = text;
-    return 0;
+    if (count == 0 || text[length - 1] != '\0') {
+        return vm_node_error(node, property,
+                             "must be one string or more, of printable characters, none empty");
+    }
+    return count;
 }
 
-int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value, bool *present)
+int vm_node_string(const vm_node_t *node, const char *property, const char **value)
+{
+    int count = vm_node_strings(node, property, value);
+
+    if (count > 1) {
+        return vm_node_error(node, property, "must be one string, is %d", count);
+    }
+    return count < 0 ? -1 : 0;
+}
+
+int vm_node_number_at(const vm_node_t *node, const char *property, int index, int count,
+                      uint64_t *value, bool *present)
 {
     int length;
-    const void *cells = fdt_getprop(node->description->dtb, node->offset, property, &length);
+    const char *cells = fdt_getprop(node->description->dtb, node->offset, property, &length);
 
     *present = cells != NULL;
     if (cells == NULL) {
         return 0;
     }
-    if (length == sizeof(fdt32_t)) {
-        *value = fdt32_ld(cells);
-    } else if (length == sizeof(fdt64_t)) {
-        *value = fdt64_ld(cells);
+    if (length == count * (int)sizeof(fdt32_t)) {
+        *value = fdt32_ld((const fdt32_t *)cells + index);
+    } else if (length == count * (int)sizeof(fdt64_t)) {
+        *value = fdt64_ld((const fdt64_t *)cells + index);
     } else {
-        return vm_node_error(node, property, "must be one number of 32 or 64 bits, has %d bytes",
-                             length);
+        return vm_node_error(node, property, "must be %d number%s of 32 or 64 bits, has %d bytes",
+                             count, count == 1 ? "" : "s", length);
     }
     return 0;
+}
+
+int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value, bool *present)
+{
+    return vm_node_number_at(node, property, 0, 1, value, present);
 }

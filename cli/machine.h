@@ -33,6 +33,7 @@ typedef struct machine_options {
     const char *engine; /* an engine instead of the description's; may be NULL */
     bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time()
                          */
+    const char *append; /* arguments after `bootargs` in the guest's tree; may be NULL */
     /** The guest's console has sent bytes. */
     void (*output)(void *cookie, const char *bytes, size_t size);
     /** A line for the user: an access to a log device, a log line. */

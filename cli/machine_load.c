@@ -13,6 +13,7 @@
 #include "dtb_file.h"
 #include "dtb_strip.h"
 #include "file.h"
+#include "kernel_image.h"
 
 #include <guestmem/error.h>
 #include <guestmem/memory.h>
@@ -21,125 +22,281 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Write `bytes` at `offset` of a range. */
-static int write_range(machine_t *machine, size_t index, const char *property, uint64_t offset,
-                       void *bytes, size_t size, cli_error_t *error)
+/** Memory that content takes: a file, what its header says it will clear after it, a tree. */
+typedef struct area {
+    const vm_content_t *content;
+    bool is_bss;
+    uint64_t first;
+    uint64_t last;
+} area_t;
+
+typedef struct loader {
+    machine_t *machine;
+    vm_description_t *description;
+    area_t *areas; /* room for two of each content */
+    size_t num_areas;
+    const area_t *kernel; /* the first Image's last area, or NULL */
+    cli_error_t *error;
+} loader_t;
+
+static const vm_range_t *range_of(const loader_t *loader, const vm_content_t *content)
 {
-    const vm_range_t *range = &machine->description->ranges[index];
-    machine_range_t *made = &machine->ranges[index];
+    return &loader->description->ranges[content->range];
+}
+
+static bool is_self(const vm_content_t *content)
+{
+    return content->kind == VM_CONTENT_TREE && strcmp(content->file, "self") == 0;
+}
+
+static int load_error(const loader_t *loader, const vm_content_t *content, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int load_error(const loader_t *loader, const vm_content_t *content, const char *format, ...)
+{
+    char reason[sizeof(loader->error->line)];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof(reason), format, arguments);
+    va_end(arguments);
+    return vm_range_error(loader->description, range_of(loader, content),
+                          vm_content_property(content->kind), loader->error, "%s", reason);
+}
+
+/** An area in the words of an error line: what it is, and where. */
+static const char *describe(const area_t *area, char *text, size_t size)
+{
+    const vm_content_t *content = area->content;
+    const char *what = area->is_bss                         ? "the BSS of "
+                       : content->kind == VM_CONTENT_TREE   ? "the device tree "
+                       : content->kind == VM_CONTENT_INITRD ? "the initrd "
+                                                            : "";
+
+    if (is_self(content)) {
+        snprintf(text, size, "the device tree at [0x%" PRIx64 ", 0x%" PRIx64 "]", area->first,
+                 area->last);
+    } else {
+        snprintf(text, size, "%s\"%s\" at [0x%" PRIx64 ", 0x%" PRIx64 "]", what, content->file,
+                 area->first, area->last);
+    }
+    return text;
+}
+
+/** Keep `[first, first + size)` for content. */
+static int claim(loader_t *loader, const vm_content_t *content, bool is_bss, uint64_t first,
+                 uint64_t size)
+{
+    const area_t area = {content, is_bss, first, first + size - 1};
+    char text[2][sizeof(loader->error->line)];
+
+    for (size_t i = 0; i < loader->num_areas; i++) {
+        const area_t *other = &loader->areas[i];
+        if (other->first <= area.last && area.first <= other->last) {
+            return load_error(loader, content, "%s overlaps %s",
+                              describe(&area, text[0], sizeof(text[0])),
+                              describe(other, text[1], sizeof(text[1])));
+        }
+    }
+    loader->areas[loader->num_areas++] = area;
+    return 0;
+}
+
+/**
+ * Keep memory for content of `size` bytes at the start of `memory`.
+ *
+ * @param memory  at least `size`
+ */
+static int claim_all(loader_t *loader, const vm_content_t *content, uint64_t first, uint64_t size,
+                     uint64_t memory)
+{
+    const vm_range_t *range = range_of(loader, content);
+    uint64_t offset = first - range->base;
+    uint64_t room = offset < range->size ? range->size - offset : 0;
+
+    if (memory > room) {
+        return load_error(loader, content,
+                          "%" PRIu64 " bytes%s do not fit: the range has room for %" PRIu64
+                          " from offset 0x%" PRIx64 " on",
+                          memory, memory > size ? ", with BSS," : "", room, offset);
+    }
+    if (size > 0 && claim(loader, content, false, first, size) != 0) {
+        return -1;
+    }
+    return memory > size ? claim(loader, content, true, first + size, memory - size) : 0;
+}
+
+/** The first page above the kernel, if it is in the range, that has `size` bytes free. */
+static uint64_t find_room(const loader_t *loader, const vm_content_t *content, uint64_t size)
+{
+    const vm_range_t *range = range_of(loader, content);
+    uint64_t first = range->base;
+    size_t i = 0;
+
+    if (loader->kernel != NULL && loader->kernel->content->range == content->range) {
+        first = loader->kernel->last + 1;
+    }
+    first = (first + 4095) & ~UINT64_C(4095);
+    while (i < loader->num_areas) {
+        const area_t *area = &loader->areas[i++];
+        if (size > 0 && area->first <= first + size - 1 && first <= area->last) {
+            first = (area->last + 4096) & ~UINT64_C(4095);
+            i = 0;
+        }
+    }
+    return first;
+}
+
+static int write_guest(loader_t *loader, const vm_content_t *content, uint64_t first, void *bytes,
+                       size_t size)
+{
+    machine_t *machine = loader->machine;
+    const vm_range_t *range = range_of(loader, content);
+    machine_range_t *made = &machine->ranges[content->range];
     int result;
 
-    if (size > range->size - offset) {
-        return vm_range_error(machine->description, range, property, error,
-                              "%zu bytes do not fit: the range has room for %" PRIu64
-                              " from offset 0x%" PRIx64 " on",
-                              size, range->size - offset, offset);
-    }
     if (size == 0) {
         return 0;
     }
     if (made->frame != NULL) {
-        memcpy((char *)made->frame + offset, bytes, size);
+        memcpy((char *)made->frame + (first - range->base), bytes, size);
         return 0;
     }
     if (range->backing == VM_BACKING_RAM || range->backing == VM_BACKING_RAM_UNTYPED) {
-        result = vm_ram_touch(machine->vm, range->base + offset, size, vm_guest_ram_write_callback,
-                              bytes);
+        result = vm_ram_touch(machine->vm, first, size, vm_guest_ram_write_callback, bytes);
     } else {
-        result = guestmem_access(machine->vm, range->base + offset, size,
-                                 vm_guest_ram_write_callback, bytes);
+        result = guestmem_access(machine->vm, first, size, vm_guest_ram_write_callback, bytes);
     }
-    if (result != 0) {
-        return vm_range_error(machine->description, range, property, error, "%s",
-                              guestmem_last_error(machine->vm)->message);
-    }
-    return 0;
+    return result == 0
+               ? 0
+               : load_error(loader, content, "%s", guestmem_last_error(machine->vm)->message);
 }
 
-/** Load a file of that property; `load` reads it. */
-static void *read_named(machine_t *machine, const vm_range_t *range, const char *property,
-                        const char *name,
-                        void *(*load)(const char *path, size_t *size, cli_error_t *error),
-                        size_t *size, cli_error_t *error)
+static void *read_content(loader_t *loader, const vm_content_t *content, size_t *size)
 {
-    char *path = file_relative_to(machine->description->file, name);
-    void *bytes = NULL;
+    static void *(*const loaders[])(const char *path, size_t *size, cli_error_t *error) = {
+        [VM_CONTENT_FILE] = kernel_image_load,
+        [VM_CONTENT_TREE] = dtb_file_load,
+        [VM_CONTENT_INITRD] = file_read,
+    };
+    char *path = file_relative_to(loader->description->file, content->file);
+    cli_error_t reason = {"out of memory"};
+    void *bytes = path != NULL ? loaders[content->kind](path, size, &reason) : NULL;
 
-    *error = (cli_error_t){0};
-    if (path != NULL) {
-        bytes = load(path, size, error);
-        free(path);
-    }
     if (bytes == NULL) {
-        const cli_error_t reason = *error;
-        vm_range_error(machine->description, range, property, error, "%s",
-                       reason.line[0] != '\0' ? reason.line : "out of memory");
+        load_error(loader, content, "%s", reason.line);
     }
+    free(path);
     return bytes;
 }
 
-static int load_file(machine_t *machine, size_t index, size_t *size, cli_error_t *error)
+/** Where the guest starts, and with what: unless the description says it, as Linux wants it. */
+static void set_entry(loader_t *loader, const vm_content_t *content, uint64_t first,
+                      uint64_t image_memory)
 {
-    const vm_range_t *range = &machine->description->ranges[index];
-    void *bytes = read_named(machine, range, "guestmem,load", range->load, file_read, size, error);
+    vm_description_t *description = loader->description;
+
+    if (content->kind == VM_CONTENT_TREE && !description->has_x0) {
+        description->x[0] = first;
+        description->has_x0 = true;
+    }
+    if (image_memory == 0 || loader->kernel != NULL) {
+        return;
+    }
+    loader->kernel = &loader->areas[loader->num_areas - 1];
+    if (!description->has_entry) {
+        description->entry = first;
+        description->has_entry = true;
+    }
+}
+
+static int load_content(loader_t *loader, const vm_content_t *content, dtb_chosen_t *chosen)
+{
+    uint64_t first = range_of(loader, content)->base + content->offset;
+    uint64_t image_memory = 0;
+    size_t size = 0;
+    void *bytes = is_self(content) ? dtb_strip(loader->description, chosen, &size, loader->error)
+                                   : read_content(loader, content, &size);
     int result;
 
     if (bytes == NULL) {
         return -1;
     }
-    result = write_range(machine, index, "guestmem,load", range->load_offset, bytes, *size, error);
+    if (content->kind == VM_CONTENT_FILE) {
+        image_memory = kernel_image_memory(bytes, size);
+    }
+    if (content->kind == VM_CONTENT_INITRD) {
+        first = content->has_offset ? first : find_room(loader, content, size);
+        chosen->initrd = first;
+        chosen->initrd_size = size;
+    }
+    result = claim_all(loader, content, first, size, image_memory > size ? image_memory : size);
+    if (result == 0) {
+        set_entry(loader, content, first, image_memory);
+        result = write_guest(loader, content, first, bytes, size);
+    }
     free(bytes);
     return result;
 }
 
-static int load_tree(machine_t *machine, size_t index, size_t *size, cli_error_t *error)
+/** Write the guest's tree once more, now that it is known where the initrd is. */
+static int update_tree(loader_t *loader, const vm_content_t *content, const dtb_chosen_t *chosen)
 {
-    static const char property[] = "guestmem,device-tree";
-    const vm_range_t *range = &machine->description->ranges[index];
-    void *tree;
-    int result;
+    uint64_t first = range_of(loader, content)->base + content->offset;
+    size_t size;
+    void *tree = dtb_strip(loader->description, chosen, &size, loader->error);
+    int result = tree != NULL ? write_guest(loader, content, first, tree, size) : -1;
 
-    if (strcmp(range->tree, "self") == 0) {
-        tree = dtb_strip(machine->description, size, error);
-    } else {
-        tree = read_named(machine, range, property, range->tree, dtb_file_load, size, error);
-    }
-    if (tree == NULL) {
-        return -1;
-    }
-    result = write_range(machine, index, property, range->tree_offset, tree, *size, error);
     free(tree);
     return result;
 }
 
-static int load_range(machine_t *machine, size_t index, cli_error_t *error)
+static int load_all(loader_t *loader)
 {
-    const vm_range_t *range = &machine->description->ranges[index];
-    size_t file_size = 0;
-    size_t tree_size = 0;
+    const vm_description_t *description = loader->description;
+    dtb_chosen_t chosen = {.append = loader->machine->options.append};
+    bool has_self = false;
 
-    if (range->load != NULL && load_file(machine, index, &file_size, error) != 0) {
-        return -1;
+    /* The initrd last: where it may be depends on the others. */
+    for (unsigned kind = 0; kind < VM_NUM_CONTENT_KINDS; kind++) {
+        for (size_t i = 0; i < description->num_contents; i++) {
+            const vm_content_t *content = &description->contents[i];
+            if (content->kind == kind && load_content(loader, content, &chosen) != 0) {
+                return -1;
+            }
+        }
     }
-    if (range->tree != NULL && load_tree(machine, index, &tree_size, error) != 0) {
-        return -1;
+    for (size_t i = 0; i < description->num_contents; i++) {
+        const vm_content_t *content = &description->contents[i];
+        has_self |= is_self(content);
+        if (is_self(content) && description->initrd != NULL &&
+            update_tree(loader, content, &chosen) != 0) {
+            return -1;
+        }
     }
-    if (file_size > 0 && tree_size > 0 && range->tree_offset < range->load_offset + file_size &&
-        range->load_offset < range->tree_offset + tree_size) {
-        return vm_range_error(machine->description, range, "guestmem,device-tree-offset", error,
-                              "the device tree (0x%" PRIx64 ", %zu bytes) overlaps the loaded file "
-                              "(0x%" PRIx64 ", %zu bytes)",
-                              range->tree_offset, tree_size, range->load_offset, file_size);
+    if (chosen.append != NULL && !has_self) {
+        return cli_error_set(loader->error,
+                             "%s: --append has no effect without guestmem,device-tree = \"self\"",
+                             description->file);
     }
     return 0;
 }
 
 int machine_load(machine_t *machine, cli_error_t *error)
 {
-    for (size_t i = 0; i < machine->description->num_ranges; i++) {
-        if (load_range(machine, i, error) != 0) {
-            return -1;
-        }
+    vm_description_t *description = machine->description;
+    loader_t loader = {
+        .machine = machine,
+        .description = description,
+        .areas = calloc(2 * description->num_contents + 1, sizeof(*loader.areas)),
+        .error = error,
+    };
+    int result;
+
+    if (loader.areas == NULL) {
+        return cli_error_set(error, "%s: out of memory", description->file);
     }
-    return 0;
+    result = load_all(&loader);
+    free(loader.areas);
+    return result;
 }

@@ -24,6 +24,9 @@
 
 static tree_t tree;
 
+/* What the guest's tree is made with. */
+static dtb_chosen_t chosen;
+
 static vm_description_t *parse(size_t size, cli_error_t *error)
 {
     memset(error, 0, sizeof(*error));
@@ -46,6 +49,7 @@ static void an_empty_tree_is_a_vm_without_memory(void **state)
     description = parse_good(tree_end(&tree));
     assert_int_equal(description->num_ranges, 0);
     assert_int_equal(description->entry, 0);
+    assert_false(description->has_entry || description->has_x0);
     assert_null(description->board);
     vm_description_free(description);
 }
@@ -68,6 +72,7 @@ static void root_properties_are_read(void **state)
     assert_int_equal(description->x[0], UINT64_C(0x123456789abcdef0));
     assert_int_equal(description->x[1], 0);
     assert_int_equal(description->x[3], 3);
+    assert_true(description->has_entry && description->has_x0);
     vm_description_free(description);
 }
 
@@ -124,8 +129,53 @@ static void each_entry_of_reg_is_a_range(void **state)
     assert_int_equal(description->ranges[1].size, 0x2000);
     /* The physical memory goes on; the file is for the first entry. */
     assert_int_equal(description->ranges[1].paddr, 0x60001000);
-    assert_string_equal(description->ranges[0].load, "file");
-    assert_null(description->ranges[1].load);
+    assert_int_equal(description->num_contents, 1);
+    assert_string_equal(description->contents[0].file, "file");
+    assert_int_equal(description->contents[0].range, 0);
+    vm_description_free(description);
+}
+
+static void contents_are_read_in_the_order_of_the_tree(void **state)
+{
+    static const vm_content_t expected[] = {
+        {VM_CONTENT_FILE, "kernel", 0, 0x200000, true},
+        {VM_CONTENT_FILE, "data", 0, UINT64_C(0x123), true},
+        {VM_CONTENT_TREE, "self", 0, 0, false},
+        {VM_CONTENT_INITRD, "initrd", 1, 0, false},
+        {VM_CONTENT_FILE, "more", 2, 0x10, true},
+    };
+    fdt64_t offsets[] = {cpu_to_fdt64(0x200000), cpu_to_fdt64(0x123)};
+    vm_description_t *description;
+    tree_begin(&tree);
+    tree_open(&tree, "a@0");
+    tree_reg(&tree, 0, 0x400000);
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_string(&tree, "guestmem,device-tree", "self");
+    tree_must(fdt_property(tree.bytes, "guestmem,load", "kernel\0data", 12));
+    tree_must(fdt_property(tree.bytes, "guestmem,load-offset", offsets, sizeof(offsets)));
+    tree_open(&tree, "b");
+    tree_u32(&tree, "guestmem,size", 0x1000);
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_string(&tree, "guestmem,initrd", "initrd");
+    tree_close(&tree);
+    tree_close(&tree);
+    tree_open(&tree, "c@800000");
+    tree_reg(&tree, 0x800000, 0x1000);
+    tree_string(&tree, "guestmem,backing", "frames");
+    tree_string(&tree, "guestmem,load", "more");
+    tree_u32(&tree, "guestmem,load-offset", 0x10);
+    tree_close(&tree);
+    description = parse_good(tree_end(&tree));
+    assert_int_equal(description->num_contents, 5);
+    for (size_t i = 0; i < 5; i++) {
+        const vm_content_t *content = &description->contents[i];
+        assert_int_equal(content->kind, expected[i].kind);
+        assert_string_equal(content->file, expected[i].file);
+        assert_int_equal(content->range, expected[i].range);
+        assert_int_equal(content->offset, expected[i].offset);
+        assert_int_equal(content->has_offset, expected[i].has_offset);
+    }
+    assert_ptr_equal(description->initrd, &description->contents[3]);
     vm_description_free(description);
 }
 
@@ -166,7 +216,15 @@ static size_t sample_tree(void)
 {
     tree_begin(&tree);
     tree_string(&tree, "guestmem,board", "some-board");
-    tree_range(&tree, "memory@40000000", 0x40000000, 0x8000000, "ram");
+    tree_open(&tree, "memory@40000000");
+    tree_reg(&tree, 0x40000000, 0x8000000);
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_string(&tree, "guestmem,device-tree", "self");
+    tree_must(fdt_property(tree.bytes, "guestmem,load", "a\0b", 4));
+    tree_u64(&tree, "guestmem,load-offset", 0x10000000200000);
+    tree_u32(&tree, "guestmem,initrd-offset", 0x4000000);
+    tree_string(&tree, "guestmem,initrd", "c");
+    tree_close(&tree);
     tree_open(&tree, "page@b000000");
     tree_reg(&tree, 0x0b000000, 0x1000);
     tree_string(&tree, "guestmem,backing", "allocated-frame");
@@ -205,7 +263,7 @@ static void no_damaged_byte_breaks_the_parser_or_the_copy(void **state)
             refused += description == NULL;
             assert_true((description == NULL) == (error.line[0] != '\0'));
             if (description != NULL) {
-                free(dtb_strip(description, &stripped_size, &error));
+                free(dtb_strip(description, &chosen, &stripped_size, &error));
             }
             vm_description_free(description);
             tree.bytes[i] = (char)(tree.bytes[i] ^ flip);
@@ -246,7 +304,7 @@ static void *strip(size_t size, uint64_t placed_base)
             description->ranges[i].base = placed_base;
         }
     }
-    stripped = dtb_strip(description, &stripped_size, &error);
+    stripped = dtb_strip(description, &chosen, &stripped_size, &error);
     if (stripped != NULL) {
         assert_int_equal(fdt_check_full(stripped, stripped_size), 0);
     } else {
@@ -272,6 +330,100 @@ static void no_guestmem_property_is_left(void **state)
     }
     assert_string_equal(fdt_getprop(stripped, 0, "compatible", NULL), "kept");
     assert_true(fdt_path_offset(stripped, "/memory@0") >= 0);
+    free(stripped);
+}
+
+/** RAM with an initrd, and a /chosen with these arguments unless that is NULL. */
+static size_t linux_tree(const char *bootargs)
+{
+    tree_begin(&tree);
+    tree_open(&tree, "ram");
+    tree_reg(&tree, 0x40000000, 0x8000000);
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_string(&tree, "guestmem,device-tree", "self");
+    tree_string(&tree, "guestmem,initrd", "initrd");
+    tree_close(&tree);
+    if (bootargs != NULL) {
+        tree_open(&tree, "chosen");
+        tree_string(&tree, "bootargs", bootargs);
+        tree_u32(&tree, "linux,initrd-start", 1);
+        tree_string(&tree, "stdout-path", "serial0");
+        tree_close(&tree);
+    }
+    tree_range(&tree, "after@0", 0, 0x1000, "frames");
+    return tree_end(&tree);
+}
+
+static void expect_chosen(const char *bootargs, const char *append, const char *expected)
+{
+    void *stripped;
+    int node;
+    int length;
+    const void *value;
+    chosen = (dtb_chosen_t){append, 0x42345000, 0x1001};
+    stripped = strip(linux_tree(bootargs), 0);
+    chosen = (dtb_chosen_t){0};
+    assert_non_null(stripped);
+    node = fdt_path_offset(stripped, "/chosen");
+    assert_true(node >= 0);
+    value = fdt_getprop(stripped, node, "linux,initrd-start", &length);
+    assert_int_equal(length, 8);
+    assert_int_equal(fdt64_ld(value), 0x42345000);
+    value = fdt_getprop(stripped, node, "linux,initrd-end", &length);
+    assert_int_equal(length, 8);
+    assert_int_equal(fdt64_ld(value), 0x42346001);
+    value = fdt_getprop(stripped, node, "bootargs", &length);
+    if (expected == NULL) {
+        assert_null(value);
+    } else {
+        assert_string_equal(value, expected);
+        assert_int_equal(length, strlen(expected) + 1);
+    }
+    value = fdt_getprop(stripped, node, "stdout-path", NULL);
+    assert_int_equal(value != NULL, bootargs != NULL);
+    assert_true(fdt_path_offset(stripped, "/after@0") >= 0);
+    free(stripped);
+}
+
+static void chosen_says_where_the_initrd_is_and_what_is_appended(void **state)
+{
+    expect_chosen("console=ttyAMA0", "quiet", "console=ttyAMA0 quiet");
+    expect_chosen("console=ttyAMA0", NULL, "console=ttyAMA0");
+    expect_chosen("", "quiet", "quiet");
+    expect_chosen(NULL, "quiet", "quiet");
+    expect_chosen(NULL, NULL, NULL);
+}
+
+static void ram_is_memory_for_the_guest(void **state)
+{
+    void *stripped;
+    tree_begin(&tree);
+    tree_range(&tree, "a@0", 0, 0x1000, "ram");
+    tree_range(&tree, "b@1000", 0x1000, 0x1000, "ram-untyped");
+    tree_range(&tree, "c@2000", 0x2000, 0x1000, "frames");
+    tree_open(&tree, "d@3000");
+    tree_reg(&tree, 0x3000, 0x1000);
+    tree_string(&tree, "device_type", "own");
+    tree_string(&tree, "guestmem,backing", "ram");
+    tree_close(&tree);
+    tree_open(&tree, "e"); /* below a node guests look for no memory */
+    tree_u32(&tree, "#size-cells", 2);
+    tree_must(fdt_property(tree.bytes, "ranges", "", 0));
+    tree_range(&tree, "f@4000", 0x4000, 0x1000, "ram");
+    tree_close(&tree);
+    stripped = strip(tree_end(&tree), 0);
+    assert_non_null(stripped);
+    for (size_t i = 0; i < 5; i++) {
+        static const char *const expected[][2] = {{"/a@0", "memory"},
+                                                  {"/b@1000", "memory"},
+                                                  {"/c@2000", NULL},
+                                                  {"/d@3000", "own"},
+                                                  {"/e/f@4000", NULL}};
+        const char *type =
+            fdt_getprop(stripped, fdt_path_offset(stripped, expected[i][0]), "device_type", NULL);
+        assert_true(expected[i][1] == NULL ? type == NULL
+                                           : type != NULL && strcmp(type, expected[i][1]) == 0);
+    }
     free(stripped);
 }
 
@@ -382,6 +534,7 @@ int main(void)
         cmocka_unit_test(root_properties_are_read),
         cmocka_unit_test(every_backing_is_known),
         cmocka_unit_test(each_entry_of_reg_is_a_range),
+        cmocka_unit_test(contents_are_read_in_the_order_of_the_tree),
         cmocka_unit_test(addresses_pass_through_the_ranges_of_buses),
         cmocka_unit_test(the_last_byte_of_the_address_space_can_be_described),
         cmocka_unit_test(every_truncation_is_refused),
@@ -389,6 +542,8 @@ int main(void)
         cmocka_unit_test(trees_of_old_versions_are_refused),
         cmocka_unit_test(names_cannot_drive_the_terminal),
         cmocka_unit_test(no_guestmem_property_is_left),
+        cmocka_unit_test(chosen_says_where_the_initrd_is_and_what_is_appended),
+        cmocka_unit_test(ram_is_memory_for_the_guest),
         cmocka_unit_test(hidden_nodes_are_left_out_with_all_below),
         cmocka_unit_test(memory_reservations_are_kept),
         cmocka_unit_test(placed_nodes_tell_their_address),

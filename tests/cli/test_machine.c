@@ -136,6 +136,181 @@ static void another_tree_can_be_given_to_the_guest(void **state)
     remove_folder(folder);
 }
 
+/** An arm64 Image of `size` bytes (at least 64) that takes `memory` in all. */
+static void make_image(unsigned char *bytes, size_t size, uint32_t memory)
+{
+    memset(bytes, 0xa5, size);
+    memset(bytes + 16, 0, 8);
+    for (unsigned i = 0; i < 4; i++) {
+        bytes[16 + i] = (unsigned char)(memory >> (8 * i));
+    }
+    bytes[56] = 'A', bytes[57] = 'R', bytes[58] = 'M', bytes[59] = 0x64;
+}
+
+/** A folder with an Image of 0x2800 bytes that takes 0x6000, once compressed, and two files. */
+static char *make_linux_folder(void)
+{
+    char *folder = make_folder();
+    char command[256];
+    unsigned char image[0x2800];
+    make_image(image, sizeof(image), 0x6000);
+    free(write_file(folder, "packed", image, sizeof(image)));
+    snprintf(command, sizeof(command), "gzip '%s/packed'", folder);
+    assert_int_equal(system(command), 0);
+    free(write_file(folder, "Image", image, sizeof(image)));
+    memset(image, 'i', sizeof(image));
+    free(write_file(folder, "initrd", image, 0x1001));
+    free(write_file(folder, "data", image, 0x100));
+    return folder;
+}
+
+/** Make a machine with RAM of 64 KiB at 0x40000000. @return NULL: see error */
+static machine_t *make_linux(const char *folder, const char *root, const char *ram,
+                             const char *append, cli_error_t *error)
+{
+    const machine_options_t options = {.append = append};
+    char *source;
+    char *path;
+    machine_t *machine;
+    int length = asprintf(&source,
+                          "/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>; %s\n"
+                          "ram { reg = <0 0x40000000 0 0x10000>; guestmem,backing = \"ram\"; %s };"
+                          " chosen { bootargs = \"first\"; }; };\n",
+                          root, ram);
+    assert_true(length > 0);
+    path = write_file(folder, "vm.dts", source, (size_t)length);
+    machine = machine_create(path, &options, error);
+    free(source);
+    free(path);
+    return machine;
+}
+
+static uint64_t chosen_number(const void *tree, const char *property)
+{
+    int length;
+    const void *value = fdt_getprop(tree, fdt_path_offset(tree, "/chosen"), property, &length);
+    assert_non_null(value);
+    assert_int_equal(length, 8);
+    return fdt64_ld(value);
+}
+
+/** Check what the guest finds: kernel at 0x2000, tree at `tree`, initrd at `initrd`. */
+static void check_linux(const char *folder, const char *root, const char *ram, uint64_t tree,
+                        uint64_t initrd)
+{
+    cli_error_t error = {0};
+    machine_t *machine = make_linux(folder, root, ram, "second=1 third", &error);
+    const uint64_t base = 0x40000000;
+    char *memory = malloc(0x10000);
+    assert_non_null(memory);
+    assert_string_equal(error.line, "");
+    assert_non_null(machine);
+    read_guest(machine, base, memory, 0x10000);
+    assert_int_equal(fdt_check_full(memory + tree, 0x1000), 0);
+    assert_string_equal(
+        fdt_getprop(memory + tree, fdt_path_offset(memory + tree, "/chosen"), "bootargs", NULL),
+        "first second=1 third");
+    assert_int_equal(chosen_number(memory + tree, "linux,initrd-start"), base + initrd);
+    assert_int_equal(chosen_number(memory + tree, "linux,initrd-end"), base + initrd + 0x1001);
+    assert_int_equal(memcmp(memory + initrd, "iiii", 4), 0);
+    assert_int_equal(memcmp(memory + initrd + 0xffe, "iii\0", 4), 0);
+    assert_int_equal(memcmp(memory + 0x2000 + 56, "ARMd", 4), 0);
+    assert_int_equal(memory[0x2000 + 0x27ff], (char)0xa5);
+    assert_int_equal(memory[0x2000 + 0x2800], 0);
+    free(memory);
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
+#define KERNEL          "guestmem,load = \"Image\"; guestmem,load-offset = <0x2000>;"
+#define INITRD          "guestmem,initrd = \"initrd\";"
+#define SELF            "guestmem,device-tree = \"self\";"
+#define SELF_AT(offset) SELF "guestmem,device-tree-offset = <" offset ">;"
+
+static void a_kernel_finds_its_tree_and_initrd(void **state)
+{
+    char *folder = make_linux_folder();
+    /* Without an offset the initrd begins at the first page above the kernel with room for it. */
+    check_linux(folder, "", KERNEL SELF INITRD, 0, 0x8000);
+    check_linux(folder, "", KERNEL SELF_AT("0x9000") INITRD, 0x9000, 0xa000);
+    check_linux(folder, "", KERNEL SELF_AT("0xa000") INITRD, 0xa000, 0x8000);
+    check_linux(
+        folder, "",
+        "guestmem,load = \"Image\", \"data\"; guestmem,load-offset = <0x2000 0x8ff0>;" SELF INITRD,
+        0, 0xa000);
+    check_linux(folder, "", KERNEL SELF INITRD "guestmem,initrd-offset = <0x8001>;", 0, 0x8001);
+    check_linux(folder, "",
+                "guestmem,load = \"packed.gz\"; guestmem,load-offset = <0x2000>;" SELF INITRD, 0,
+                0x8000);
+    remove_folder(folder);
+}
+
+static void the_guest_starts_as_the_files_say(void **state)
+{
+    static const struct {
+        const char *root, *ram;
+        uint64_t entry, x0;
+    } cases[] = {
+        {"", KERNEL SELF_AT("0x9000"), 0x40002000, 0x40009000},
+        {"", KERNEL, 0x40002000, 0},
+        {"", "guestmem,load = \"data\";", 0, 0},
+        {"guestmem,entry = <0>;", KERNEL SELF_AT("0x9000"), 0, 0x40009000},
+        {"guestmem,x0 = <0>;", KERNEL SELF_AT("0x9000"), 0x40002000, 0},
+    };
+    char *folder = make_linux_folder();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cli_error_t error = {0};
+        machine_t *machine = make_linux(folder, cases[i].root, cases[i].ram, NULL, &error);
+        assert_non_null(machine);
+        assert_int_equal(machine_description(machine)->entry, cases[i].entry);
+        assert_int_equal(machine_description(machine)->x[0], cases[i].x0);
+        assert_int_equal(machine_destroy(machine), 0);
+    }
+    remove_folder(folder);
+}
+
+static void what_collides_is_named_on_both_sides(void **state)
+{
+    static const struct {
+        const char *ram, *append, *says;
+    } cases[] = {
+        {KERNEL SELF_AT("0x7ff8"), NULL,
+         "guestmem,device-tree [0x40000000, 0x4000ffff]: the device tree at [0x40007ff8, 0x400080"},
+        {KERNEL SELF_AT("0x7ff8"), NULL,
+         "] overlaps the BSS of \"Image\" at [0x40004800, 0x40007fff]"},
+        {KERNEL SELF INITRD "guestmem,initrd-offset = <0x7fff>;", NULL,
+         "guestmem,initrd [0x40000000, 0x4000ffff]: the initrd \"initrd\" at [0x40007fff, "
+         "0x40008fff] overlaps the BSS of \"Image\" at [0x40004800, 0x40007fff]"},
+        {SELF INITRD "guestmem,initrd-offset = <0>;", NULL,
+         "the initrd \"initrd\" at [0x40000000, 0x40001000] overlaps the device tree at "
+         "[0x40000000, 0x40000"},
+        {"guestmem,load = \"data\", \"Image\"; guestmem,load-offset = <0x20ff 0x2000>;", NULL,
+         "guestmem,load [0x40000000, 0x4000ffff]: \"Image\" at [0x40002000, 0x400047ff] overlaps "
+         "\"data\" at [0x400020ff, 0x400021fe]"},
+        {"guestmem,load = \"data\", \"Image\"; guestmem,load-offset = <0x7fff 0x2000>;", NULL,
+         "guestmem,load [0x40000000, 0x4000ffff]: the BSS of \"Image\" at [0x40004800, 0x40007fff] "
+         "overlaps \"data\" at [0x40007fff, 0x400080fe]"},
+        {"guestmem,load = \"Image\"; guestmem,load-offset = <0xb000>;", NULL,
+         "24576 bytes, with BSS, do not fit: the range has room for 20480 from offset 0xb000 on"},
+        {"guestmem,load = \"Image\"; guestmem,load-offset = <0x9000>;" SELF INITRD, NULL,
+         "guestmem,initrd [0x40000000, 0x4000ffff]: 4097 bytes do not fit: the range has room for "
+         "4096 from offset 0xf000 on"},
+        {"guestmem,load = \"broken.gz\";", NULL, "broken.gz: a compressed Image that is damaged"},
+        {KERNEL, "quiet", "--append has no effect without guestmem,device-tree = \"self\""},
+    };
+    char *folder = make_linux_folder();
+    char command[256];
+    snprintf(command, sizeof(command), "cd '%s' && head -c -9 packed.gz >broken.gz", folder);
+    assert_int_equal(system(command), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cli_error_t error = {0};
+        assert_null(make_linux(folder, "", cases[i].ram, cases[i].append, &error));
+        if (strstr(error.line, cases[i].says) == NULL) {
+            fail_msg("\"%s\" is not in \"%s\"", cases[i].says, error.line);
+        }
+    }
+    remove_folder(folder);
+}
+
 static void machines_do_not_meet(void **state)
 {
     static const char source[] = "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
@@ -270,6 +445,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(content_is_loaded_into_every_kind_of_memory),
         cmocka_unit_test(another_tree_can_be_given_to_the_guest),
+        cmocka_unit_test(a_kernel_finds_its_tree_and_initrd),
+        cmocka_unit_test(the_guest_starts_as_the_files_say),
+        cmocka_unit_test(what_collides_is_named_on_both_sides),
         cmocka_unit_test(machines_do_not_meet),
         cmocka_unit_test(what_is_not_there_is_not_found),
 #ifdef GUESTMEM_EXAMPLE

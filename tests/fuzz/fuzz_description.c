@@ -39,8 +39,9 @@ static void check_range(const vm_range_t *range)
 static void check_guest_tree(const vm_description_t *description)
 {
     cli_error_t error = {{0}};
+    const dtb_chosen_t chosen = {.append = "added", .initrd = 0x42000000, .initrd_size = 0x1000};
     size_t size = 0;
-    void *tree = dtb_strip(description, &size, &error);
+    void *tree = dtb_strip(description, &chosen, &size, &error);
     if (tree == NULL) {
         check_message(&error);
         return;
@@ -61,6 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     }
     for (size_t i = 0; i < description->num_ranges; i++) {
         check_range(&description->ranges[i]);
+    }
+    for (size_t i = 0; i < description->num_contents; i++) {
+        const vm_content_t *content = &description->contents[i];
+        must(content->range < description->num_ranges, "%s is in no range", content->file);
+        must(content->offset < description->ranges[content->range].size, "%s is outside its range",
+             content->file);
     }
     check_guest_tree(description);
     vm_description_free(description);
