@@ -107,9 +107,11 @@ static void change_pending(vm_t *vm, line_t *line, bool pending)
 
 static int most_urgent(vm_vcpu_t *vcpu)
 {
+    unsigned left = gic_of(vcpu->vm)->num_pending;
     int best = NONE;
 
-    for (int irq = 0; irq < NUM_INTERRUPTS; irq++) {
+    for (int irq = 0; irq < NUM_INTERRUPTS && left > 0; irq++) {
+        left -= find_line(vcpu, irq)->pending;
         if (waits_for(vcpu, irq) &&
             (best == NONE || find_line(vcpu, irq)->priority < find_line(vcpu, best)->priority)) {
             best = irq;
