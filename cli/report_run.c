@@ -14,6 +14,9 @@
 #include <hosted/counters.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
+#include <sel4vm/guest_ram.h>
+#include <string.h>
+#include <zlib.h>
 
 enum { PAGES_LISTED = 10, PAGE_MASK = 0xfff };
 
@@ -94,6 +97,32 @@ static void print_invocations(FILE *out, hosted_system_t *system)
     }
 }
 
+static int add_to_checksum(vm_t *vm, uintptr_t address, void *bytes, size_t size, size_t offset,
+                           void *cookie)
+{
+    uLong *checksum = cookie;
+
+    (void)vm, (void)address, (void)offset;
+    *checksum = crc32_z(*checksum, bytes, size);
+    return 0;
+}
+
+/** What can be compared with another run of the same description in virtual time. */
+static void print_virtual_time(FILE *out, machine_t *machine, const memory_map_t *map)
+{
+    uLong checksum = crc32_z(0, NULL, 0);
+
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        if (strncmp(row->backing, "ram", 3) == 0) {
+            vm_ram_touch(machine_vm(machine), row->base, row->last - row->base + 1, add_to_checksum,
+                         &checksum);
+        }
+    }
+    fprintf(out, "virtual time: %.6f s, RAM's CRC-32 then 0x%08lx\n",
+            (double)hosted_vm_time(machine_vm(machine)) * 1e-9, checksum);
+}
+
 void report_run(FILE *out, machine_t *machine, double seconds)
 {
     uint64_t frames[MAP_NUM_FRAME_SIZES];
@@ -109,6 +138,9 @@ void report_run(FILE *out, machine_t *machine, double seconds)
     fprintf(out, "frames: %" PRIu64 " x 4K, %" PRIu64 " x 2M, %" PRIu64 " x 1G\n",
             frames[MAP_FRAMES_4K], frames[MAP_FRAMES_2M], frames[MAP_FRAMES_1G]);
     print_invocations(out, machine_system(machine));
+    if (machine_options(machine)->virtual_time) {
+        print_virtual_time(out, machine, &map);
+    }
     fprintf(out, "time: %.3f s\n", seconds);
     memory_map_release(&map);
 }

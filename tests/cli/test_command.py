@@ -378,6 +378,43 @@ def test_u_boot(_):
     assert (done.returncode, done.stderr) == (0, "") and "=> " in done.stdout, done
 
 
+def test_linux(_):
+    """Debian's kernel to its shell and off again, twice at once: in virtual time both are the same."""
+    commands = """mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt && mount -t devtmpfs dev /dev
+uname -a
+cat /proc/meminfo
+cat /proc/interrupts
+dd if=/dev/zero of=/mnt/zeros bs=1M count=64
+md5sum /mnt/zeros
+poweroff -f
+"""
+    runs = [subprocess.Popen(
+        (GUESTMEM, "run", "--virtual-time", "--max-seconds", "500", ARGUMENTS[0]), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for run in runs:
+        run.stdin.write(commands)
+        run.stdin.close()
+        run.stdin = None
+    outputs = [run.communicate() for run in runs]
+    for run, (output, errors) in zip(runs, outputs):
+        assert (run.returncode, errors) == (0, ""), (errors, output[-8000:])
+    output = outputs[0][0]
+    for part in ("BusyBox v", "Linux (none) 6.", "aarch64 GNU/Linux", "\nMemTotal:", "arch_timer",
+                 "uart-pl011", "7f614da9329cd3aebf59b91aadc30bf0  /mnt/zeros", "the guest powered off",
+                 "RAM's CRC-32"):
+        assert part in output, (part, output[-8000:])
+    # All of the RAM is there, but for what the kernel keeps to itself.
+    total = int(output.split("MemTotal:")[1].split()[0])
+    assert 480000 < total < 524288, total
+    # The only faults are those of the emulated devices.
+    faults = output.split("\nfaults: ")[1].split("\npages with")[0].splitlines()
+    assert [line.split()[1] for line in faults[1:]] == ["intc@8000000", "pl011@9000000"], faults
+    assert sum(int(line.split()[0]) for line in faults[1:]) == int(faults[0]), faults
+    same = [[line for line in text.splitlines() if not line.startswith("time: ")]
+            for text, _ in outputs]
+    assert same[0] == same[1], [pair for pair in zip(*same) if pair[0] != pair[1]]
+
+
 class Terminal:
     """The command on a terminal of its own, of which we hold both sides."""
 
@@ -443,4 +480,4 @@ def test_terminal(_):
 
 with tempfile.TemporaryDirectory() as folder:
     {"broken": test_broken, "map": test_map, "guest": test_guest, "sleeping": test_sleeping,
-     "u-boot": test_u_boot, "terminal": test_terminal}[PART](folder)
+     "u-boot": test_u_boot, "linux": test_linux, "terminal": test_terminal}[PART](folder)
