@@ -178,17 +178,19 @@ static void stop(console_t *console, machine_t *machine, const char *why)
 
 static void poll_terminal(console_t *console, machine_t *machine)
 {
-    hosted_pl011_t *port = machine_console(machine);
+    const device_t *port = machine_console(machine);
+    device_serial_t serial = {.room = 256};
     char typed[256];
-    size_t room = port != NULL ? HOSTED_PL011_INPUT - port->count : sizeof(typed);
     ssize_t count;
 
     /* A person's time is the host's, and virtual time flies while the guest sleeps. */
     if (machine_options(machine)->virtual_time && hosted_vm_sleeps(machine_vm(machine))) {
         input_is_ready(POLL_MILLISECONDS);
     }
-    count = read_input(typed, room < sizeof(typed) ? room : sizeof(typed));
-
+    if (port != NULL) {
+        port->class->serial_state(port, &serial);
+    }
+    count = read_input(typed, serial.room < sizeof(typed) ? serial.room : sizeof(typed));
     if (count == 0) {
         stop(console, machine, "the terminal is gone");
     }
@@ -217,7 +219,8 @@ static void take_input(feed_t *feed)
 
 static void poll_pipe(console_t *console, machine_t *machine)
 {
-    hosted_pl011_t *port = machine_console(machine);
+    const device_t *port = machine_console(machine);
+    device_serial_t serial;
     feed_t *feed = &console->feed;
     feed_state_t state = {.now = (double)hosted_vm_time(machine_vm(machine)) * 1e-9,
                           .at_line_start = console->at_line_start};
@@ -229,13 +232,14 @@ static void poll_pipe(console_t *console, machine_t *machine)
     if (!feed->ended) {
         take_input(feed);
     }
+    port->class->serial_state(port, &serial);
     /* A guest that sleeps until input interrupts it looks for input all the time. */
-    if (hosted_pl011_input_interrupts(port) && hosted_vm_sleeps(machine_vm(machine))) {
+    if (serial.interrupts && hosted_vm_sleeps(machine_vm(machine))) {
         console->sleeps++;
     }
-    state.empty_polls = port->empty_polls + console->sleeps;
-    state.bytes_sent = port->bytes_sent;
-    state.input_pending = port->count > 0;
+    state.empty_polls = serial.empty_polls + console->sleeps;
+    state.bytes_sent = serial.bytes_sent;
+    state.input_pending = serial.waiting > 0;
     feed_observe(feed, &state);
     if (feed_guest_waits(feed, &state)) {
         /* In virtual time it must not matter when the line comes. */

@@ -52,6 +52,8 @@ typedef struct vm_range {
     char *name;             /* the node's name; entries after the first have "[1]", "[2]", ... */
     char *path;             /* the node's path */
     const char *device;     /* `guestmem,device`, or NULL */
+    const char *file;       /* `guestmem,file`: what the device works on, or NULL */
+    bool read_only;         /* `guestmem,read-only`: the device does not write it */
     int node;               /* the node's offset in `dtb`, and which entry of `reg` this is */
     unsigned entry;
 } vm_range_t;

@@ -38,6 +38,8 @@ static const struct {
     {"guestmem,paddr", BIT(VM_BACKING_UNTYPED_AT)},
     {"guestmem,rights", SINGLE_FRAME},
     {"guestmem,device", SINGLE_FRAME | MAPPED | EMULATED},
+    {"guestmem,file", EMULATED},
+    {"guestmem,read-only", EMULATED},
     {"guestmem,map-on-fault", MAPPED},
     {"guestmem,load", HAS_MEMORY},
     {"guestmem,load-offset", HAS_MEMORY},
@@ -122,10 +124,12 @@ static int read_common(const vm_node_t *node, vm_range_t *range)
 
     if (read_rights(node, &range->rights) != 0 ||
         vm_node_string(node, "guestmem,device", &range->device) != 0 ||
+        vm_node_string(node, "guestmem,file", &range->file) != 0 ||
         vm_node_number(node, "guestmem,paddr", &range->paddr, &has_paddr) != 0) {
         return -1;
     }
     range->on_fault = vm_node_has(node, "guestmem,map-on-fault");
+    range->read_only = vm_node_has(node, "guestmem,read-only");
     range->node = node->offset;
     if (range->backing == VM_BACKING_UNTYPED_AT && !has_paddr) {
         return vm_node_error(node, "guestmem,paddr",
@@ -134,6 +138,9 @@ static int read_common(const vm_node_t *node, vm_range_t *range)
     if (range->backing == VM_BACKING_EMULATED && range->device == NULL) {
         return vm_node_error(node, "guestmem,device",
                              "missing, but guestmem,backing = \"emulated\" needs it");
+    }
+    if (range->read_only && range->file == NULL) {
+        return vm_node_error(node, "guestmem,read-only", "has no effect without guestmem,file");
     }
     return 0;
 }

@@ -237,7 +237,7 @@ void *machine_find_frame(machine_t *machine, const char *name)
     return range != NULL ? range->frame : NULL;
 }
 
-hosted_pl011_t *machine_console(machine_t *machine)
+device_t *machine_console(machine_t *machine)
 {
     return machine->console;
 }

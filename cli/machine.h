@@ -106,8 +106,8 @@ void machine_stop(machine_t *machine);
  */
 size_t machine_send(machine_t *machine, const char *bytes, size_t size);
 
-/** The guest's console (the first PL011 of the description), or NULL. */
-hosted_pl011_t *machine_console(machine_t *machine);
+/** The guest's console: the first PL011 of the description, else the first virtio console. */
+device_t *machine_console(machine_t *machine);
 
 /**
  * All that the console has sent, up to the latest mebibytes.

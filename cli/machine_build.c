@@ -11,8 +11,9 @@
 
 #include "machine_internal.h"
 
-#include "device/pl011.h"
+#include "file.h"
 
+#include <errno.h>
 #include <guestmem/error.h>
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
@@ -20,6 +21,7 @@
 #include <sel4vm/guest_memory_helpers.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vmmplatsupport/guest_memory_util.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int library_error(machine_t *machine, const vm_range_t *range, cli_error_t *error)
@@ -212,6 +214,46 @@ static void *device_memory(void *cookie, uint64_t gpa, uint64_t size)
     return guestmem_pointer(((machine_t *)cookie)->vm, gpa, size);
 }
 
+static void device_refuse(void *cookie, const device_t *device, const char *why)
+{
+    const machine_t *machine = cookie;
+    char line[160];
+
+    if (machine->options.note != NULL) {
+        snprintf(line, sizeof(line), "%s: stops until the guest resets it: %s", device->name, why);
+        machine->options.note(machine->options.cookie, line);
+    }
+}
+
+/** Open what a device works on. */
+static int open_file(machine_t *machine, const vm_range_t *range, device_t *device,
+                     cli_error_t *error)
+{
+    const vm_description_t *description = machine->description;
+    const device_class_t *class = device->class;
+    char *path;
+    int reason;
+
+    if (range->file == NULL) {
+        return !class->needs_file
+                   ? 0
+                   : vm_range_error(description, range, "guestmem,file", error,
+                                    "missing, but guestmem,device = \"%s\" needs it", class->name);
+    }
+    if (class->open == NULL) {
+        return vm_range_error(description, range, "guestmem,file", error,
+                              "has no effect with guestmem,device = \"%s\"", class->name);
+    }
+    path = file_relative_to(description->file, range->file);
+    reason = path != NULL ? class->open(device, path, range->read_only) : ENOMEM;
+    if (reason != 0) {
+        vm_range_error(description, range, "guestmem,file", error, "%s: %s",
+                       path != NULL ? path : range->file, strerror(reason));
+    }
+    free(path);
+    return reason == 0 ? 0 : -1;
+}
+
 static int make_device(machine_t *machine, const vm_range_t *range, machine_range_t *made,
                        cli_error_t *error)
 {
@@ -234,11 +276,28 @@ static int make_device(machine_t *machine, const vm_range_t *range, machine_rang
     made->device->host.note = device_note;
     made->device->host.memory = device_memory;
     made->window = (device_window_t){.device = made->device, .base = range->base};
-    if (machine->console == NULL && class == &device_pl011) {
-        machine->console = pl011_of(made->device);
-        made->device->host.output = console_output;
+    made->device->host.refuse = device_refuse;
+    return open_file(machine, range, made->device, error);
+}
+
+/** The first serial port is the console, or without one the first virtio console without a file. */
+static void choose_console(machine_t *machine)
+{
+    const vm_description_t *description = machine->description;
+
+    for (size_t i = 0; i < description->num_ranges; i++) {
+        device_t *device = machine->ranges[i].device;
+        if (device == NULL || device->class->send == NULL || description->ranges[i].file != NULL) {
+            continue;
+        }
+        if (machine->console == NULL ||
+            (machine->console->class != &device_pl011 && device->class == &device_pl011)) {
+            machine->console = device;
+        }
     }
-    return 0;
+    if (machine->console != NULL) {
+        machine->console->host.output = console_output;
+    }
 }
 
 /** The order in which ranges are made. */
@@ -257,6 +316,7 @@ int machine_build(machine_t *machine, cli_error_t *error)
             return -1;
         }
     }
+    choose_console(machine);
     for (unsigned pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < description->num_ranges; i++) {
             vm_range_t *range = &description->ranges[i];

@@ -34,7 +34,7 @@ struct machine {
     bool vm_made;            /* vm_init() has succeeded */
     vm_vcpu_t *vcpu;         /* NULL until the first run */
     machine_range_t *ranges; /* as many as the description has */
-    hosted_pl011_t *console;
+    device_t *console;
     const vm_range_t *gic; /* the interrupt controller (one of its ranges), or NULL */
 
     char *output; /* NUL-terminated transcript */

@@ -214,7 +214,8 @@ void machine_stop(machine_t *machine)
 
 size_t machine_send(machine_t *machine, const char *bytes, size_t size)
 {
-    return machine->console != NULL ? hosted_pl011_send(machine->console, bytes, size) : 0;
+    return machine->console != NULL ? machine->console->class->send(machine->console, bytes, size)
+                                    : 0;
 }
 
 const char *machine_output(const machine_t *machine)

@@ -12,7 +12,9 @@
 #include <string.h>
 
 static const device_class_t *const classes[] = {
-    &device_gic, &device_log, &device_ones, &device_pl011, &device_virtio_empty, &device_zeros,
+    &device_gic,          &device_log,          &device_ones,
+    &device_pl011,        &device_virtio_block, &device_virtio_console,
+    &device_virtio_empty, &device_zeros,
 };
 
 static const size_t num_classes = sizeof(classes) / sizeof(classes[0]);

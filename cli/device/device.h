@@ -17,16 +17,34 @@
 
 typedef struct device device_t;
 
+/** What is seen of a serial port or console from outside. */
+typedef struct device_serial {
+    size_t waiting;       /* bytes of input that the guest has not read */
+    size_t room;          /* for more of them */
+    uint64_t empty_polls; /* times that the guest has looked for input and found none */
+    uint64_t bytes_sent;  /* by the guest */
+    bool interrupts;      /* input interrupts the guest: it need not look for it */
+} device_serial_t;
+
 /** What a kind of device does. Each function gets offsets within the device's range. */
 typedef struct device_class {
     const char *name;    /* as in `guestmem,device` */
     const char *summary; /* one line for --help and the manual */
     /** For device_create() only. */
     device_t *(*create)(void);
+    /**
+     * Open the file that the device works on; NULL: it has none. `needs_file`: it must have one.
+     * @return 0, or an errno
+     */
+    int (*open)(device_t *device, const char *path, bool read_only);
+    bool needs_file;
     /** Read `width` (1, 2, 4, 8) bytes at `offset`. */
     uint64_t (*read)(device_t *device, uint64_t offset, unsigned width);
     /** Take a write; bits of `value` above the width are zero. */
     void (*write)(device_t *device, uint64_t offset, unsigned width, uint64_t value);
+    /** Offer input. @return how many bytes were taken. NULL: this is no serial port or console */
+    size_t (*send)(device_t *device, const char *bytes, size_t size);
+    void (*serial_state)(const device_t *device, device_serial_t *state);
     /** For device_destroy() only. */
     void (*destroy)(device_t *device);
 } device_class_t;
@@ -47,6 +65,8 @@ typedef struct device_host {
     void (*note)(void *cookie, const device_t *device, const device_access_t *access);
     /** The device's interrupt line changed to `high`; NULL: it has none. */
     void (*interrupt)(void *cookie, const device_t *device, bool high);
+    /** The guest has misused the device, which stops until it is reset; NULL keeps that quiet. */
+    void (*refuse)(void *cookie, const device_t *device, const char *why);
     /** `size` bytes of the guest's RAM, good until the access ends; NULL: not all of it is RAM. */
     void *(*memory)(void *cookie, uint64_t gpa, uint64_t size);
     void *cookie;
@@ -80,4 +100,6 @@ extern const device_class_t device_ones;
 extern const device_class_t device_zeros;
 extern const device_class_t device_gic;
 extern const device_class_t device_log;
+extern const device_class_t device_virtio_block;
+extern const device_class_t device_virtio_console;
 extern const device_class_t device_virtio_empty;

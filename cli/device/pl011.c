@@ -65,6 +65,24 @@ static void pl011_write(device_t *device, uint64_t offset, unsigned width, uint6
     hosted_pl011_write(pl011_of(device), offset, (uint32_t)value);
 }
 
+static size_t pl011_send(device_t *device, const char *bytes, size_t size)
+{
+    return hosted_pl011_send(pl011_of(device), bytes, size);
+}
+
+static void pl011_state(const device_t *device, device_serial_t *state)
+{
+    const hosted_pl011_t *uart = &((const port_t *)device)->uart;
+
+    *state = (device_serial_t){
+        .waiting = uart->count,
+        .room = HOSTED_PL011_INPUT - uart->count,
+        .empty_polls = uart->empty_polls,
+        .bytes_sent = uart->bytes_sent,
+        .interrupts = hosted_pl011_input_interrupts(uart),
+    };
+}
+
 hosted_pl011_t *pl011_of(device_t *device)
 {
     return &((port_t *)device)->uart;
@@ -76,5 +94,7 @@ const device_class_t device_pl011 = {
     .create = pl011_create,
     .read = pl011_read,
     .write = pl011_write,
+    .send = pl011_send,
+    .serial_state = pl011_state,
     .destroy = pl011_destroy,
 };
