@@ -15,6 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
+    .quad modify
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -244,6 +245,28 @@ script:
 3:  str x3, [x0, #16]
 4:  add x0, x0, #24
     b script
+
+/* Write a function at x0, call it, change its first instruction, call it, make it longer, call it. */
+modify:
+    constant x2, 0xd2800029 /* mov x9, #1 */
+    constant x3, 0xd65f03c0 /* ret */
+    str w2, [x0]
+    str w3, [x0, #4]
+    isb
+    blr x0
+    mov x10, x9
+    constant x2, 0xd2800049 /* mov x9, #2 */
+    str w2, [x0]
+    isb
+    blr x0
+    mov x11, x9
+    constant x2, 0xd2800069 /* mov x9, #3 */
+    str w3, [x0, #8]
+    str w2, [x0, #4]
+    isb
+    blr x0
+    mov x12, x9
+    b finish
 
 interrupts: /* switch the CPU interface at x0 on, and wait in a loop for one to be taken */
     adr x2, vectors

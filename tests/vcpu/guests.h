@@ -43,5 +43,6 @@
 #define GUEST_WRITE_BACK 20
 #define GUEST_SCRIPT     21
 #define GUEST_INTERRUPTS 22
+#define GUEST_MODIFY     23
 
 #endif

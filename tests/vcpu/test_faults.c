@@ -193,6 +193,20 @@ static void code_of_a_page_that_was_replaced_is_read_again(void **state)
     }
 }
 
+static void code_that_the_guest_changes_is_read_again(void **state)
+{
+    static const uintptr_t places[] = {GUEST_DATA, GUEST_DATA + 0x800, GUEST_DATA + 0x2ffc};
+    machine_t *machine = *state; /* in the last place the function crosses a page's end */
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned times = 0; times < 2; times++) {
+            assert_int_equal(machine_run(machine, GUEST_MODIFY, places[i], 0), 0);
+            assert_int_equal(machine_registers(machine).x10, 1);
+            assert_int_equal(machine_registers(machine).x11, 2);
+            assert_int_equal(machine_registers(machine).x12, 3);
+        }
+    }
+}
+
 static void device_memory_is_not_executable(void **state)
 {
     machine_t *machine = *state;
@@ -244,6 +258,7 @@ int main(void)
         TEST(what_nobody_handles_ends_in_a_report),
         TEST(a_callback_that_forgets_to_advance_is_told),
         TEST(code_of_a_page_that_was_replaced_is_read_again),
+        TEST(code_that_the_guest_changes_is_read_again),
         TEST(device_memory_is_not_executable),
         TEST(the_pages_with_the_most_faults_are_known),
     };
