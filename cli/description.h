@@ -68,11 +68,11 @@ typedef enum vm_content_kind {
 
 /** A file or tree of a range. Its name lives as long as the description. */
 typedef struct vm_content {
-    vm_content_kind_t kind;
     const char *file; /* of VM_CONTENT_TREE: "self" for the guest's view of the description */
     size_t range;     /* index of the range */
     uint64_t offset;  /* in the range, and less than its size */
-    bool has_offset;  /* false for an initrd that is placed where there is room */
+    vm_content_kind_t kind;
+    bool has_offset; /* false for an initrd that is placed where there is room */
 } vm_content_t;
 
 #define VM_MAX_ENTRY_REGISTERS 4

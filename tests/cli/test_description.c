@@ -138,11 +138,9 @@ static void each_entry_of_reg_is_a_range(void **state)
 static void contents_are_read_in_the_order_of_the_tree(void **state)
 {
     static const vm_content_t expected[] = {
-        {VM_CONTENT_FILE, "kernel", 0, 0x200000, true},
-        {VM_CONTENT_FILE, "data", 0, UINT64_C(0x123), true},
-        {VM_CONTENT_TREE, "self", 0, 0, false},
-        {VM_CONTENT_INITRD, "initrd", 1, 0, false},
-        {VM_CONTENT_FILE, "more", 2, 0x10, true},
+        {"kernel", 0, 0x200000, VM_CONTENT_FILE, true}, {"data", 0, 0x123, VM_CONTENT_FILE, true},
+        {"self", 0, 0, VM_CONTENT_TREE, false},         {"initrd", 1, 0, VM_CONTENT_INITRD, false},
+        {"more", 2, 0x10, VM_CONTENT_FILE, true},
     };
     fdt64_t offsets[] = {cpu_to_fdt64(0x200000), cpu_to_fdt64(0x123)};
     vm_description_t *description;
