@@ -96,6 +96,23 @@ void unicorn_destroy(engine_t *engine)
     free(self);
 }
 
+/* Something may want to stop the guest before a block that was counted already. */
+static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t instructions)
+{
+    bool over = self->instructions > self->budget_end;
+
+    self->instructions -= instructions;
+    if (over) {
+        self->budget_end = self->instructions; /* too few are left for the block */
+    }
+    if (unicorn_must_stop(self)) {
+        uc_emu_stop(self->uc);
+    } else {
+        unicorn_plan(self);
+        self->instructions += instructions;
+    }
+}
+
 /*
  * Called before each basic block: stops are made here, because here they are exact. Unicorn 2.0.1
  * looks for a stop at the beginning of a block and after each memory access; there, it forgets
@@ -106,21 +123,10 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
 {
     unicorn_engine_t *self = cookie;
 
-    (void)address;
+    (void)uc, (void)address;
     self->instructions += size / 4;
-    if (self->instructions < atomic_load_explicit(&self->attend_at, memory_order_relaxed)) {
-        return;
-    }
-    bool over = self->instructions > self->budget_end;
-    self->instructions -= size / 4;
-    if (over) {
-        self->budget_end = self->instructions; /* too few are left for the block */
-    }
-    if (unicorn_must_stop(self)) {
-        uc_emu_stop(uc);
-    } else {
-        unicorn_plan(self);
-        self->instructions += size / 4;
+    if (self->instructions >= atomic_load_explicit(&self->attend_at, memory_order_relaxed)) {
+        attend(self, size / 4);
     }
 }
 
