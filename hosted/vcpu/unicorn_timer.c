@@ -86,16 +86,19 @@ static bool may_use(const unicorn_engine_t *self, uint64_t permission)
     return (state & PSTATE_MODE) != 0 || (control & permission);
 }
 
-static void write_timer(unicorn_engine_t *self, unicorn_system_register_t which, uint64_t value)
+/* @return 1: there is nothing left to be done, or 0 */
+static uint32_t write_timer(unicorn_engine_t *self, unicorn_system_register_t which, uint64_t value)
 {
-    if (may_use(self, EL0_VIRTUAL_TIMER)) {
-        unicorn_write_system(self->uc, which, value);
-        unicorn_update_timer(self);
-        atomic_store(&self->attend_at, 0);
+    if (!may_use(self, EL0_VIRTUAL_TIMER)) {
+        return 0;
     }
+    unicorn_write_system(self->uc, which, value);
+    unicorn_update_timer(self);
+    atomic_store(&self->attend_at, 0);
+    return 1;
 }
 
-/* The guest writes a system register. @return 0: the instruction still has its own effect */
+/* The guest writes a system register. @return 0 if the instruction still has its own effect */
 static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_reg *reg,
                          void *cookie)
 {
@@ -104,14 +107,11 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
     (void)uc, (void)source;
     switch (encoding(reg)) {
     case CNTV_TVAL:
-        write_timer(self, cntv_cval, counter(self) + (uint64_t)(int64_t)(int32_t)reg->val);
-        break;
+        return write_timer(self, cntv_cval, counter(self) + (uint64_t)(int64_t)(int32_t)reg->val);
     case CNTV_CTL:
-        write_timer(self, cntv_ctl, reg->val);
-        break;
+        return write_timer(self, cntv_ctl, reg->val);
     case CNTV_CVAL:
-        write_timer(self, cntv_cval, reg->val);
-        break;
+        return write_timer(self, cntv_cval, reg->val);
     case SCTLR:
     case CPACR:
     case TCR:

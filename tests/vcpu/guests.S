@@ -15,7 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
-    .quad modify
+    .quad modify, exceptions, timer, clear
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -288,3 +288,168 @@ vectors:
     mrs x12, daif
     str w10, [x0, #0x10]
     eret
+
+/* Raise exceptions, from each level and stack pointer, and go on after each. `note` keeps at x0 on,
+ * for each: vector, ESR, FAR, ELR, SPSR, SP. */
+exceptions:
+    mov x28, x0
+    adr x2, noting
+    msr vbar_el1, x2
+    constant x2, GUEST_EL1_STACK
+    mov sp, x2
+    svc #5
+    brk #7
+    .inst 0
+    msr spsel, #0
+    constant x2, GUEST_EL0_STACK
+    mov sp, x2
+    svc #6
+    msr spsel, #1
+    /* GUEST_BASE 1:1 for EL1, and at GUEST_EL0_BASE for EL0; nothing else. */
+    constant x2, (GUEST_DATA + 0x10000)
+    constant x3, 0x40000701
+    str x3, [x2, #8]
+    constant x3, 0x40000741
+    str x3, [x2, #16]
+    msr ttbr0_el1, x2
+    mov x3, #0xff
+    msr mair_el1, x3
+    constant x3, (25 | 1 << 23 | 2 << 32)
+    msr tcr_el1, x3
+    isb
+    mrs x3, sctlr_el1
+    orr x3, x3, #1
+    orr x3, x3, #(1 << 14) /* EL0 may use DC ZVA */
+    msr sctlr_el1, x3
+    isb
+    constant x2, 0x123008
+    ldr x3, [x2]
+    constant x2, 0xc0000010
+    strb w3, [x2]
+    constant x2, 0xc0001000
+    blr x2
+    constant x2, 0x200000000000
+    ldr x3, [x2]
+    constant x20, (GUEST_DATA + 0x8000)
+    dc zva, x20
+    add x20, x20, #64
+    dc zva, x20
+    adr x2, 1f
+    constant x3, (GUEST_EL0_BASE - GUEST_BASE)
+    add x2, x2, x3
+    msr elr_el1, x2
+    mov x3, #0x3c0
+    msr spsr_el1, x3
+    eret
+1:  svc #9
+    brk #10
+    .inst 0
+    hvc #1
+    smc #1
+    mrs x3, sctlr_el1
+    ldr x3, [x28] /* which only EL1 may */
+    str x3, [x28]
+    add x20, x20, #64
+    dc zva, x20 /* likewise, in a page that EL1 has just cleared */
+    wfe
+    yield
+    mov x10, sp
+    svc #0xff
+
+note:
+    str x27, [x28]
+    mrs x26, esr_el1
+    str x26, [x28, #8]
+    mrs x26, far_el1
+    str x26, [x28, #16]
+    mrs x26, elr_el1
+    str x26, [x28, #24]
+    mrs x26, spsr_el1
+    str x26, [x28, #32]
+    mov x26, sp
+    str x26, [x28, #40]
+    add x28, x28, #48
+    mrs x26, esr_el1
+    constant x25, 0x560000ff
+    cmp x26, x25
+    b.eq finish
+    lsr x26, x26, #26
+    cmp x26, #0x15
+    b.eq 2f
+    mrs x25, elr_el1
+    add x25, x25, #4
+    bic x26, x26, #1
+    cmp x26, #0x20 /* what could not be fetched was called */
+    csel x25, x30, x25, eq
+    msr elr_el1, x25
+2:  eret
+
+    .balign 0x800
+noting:
+    .set offset, 0
+    .rept 16
+    .balign 0x80
+    mov x27, #offset
+    b note
+    .set offset, offset + 0x80
+    .endr
+
+/* Wait for the virtual timer, x0 ticks from now: asleep, or at EL0 if x1 is not 0. Then x10: the
+ * time, x11: the interrupt's number, x12: CNTV_CTL, x13: CNTV_CVAL, x14: SPSR. */
+timer:
+    constant x20, 0x8000000
+    constant x21, 0x8010000
+    adr x2, timer_vectors
+    msr vbar_el1, x2
+    mov w3, #1
+    str w3, [x20]
+    mov w3, #(1 << 27)
+    str w3, [x20, #0x100]
+    mov w3, #0xf0
+    str w3, [x21, #4]
+    mov w3, #1
+    str w3, [x21]
+    mov x10, #0
+    msr cntv_tval_el0, x0
+    mrs x13, cntv_cval_el0
+    mov x3, #1
+    msr cntv_ctl_el0, x3
+    cbnz x1, 2f
+    msr daifclr, #2
+1:  wfi
+    cbz x10, 1b
+    b finish
+2:  adr x2, 3f
+    msr elr_el1, x2
+    mov x3, #0x340
+    msr spsr_el1, x3
+    eret
+3:  cbz x10, 3b
+    svc #1
+
+timer_interrupt:
+    mrs x10, cntvct_el0
+    ldr w11, [x21, #0xc]
+    mrs x12, cntv_ctl_el0
+    msr cntv_ctl_el0, xzr
+    mrs x14, spsr_el1
+    str w11, [x21, #0x10]
+    eret
+
+    .balign 0x800
+timer_vectors:
+    .space 0x280
+    b timer_interrupt
+    .space 0x400 - 0x284
+    b finish
+    .space 0x480 - 0x404
+    b timer_interrupt
+
+clear: /* clear the page at x0 but its first block, by any address within each */
+    add x2, x0, #100
+    add x3, x0, #0x1000
+1:  dc zva, x2
+    add x2, x2, #64
+    cmp x2, x3
+    b.lo 1b
+    b finish

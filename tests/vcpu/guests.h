@@ -44,5 +44,13 @@
 #define GUEST_SCRIPT     21
 #define GUEST_INTERRUPTS 22
 #define GUEST_MODIFY     23
+#define GUEST_EXCEPTIONS 24
+#define GUEST_TIMER      25
+#define GUEST_CLEAR      26
+
+/* GUEST_EXCEPTIONS: its stack pointers, and where EL0 sees what is at GUEST_BASE. */
+#define GUEST_EL1_STACK 0x11110
+#define GUEST_EL0_STACK 0x22220
+#define GUEST_EL0_BASE  0x80000000
 
 #endif
