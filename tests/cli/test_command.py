@@ -12,12 +12,14 @@ Usage: test_command.py GUESTMEM PART [ARGUMENTS]
 import json
 import os
 import pty
+import random
 import select
 import signal
 import subprocess
 import sys
 import tempfile
 import termios
+import zlib
 import xml.etree.ElementTree as ElementTree
 
 GUESTMEM, PART, *ARGUMENTS = sys.argv[1:]
@@ -378,6 +380,56 @@ def test_u_boot(_):
     assert (done.returncode, done.stderr) == (0, "") and "=> " in done.stdout, done
 
 
+def test_disk(folder):
+    """A file system made by Debian's tools, read and written by U-Boot's virtio driver."""
+    files = os.path.join(folder, "files")
+    image = os.path.join(folder, "disk.img")
+    os.mkdir(files)
+    with open(os.path.join(files, "note"), "w") as note:
+        note.write("in a file\n")
+    content = random.Random(1).randbytes(5 << 20)
+    with open(os.path.join(files, "data"), "wb") as file:
+        file.write(content)
+    subprocess.run(("mke2fs", "-q", "-t", "ext4", "-d", files, image, "32M"), check=True,
+                   env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"})
+    with open(ARGUMENTS[0]) as description:
+        text = description.read()
+    text = text.replace('"virtio-empty"', f'"virtio-block"; guestmem,file = "{image}"', 1)
+    path = os.path.join(folder, "disk.dts")
+
+    def describe(more=""):
+        with open(path, "w") as description:
+            description.write(text.replace("guestmem,file", more + "guestmem,file"))
+
+    def run(*commands):
+        done = guestmem("run", "--max-seconds", "120", path, input="\n".join(commands) + "\n")
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    describe()
+    shown = run("virtio scan", "virtio info", "ls virtio 0", "load virtio 0 41000000 data",
+                "crc32 41000000 ${filesize}", "load virtio 0 42000000 note",
+                "md.b 42000000 ${filesize}", "poweroff")
+    for part in ("VirtIO Block Device", "Capacity: 32.0 MB", " 5242880 data", "5242880 bytes read",
+                 "==> %08x" % zlib.crc32(content), "in a file"):
+        assert part in shown, (part, shown)
+    # The ring is used where it is: more reading takes no more kernel invocations.
+    taken = [run("virtio scan", *["virtio read 41000000 0 8000"] * times, "poweroff")
+             .split("\ninvocations: ")[1].split()[0] for times in (1, 8)]
+    assert taken[0] == taken[1], taken
+    # What the guest writes is in the file, unless it may only be read.
+    write_name = ("virtio scan", "mw.b 41000000 5a 400", "virtio write 41000000 f000 2", "poweroff")
+    run(*write_name)
+    with open(image, "rb") as disk:
+        disk.seek(0xf000 * 512)
+        assert disk.read(1025) == b"\x5a" * 1024 + b"\0"
+    describe("guestmem,read-only; ")
+    run("virtio scan", "mw.b 41000000 a5 400", "virtio write 41000000 f000 2", "poweroff")
+    with open(image, "rb") as disk:
+        disk.seek(0xf000 * 512)
+        assert disk.read(1024) == b"\x5a" * 1024
+
+
 def test_linux(_):
     """Debian's kernel to its shell and off again, twice at once: in virtual time both are the same."""
     commands = """mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt && mount -t devtmpfs dev /dev
@@ -480,4 +532,4 @@ def test_terminal(_):
 
 with tempfile.TemporaryDirectory() as folder:
     {"broken": test_broken, "map": test_map, "guest": test_guest, "sleeping": test_sleeping,
-     "u-boot": test_u_boot, "linux": test_linux, "terminal": test_terminal}[PART](folder)
+     "u-boot": test_u_boot, "disk": test_disk, "linux": test_linux, "terminal": test_terminal}[PART](folder)
