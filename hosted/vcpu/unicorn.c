@@ -25,6 +25,8 @@
 
 enum { TICK_NANOSECONDS = 16 }; /* at the 62.5 MHz that CNTFRQ_EL0 has */
 
+#define LONGEST_REST ((uint64_t)1 << 56) /* ticks: for ever, as far as a host is concerned */
+
 static const unicorn_system_register_t tcr_el1 = {3, 0, 2, 0, 2};
 static const unicorn_system_register_t ttbr0_el1 = {3, 0, 2, 0, 0};
 static const unicorn_system_register_t ttbr1_el1 = {3, 0, 2, 0, 1};
@@ -352,7 +354,8 @@ static void run(engine_t *engine, engine_exit_t *exit)
     if (self->virtual_time) {
         exit->rest = self->timer_armed || self->alarm != UINT64_MAX ? 0 : UINT64_MAX;
     } else {
-        exit->rest = self->timer_armed ? self->timer_remaining * TICK_NANOSECONDS : UINT64_MAX;
+        uint64_t rest = self->timer_remaining < LONGEST_REST ? self->timer_remaining : LONGEST_REST;
+        exit->rest = self->timer_armed ? rest * TICK_NANOSECONDS : UINT64_MAX;
     }
     exit->ticks = unicorn_ticks(self);
 }
