@@ -16,16 +16,21 @@
 
 static int read_file(const char *path, vmm_file_t *file)
 {
-    static char room[2][4 << 20];
-    static int next;
-    FILE *stream = next < 2 ? fopen(path, "rb") : NULL;
-    if (stream == NULL) {
+    FILE *stream = fopen(path, "rb");
+    long size = stream != NULL && fseek(stream, 0, SEEK_END) == 0 ? ftell(stream) : -1;
+    void *bytes = size > 0 ? malloc((size_t)size) : NULL;
+    bool done = bytes != NULL && fseek(stream, 0, SEEK_SET) == 0 &&
+                fread(bytes, 1, (size_t)size, stream) == (size_t)size;
+    if (stream != NULL) {
+        fclose(stream);
+    }
+    if (!done) {
         fprintf(stderr, "hosted-vmm: %s cannot be read\n", path);
+        free(bytes);
         return -1;
     }
-    *file = (vmm_file_t){room[next], fread(room[next], 1, sizeof(room[0]), stream)};
-    next++;
-    return fclose(stream);
+    *file = (vmm_file_t){bytes, (size_t)size};
+    return 0;
 }
 
 static void print_statistics(vm_t *vm)
@@ -36,7 +41,8 @@ static void print_statistics(vm_t *vm)
            s.frames[GUESTMEM_FRAME_2M], s.frames[GUESTMEM_FRAME_4K], s.page_tables);
 }
 
-static int run(hosted_system_t *sel4, const char *image_path, const char *tree_path)
+/* The files are the image, the tree, and Linux's initrd. */
+static int run(hosted_system_t *sel4, char *const files[3])
 {
     static vmm_t vmm;
     const vmm_env_t env = {.vka = hosted_vka(sel4),
@@ -44,15 +50,20 @@ static int run(hosted_system_t *sel4, const char *image_path, const char *tree_p
                            .vspace = hosted_vmm_vspace(sel4),
                            .io_ops = hosted_io_ops(sel4),
                            .endpoint = hosted_host_endpoint(sel4)};
-    vmm_file_t image, tree;
-    int error = vmm_make(&vmm, &env);
+    vmm_guest_t guest = files[2] != NULL ? vmm_linux_guest : vmm_small_guest;
+    vmm_file_t *const into[3] = {&guest.image, &guest.tree, &guest.initrd};
+    int error = vmm_make(&vmm, &env, &guest);
     if (error == 0) {
         print_statistics(&vmm.vm);
     }
-    if (error == 0 && image_path != NULL) {
-        error = read_file(image_path, &image) != 0 || read_file(tree_path, &tree) != 0
-                    ? -1
-                    : vmm_run(&vmm, &image, &tree);
+    for (int i = 0; error == 0 && i < 3 && files[i] != NULL; i++) {
+        error = read_file(files[i], into[i]);
+    }
+    if (error == 0 && files[0] != NULL) {
+        error = vmm_run(&vmm, &guest);
+    }
+    for (int i = 0; i < 3; i++) {
+        free((void *)(uintptr_t)into[i]->bytes);
     }
     vm_destroy(&vmm.vm); /* everything goes back to where it came from */
     return error;
@@ -60,17 +71,22 @@ static int run(hosted_system_t *sel4, const char *image_path, const char *tree_p
 
 int main(int argc, char **argv)
 {
-    char why[256] = "usage: hosted-vmm BOARD.dtb [GUEST.bin GUEST.dtb [incoherent]]";
-    bool usable = argc == 2 || argc == 4 || (argc == 5 && strcmp(argv[4], "incoherent") == 0);
+    char why[256] = "usage: hosted-vmm BOARD.dtb [GUEST.bin GUEST.dtb [LINUX-INITRD | incoherent]]";
+    bool usable = argc == 2 || argc == 4 || argc == 5;
+    bool incoherent = argc == 5 && strcmp(argv[4], "incoherent") == 0;
+    char *files[3] = {NULL, NULL, NULL};
     hosted_system_t *sel4 =
         usable ? hosted_system_create_from_file(argv[1], why, sizeof(why)) : NULL;
     if (sel4 == NULL) {
         fprintf(stderr, "hosted-vmm: %s\n", why);
         return EXIT_FAILURE;
     }
-    int error = argc == 5 ? hosted_system_incoherent(sel4) : 0;
+    for (int i = 2; i < argc && !(incoherent && i == 4); i++) {
+        files[i - 2] = argv[i];
+    }
+    int error = incoherent ? hosted_system_incoherent(sel4) : 0;
     if (error == 0) {
-        error = run(sel4, argc > 2 ? argv[2] : NULL, argc > 2 ? argv[3] : NULL);
+        error = run(sel4, files);
     }
     hosted_system_destroy(sel4);
     return error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -22,15 +22,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RAM             0x40000000
-#define RAM_SIZE        (4 << 20)
-#define TREE            RAM
-#define IMAGE           (RAM + 0x80000)
 #define UART            0x09000000
-#define UART_DATA       0x00
-#define UART_MASK       0x38 /* which interrupts it may make ... */
-#define UART_TRANSMIT   0x20 /* ... among them: there is room to transmit */
 #define UART_INTERRUPT  33
+#define VIRTUAL_TIMER   27
 #define PAGE_BYTES      4096
 #define REPLY           2048  /* where in the shared page the guest answers */
 #define EL1_WITH_SP_EL1 0x3c5 /* PSTATE: EL1h, all interrupts masked */
@@ -39,26 +33,75 @@
 #define CLASS_SMC       0x17 /* exception class of a secure monitor call */
 #define PSCI_SYSTEM_OFF 0x84000008
 
-/* A PL011 that is always ready to print, and says so by an interrupt if the guest wants one. */
+const vmm_guest_t vmm_small_guest = {.ram = 0x40000000, .ram_size = 4 << 20, .image_at = 0x80000};
+const vmm_guest_t vmm_linux_guest = {
+    .ram = 0x100000000, .ram_size = 512 << 20, .image_at = 0x200000, .initrd_at = 0x8000000};
+
+/* The registers of a PL011 that Linux's driver needs to print. */
+enum {
+    DATA = 0x00,
+    FLAGS = 0x18,
+    MASK = 0x38,
+    RAW = 0x3c,
+    MASKED = 0x40,
+    CLEAR = 0x44,
+    ID = 0xfe0
+};
+enum { NO_INPUT_AND_NOTHING_TO_SEND = 0x90, TRANSMIT = 0x20 };
+
+static unsigned read_uart(const vmm_t *vmm, uintptr_t offset)
+{
+    static const unsigned char id[] = {0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
+    switch (offset) {
+    case FLAGS:
+        return NO_INPUT_AND_NOTHING_TO_SEND;
+    case MASK:
+        return vmm->uart_mask;
+    case RAW:
+        return vmm->uart_raw;
+    case MASKED:
+        return vmm->uart_raw & vmm->uart_mask;
+    default:
+        return offset >= ID && offset < PAGE_BYTES ? id[(offset - ID) / 4] : 0;
+    }
+}
+
+static void write_uart(vmm_t *vmm, uintptr_t offset, unsigned value)
+{
+    if (offset == DATA) {
+        putchar((int)(value & 0xff));
+        vmm->uart_raw |= TRANSMIT; /* there is room again */
+    } else if (offset == MASK) {
+        vmm->uart_mask = value;
+    } else if (offset == CLEAR) {
+        vmm->uart_raw &= ~value;
+    }
+}
+
 static memory_fault_result_t on_uart(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, size_t length,
                                      void *cookie)
 {
-    (void)vm, (void)length, (void)cookie;
+    vmm_t *vmm = cookie;
+    (void)vm, (void)length;
     if (is_vcpu_read_fault(vcpu)) {
-        set_vcpu_fault_data(vcpu, 0);
-    } else if (addr == UART + UART_DATA) {
-        putchar((int)(get_vcpu_fault_data(vcpu) & 0xff));
-    } else if (addr == UART + UART_MASK && get_vcpu_fault_data(vcpu) & UART_TRANSMIT) {
-        vm_inject_irq(vcpu, UART_INTERRUPT);
+        set_vcpu_fault_data(vcpu, read_uart(vmm, addr - UART));
+    } else {
+        write_uart(vmm, addr - UART, (unsigned)get_vcpu_fault_data(vcpu));
+        if (vmm->uart_raw & vmm->uart_mask) {
+            vm_inject_irq(vcpu, UART_INTERRUPT);
+        }
     }
     advance_vcpu_fault(vcpu);
     return FAULT_HANDLED;
 }
 
-/* The guest is done with the interrupt. */
-static void on_uart_interrupt_end(vm_vcpu_t *vcpu, int irq, void *cookie)
+/* The guest is done with an interrupt. */
+static void on_interrupt_end(vm_vcpu_t *vcpu, int irq, void *cookie)
 {
-    (void)vcpu, (void)irq, (void)cookie;
+    (void)cookie;
+    if (irq == VIRTUAL_TIMER) {
+        seL4_ARM_VCPU_AckVPPI(vcpu->vcpu.cptr, (seL4_Word)irq);
+    }
 }
 
 /* Stores to what the guest may only read. */
@@ -110,16 +153,17 @@ static int on_vcpu_fault(vm_vcpu_t *vcpu, uint32_t syndrome, void *cookie)
     return -1;
 }
 
-int vmm_make(vmm_t *vmm, const vmm_env_t *env)
+int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest)
 {
     vm_t *vm = &vmm->vm;
     if (vm_init(vm, env->vka, env->simple, *env->vspace, env->io_ops, env->endpoint, "vm0") != 0) {
         return -1;
     }
     vm->mem.clean_cache = true; /* the guest starts with its caches off */
-    return vm_ram_register_at(vm, RAM, RAM_SIZE, false) == 0 &&
+    vmm->uart_raw = TRANSMIT;
+    return vm_ram_register_at(vm, guest->ram, guest->ram_size, false) == 0 &&
                    back_memory(vm, &vmm->shared) == 0 &&
-                   vm_reserve_memory_at(vm, UART, PAGE_BYTES, on_uart, NULL) != NULL &&
+                   vm_reserve_memory_at(vm, UART, PAGE_BYTES, on_uart, vmm) != NULL &&
                    vm_create_default_irq_controller(vm) == 0
                ? 0
                : -1;
@@ -127,19 +171,25 @@ int vmm_make(vmm_t *vmm, const vmm_env_t *env)
 
 static int load(vm_t *vm, uintptr_t addr, const vmm_file_t *file)
 {
+    if (file->size == 0) {
+        return 0;
+    }
     vm_ram_mark_allocated(vm, addr, file->size);
     return vm_ram_touch(vm, addr, file->size, vm_guest_ram_write_callback, (void *)file->bytes);
 }
 
-int vmm_run(vmm_t *vmm, const vmm_file_t *image, const vmm_file_t *tree)
+int vmm_run(vmm_t *vmm, const vmm_guest_t *guest)
 {
     vm_t *vm = &vmm->vm;
-    seL4_UserContext context = {.pc = IMAGE, .spsr = EL1_WITH_SP_EL1, .x0 = TREE};
+    uintptr_t entry = guest->ram + guest->image_at;
+    seL4_UserContext context = {.pc = entry, .spsr = EL1_WITH_SP_EL1, .x0 = guest->ram};
     vm_vcpu_t *vcpu = vm_create_vcpu(vm, PRIORITY);
     if (vcpu == NULL || vm_assign_vcpu_target(vcpu, 0) != 0 ||
-        vm_register_irq(vcpu, UART_INTERRUPT, on_uart_interrupt_end, NULL) != 0 ||
+        vm_register_irq(vcpu, UART_INTERRUPT, on_interrupt_end, NULL) != 0 ||
+        vm_register_irq(vcpu, VIRTUAL_TIMER, on_interrupt_end, NULL) != 0 ||
         vm_register_unhandled_vcpu_fault_callback(vcpu, on_vcpu_fault, &vmm->powered_off) != 0 ||
-        load(vm, TREE, tree) != 0 || load(vm, IMAGE, image) != 0 ||
+        load(vm, guest->ram, &guest->tree) != 0 || load(vm, entry, &guest->image) != 0 ||
+        load(vm, guest->ram + guest->initrd_at, &guest->initrd) != 0 ||
         vm_set_thread_context(vcpu, context) != 0 || vcpu_start(vcpu) != 0) {
         return -1;
     }

@@ -30,19 +30,34 @@ typedef struct vmm_file {
     size_t size;
 } vmm_file_t;
 
+/** A guest: its RAM, with the device tree at its start, and what is loaded behind that. */
+typedef struct vmm_guest {
+    uintptr_t ram;
+    size_t ram_size;
+    uintptr_t image_at, initrd_at; /* offsets in RAM */
+    vmm_file_t tree, image, initrd;
+} vmm_guest_t;
+
 /** The VM, and what the VMM knows of it. */
 typedef struct vmm {
     vm_t vm;
     char *shared; /* a page that both read and write */
     bool powered_off;
+    unsigned uart_mask, uart_raw; /* of the serial port's interrupts */
 } vmm_t;
 
+/** A small guest of our own: 4 MiB of RAM. The files are left out. */
+extern const vmm_guest_t vmm_small_guest;
+
+/** Linux: 512 MiB of RAM, where the rest of the VM's memory leaves room. */
+extern const vmm_guest_t vmm_linux_guest;
+
 /** Make the VM and back its memory. @return 0, or -1: the log says why */
-int vmm_make(vmm_t *vmm, const vmm_env_t *env);
+int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest);
 
 /**
- * Load the guest's flat image and its device tree, and run it until it powers off.
+ * Load the guest's files, and run it until it powers off.
  *
  * @return 0 if it did, and has left a reply in the shared page
  */
-int vmm_run(vmm_t *vmm, const vmm_file_t *image, const vmm_file_t *tree);
+int vmm_run(vmm_t *vmm, const vmm_guest_t *guest);

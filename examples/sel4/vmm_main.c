@@ -24,9 +24,10 @@ int main(void)
     static vmm_t vmm;
     root_task_start(&task);
     const vmm_env_t env = {&task.vka, &task.simple, &task.vspace, &task.io_ops, task.endpoint};
-    const vmm_file_t image = {guest_image, (size_t)(guest_image_end - guest_image)};
-    const vmm_file_t tree = {guest_tree, (size_t)(guest_tree_end - guest_tree)};
-    int wrong = vmm_make(&vmm, &env) != 0 || vmm_run(&vmm, &image, &tree) != 0;
+    vmm_guest_t guest = vmm_small_guest;
+    guest.image = (vmm_file_t){guest_image, (size_t)(guest_image_end - guest_image)};
+    guest.tree = (vmm_file_t){guest_tree, (size_t)(guest_tree_end - guest_tree)};
+    int wrong = vmm_make(&vmm, &env, &guest) != 0 || vmm_run(&vmm, &guest) != 0;
     printf("== %s\n", wrong ? "NOT all as it must be" : "all as it must be");
     root_task_stop();
 }
