@@ -30,8 +30,8 @@
 #define EL1_WITH_SP_EL1 0x3c5 /* PSTATE: EL1h, all interrupts masked */
 #define PRIORITY        (seL4_MaxPrio - 1)
 
-#define CLASS_SMC       0x17 /* exception class of a secure monitor call */
-#define PSCI_SYSTEM_OFF 0x84000008
+#define CLASS_SMC 0x17 /* exception class of a secure monitor call */
+enum { PSCI_SYSTEM_OFF = 0x84000008, PSCI_SYSTEM_RESET };
 
 const vmm_guest_t vmm_small_guest = {.ram = 0x40000000, .ram_size = 4 << 20, .image_at = 0x80000};
 const vmm_guest_t vmm_linux_guest = {
@@ -141,16 +141,17 @@ static int back_memory(vm_t *vm, char **shared)
     return write_page(vm, both, "hello from the VMM") | write_page(vm, text, "read this only");
 }
 
-/* Of the guest's calls this VMM knows one, to power off. None is handled here, so vm_run() returns.
- */
+/* Of the guest's calls this VMM knows two, which end it: not handled, they make vm_run() return. */
 static int on_vcpu_fault(vm_vcpu_t *vcpu, uint32_t syndrome, void *cookie)
 {
+    vmm_t *vmm = cookie;
     seL4_UserContext context;
     if (syndrome >> 26 == CLASS_SMC && vm_get_thread_context(vcpu, &context) == 0 &&
-        context.x0 == PSCI_SYSTEM_OFF) {
-        *(bool *)cookie = true;
+        (context.x0 == PSCI_SYSTEM_OFF || context.x0 == PSCI_SYSTEM_RESET)) {
+        vmm->ended_by = context.x0;
+        return -1;
     }
-    return -1;
+    return vmm->on_exception != NULL ? vmm->on_exception(vcpu, syndrome, NULL) : -1;
 }
 
 int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest)
@@ -160,6 +161,7 @@ int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest)
         return -1;
     }
     vm->mem.clean_cache = true; /* the guest starts with its caches off */
+    vmm->on_exception = env->on_exception;
     vmm->uart_raw = TRANSMIT;
     return vm_ram_register_at(vm, guest->ram, guest->ram_size, false) == 0 &&
                    back_memory(vm, &vmm->shared) == 0 &&
@@ -187,13 +189,18 @@ int vmm_run(vmm_t *vmm, const vmm_guest_t *guest)
     if (vcpu == NULL || vm_assign_vcpu_target(vcpu, 0) != 0 ||
         vm_register_irq(vcpu, UART_INTERRUPT, on_interrupt_end, NULL) != 0 ||
         vm_register_irq(vcpu, VIRTUAL_TIMER, on_interrupt_end, NULL) != 0 ||
-        vm_register_unhandled_vcpu_fault_callback(vcpu, on_vcpu_fault, &vmm->powered_off) != 0 ||
+        vm_register_unhandled_vcpu_fault_callback(vcpu, on_vcpu_fault, vmm) != 0 ||
         load(vm, guest->ram, &guest->tree) != 0 || load(vm, entry, &guest->image) != 0 ||
         load(vm, guest->ram + guest->initrd_at, &guest->initrd) != 0 ||
         vm_set_thread_context(vcpu, context) != 0 || vcpu_start(vcpu) != 0) {
         return -1;
     }
-    (void)vm_run(vm);
+    while (vmm->ended_by == 0 && vm_run(vm) == 0) {
+        /* libsel4vm returns with 0 after each interrupt of the virtual timer */
+    }
     seL4_TCB_Suspend(vm_get_vcpu_tcb(vcpu));
-    return vmm->powered_off && strcmp(vmm->shared + REPLY, "the guest was here") == 0 ? 0 : -1;
+    return vmm->ended_by == PSCI_SYSTEM_OFF &&
+                   strcmp(vmm->shared + REPLY, "the guest was here") == 0
+               ? 0
+               : -1;
 }

@@ -10,7 +10,6 @@
 #include <platsupport/io.h>
 #include <sel4vm/guest_vm.h>
 #include <simple/simple.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <vka/vka.h>
 #include <vspace/vspace.h>
@@ -22,6 +21,8 @@ typedef struct vmm_env {
     vspace_t *vspace;
     ps_io_ops_t *io_ops;
     seL4_CPtr endpoint; /* where the VMM receives the guest's faults */
+    /* What the runtime does with calls and instructions that end in the VMM; NULL: on its own */
+    unhandled_vcpu_fault_callback_fn on_exception;
 } vmm_env_t;
 
 /** A file in the VMM's memory. */
@@ -41,8 +42,9 @@ typedef struct vmm_guest {
 /** The VM, and what the VMM knows of it. */
 typedef struct vmm {
     vm_t vm;
-    char *shared; /* a page that both read and write */
-    bool powered_off;
+    unhandled_vcpu_fault_callback_fn on_exception;
+    char *shared;       /* a page that both read and write */
+    seL4_Word ended_by; /* the guest's last call, to power off or reset; 0 while it runs */
     unsigned uart_mask, uart_raw; /* of the serial port's interrupts */
 } vmm_t;
 
