@@ -69,6 +69,11 @@ bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t
     return true;
 }
 
+bool abort_translate(const abort_view_t *view, uint64_t address, uint64_t *gpa)
+{
+    return translate(view, address, gpa) == STAGE1_OK;
+}
+
 void *abort_writable_page(const abort_view_t *view, uint64_t page)
 {
     shadow_entry_t entry;

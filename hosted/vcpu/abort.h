@@ -31,6 +31,9 @@ typedef struct abort_view {
 /** Read the instruction at a virtual address. @return false if it cannot be read */
 bool abort_read_instruction(const abort_view_t *view, uint64_t address, uint32_t *instruction);
 
+/** The guest-physical address of a virtual one. @return false if it has none */
+bool abort_translate(const abort_view_t *view, uint64_t address, uint64_t *gpa);
+
 /**
  * Host memory of the page that a virtual address is translated to.
  *

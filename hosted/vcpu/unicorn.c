@@ -113,6 +113,14 @@ uint8_t *unicorn_writable_page(unicorn_engine_t *self, uint64_t page)
     return abort_writable_page(&view, page);
 }
 
+bool unicorn_translate(unicorn_engine_t *self, uint64_t address, uint64_t *gpa)
+{
+    abort_view_t view;
+
+    read_view(self, &view);
+    return abort_translate(&view, address, gpa);
+}
+
 /* The classes of a syndrome that EL2 gets; all others are the guest's own. */
 enum { CLASS_WAIT = 0x01, CLASS_HVC = 0x16, CLASS_SMC = 0x17 };
 
@@ -225,6 +233,10 @@ static bool classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
 /* @return false if the guest goes on */
 static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
 {
+    if (self->num_stale > 0 && self->interrupt == UNICORN_NONE && self->out_of_reach == 0 &&
+        status == UC_ERR_OK && !unicorn_must_stop(self)) {
+        return false; /* it stopped for unicorn_forget_code() */
+    }
     *exit = (engine_exit_t){.reason = ENGINE_KICKED};
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
     if (self->interrupt != UNICORN_NONE) {
@@ -279,7 +291,7 @@ void unicorn_plan(unicorn_engine_t *self)
                         (self->virtual_time ? self->timer_remaining : INSTRUCTIONS_BETWEEN);
         next = look < next ? look : next;
     }
-    if (self->interrupt_waits || self->flags_changed) {
+    if (self->interrupt_waits || self->flags_changed || self->num_stale > 0) {
         next = 0;
     }
     atomic_store(&self->attend_at, next);
@@ -299,6 +311,7 @@ static uc_err run_once(unicorn_engine_t *self)
     if (unicorn_must_stop(self)) {
         return UC_ERR_OK;
     }
+    unicorn_forget_code(self);
     unicorn_plan(self);
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
     /* No instruction is at the last address, so the run stops by an exit only. */

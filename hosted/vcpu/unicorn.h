@@ -24,6 +24,7 @@
 #define UNICORN_PAGE_BYTES 4096
 #define UNICORN_MAX_BANKS  256
 #define UNICORN_MAX_COVERS 600
+#define UNICORN_MAX_STALE  16
 #define UNICORN_TOP        ((uint64_t)1 << 56) /* virtual addresses have 8 bits above for a tag */
 
 /* A value that no fault leaves in HPFAR_EL2: its low four bits are zero. */
@@ -64,6 +65,8 @@ typedef struct unicorn_engine {
     atomic_ullong attend_at; /* look at all below when so many have run; 0: before the next block */
     uint64_t budget_end;     /* stop when so many have run */
     atomic_bool kicked;
+    bool interrupt_waits; /* stop where the guest does not mask it */
+    bool failed;          /* a mapping could not be entered; see `failure` */
     uc_engine *uc;
     shadow_t *shadow;
     void *starter; /* a page of instructions, to begin with */
@@ -79,31 +82,33 @@ typedef struct unicorn_engine {
     cover_t covers[UNICORN_MAX_COVERS];
     size_t cover_count;
     uint64_t vector;       /* that took the guest's last exception */
-    bool interrupt_waits;  /* stop where the guest does not mask it */
     uint64_t out_of_reach; /* a virtual address that could not be covered; 0: none */
-    bool failed;           /* a mapping could not be entered; see `failure` */
     char failure[96];
     /* Exceptions for the guest: see unicorn_exception.c. */
     uc_context *saved; /* to look into */
     size_t saved_size;
     size_t syndrome_at, address_at, flags_at; /* in it */
     uint32_t flags;                           /* of EL1, as noted last */
-    bool flags_changed;                       /* since */
-    uc_context *context_at_exception;         /* where the hook saves it to; NULL: nowhere */
     uint32_t syndrome;                        /* of the last exception */
     uint64_t fault_address;                   /* and its address */
+    uc_context *context_at_exception;         /* where the hook saves it to; NULL: nowhere */
+    bool flags_changed;                       /* since they were noted */
     /* The page of the last DC ZVA: see unicorn_cache.c. */
     uint8_t *cleared_host; /* NULL: not known */
     uint64_t cleared_page; /* virtual */
     uint32_t cleared_mode; /* of the processor */
+    /* Pages of IC IVAU, GPAs, whose code is to be read again: see unicorn_cache.c. */
+    uint64_t stale[UNICORN_MAX_STALE];
+    size_t num_stale;
+    uint64_t stale_pc; /* of the last such instruction */
     /* The virtual timer: see unicorn_timer.c. */
-    bool timer_armed;         /* fires in timer_remaining ticks */
-    bool timer_line;          /* its interrupt */
-    bool timer_masked;        /* nobody is to be told */
-    uint64_t timer_remaining; /* as of the last update */
+    bool timer_armed;  /* fires in timer_remaining ticks */
+    bool timer_line;   /* its interrupt */
+    bool timer_masked; /* nobody is to be told */
     bool virtual_time;
-    uint64_t alarm; /* in virtual time: stop there */
-    uint64_t slept; /* ticks of virtual time without an instruction */
+    uint64_t timer_remaining; /* as of the last update */
+    uint64_t alarm;           /* in virtual time: stop there */
+    uint64_t slept;           /* ticks of virtual time without an instruction */
 } unicorn_engine_t;
 
 /** The clock in virtual time. */
@@ -166,6 +171,19 @@ uc_err unicorn_hook_cache(unicorn_engine_t *self);
 
 /** The last page cleared may be elsewhere, or have other rights. */
 void unicorn_forget_page(unicorn_engine_t *self);
+
+/** Whether the guest is done with its IC IVAU when this block comes: then it must stop. */
+bool unicorn_invalidated(const unicorn_engine_t *self, uint64_t address, uint32_t size);
+
+/** Drop what was translated from the pages that the guest has invalidated. While it stands still.
+ */
+void unicorn_forget_code(unicorn_engine_t *self);
+
+/** Drop what was translated from a page; its GPA must be executable. While the guest stands still.
+ */
+void unicorn_forget_pages(unicorn_engine_t *self, const uint64_t *gpas, size_t count);
+
+bool unicorn_translate(unicorn_engine_t *self, uint64_t address, uint64_t *gpa);
 
 /** Host memory of the page that a virtual address is translated to now, if stage 2 lets it be
  * written; its stage-1 rights are not looked at. NULL: none. */

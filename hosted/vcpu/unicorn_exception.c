@@ -170,7 +170,7 @@ static bool find_address(unicorn_engine_t *self, uc_context *const contexts[PROB
 
     for (unsigned i = 0; i < PROBES; i++) {
         const uint32_t code[] = {0xc85f7c00u | (i + 1) << 5}; /* ldxr x0, [x(i + 1)] */
-        values[i] = UNICORN_STARTER + 0x101 + 0x110 * i;
+        values[i] = UNICORN_STARTER + 0x101 + 0x110 * (uint64_t)i;
         uc_reg_write(self->uc, UC_ARM64_REG_X1 + (int)i, &values[i]);
         self->context_at_exception = contexts[i];
         int number = try_code(self, code, 1);

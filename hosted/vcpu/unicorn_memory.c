@@ -221,6 +221,22 @@ static void forget_code(unicorn_engine_t *self, bank_t *bank,
     flush_translations(self);
 }
 
+void unicorn_forget_pages(unicorn_engine_t *self, const uint64_t *gpas, size_t count)
+{
+    uint64_t sctlr;
+
+    unicorn_read_system(self->uc, unicorn_sctlr_el1, &sctlr);
+    unicorn_write_system(self->uc, unicorn_sctlr_el1, sctlr & ~(uint64_t)1);
+    for (size_t i = 0; i < count; i++) {
+        shadow_entry_t entry;
+        if (shadow_lookup(self->shadow, gpas[i], &entry) && entry.execute) {
+            uc_ctl_remove_cache(self->uc, gpas[i], gpas[i] + UNICORN_PAGE_BYTES);
+        }
+    }
+    unicorn_write_system(self->uc, unicorn_sctlr_el1, sctlr);
+    flush_translations(self);
+}
+
 /* Notifications of mappings cannot fail, so a failure is kept for the next run. */
 static void fail(unicorn_engine_t *self, uint64_t gpa)
 {

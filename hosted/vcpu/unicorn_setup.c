@@ -97,15 +97,17 @@ void unicorn_destroy(engine_t *engine)
 }
 
 /* Something may want to stop the guest before a block that was counted already. */
-static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t instructions)
+static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t address,
+                                             uint32_t size)
 {
+    const uint64_t instructions = size / 4;
     bool over = self->instructions > self->budget_end;
 
     self->instructions -= instructions;
     if (over) {
         self->budget_end = self->instructions; /* too few are left for the block */
     }
-    if (unicorn_must_stop(self)) {
+    if (unicorn_must_stop(self) || unicorn_invalidated(self, address, size)) {
         uc_emu_stop(self->uc);
     } else {
         unicorn_plan(self);
@@ -123,10 +125,10 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
 {
     unicorn_engine_t *self = cookie;
 
-    (void)uc, (void)address;
+    (void)uc;
     self->instructions += size / 4;
     if (self->instructions >= atomic_load_explicit(&self->attend_at, memory_order_relaxed)) {
-        attend(self, size / 4);
+        attend(self, address, size);
     }
 }
 

@@ -140,9 +140,8 @@ static uint32_t on_read(uc_engine *uc, uc_arm64_reg target, const uc_arm64_cp_re
 
     if (which == CNTVCT && may_use(self, EL0_VIRTUAL_COUNTER)) {
         value = counter(self);
-    } else if (which == CNTPCT && may_use(self, EL0_PHYSICAL_COUNTER)) {
-        value = unicorn_ticks(self);
-    } else if (which == PMCCNTR && may_use(self, 0)) {
+    } else if ((which == CNTPCT && may_use(self, EL0_PHYSICAL_COUNTER)) ||
+               (which == PMCCNTR && may_use(self, 0))) {
         value = unicorn_ticks(self);
     } else if (which == CNTV_TVAL && may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_read_system(uc, cntv_cval, &value);

@@ -15,7 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
-    .quad modify, exceptions, timer, clear
+    .quad modify, exceptions, timer, clear, reload
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -452,4 +452,15 @@ clear: /* clear the page at x0 but its first block, by any address within each *
     add x2, x2, #64
     cmp x2, x3
     b.lo 1b
+    b finish
+
+reload: /* call x0, let the VMM write other code there by a store at x1, call it again */
+    blr x0
+    mov x10, x9
+    str w0, [x1]
+    ic ivau, x0
+    dsb ish
+    isb
+    blr x0
+    mov x11, x9
     b finish

@@ -47,6 +47,7 @@
 #define GUEST_EXCEPTIONS 24
 #define GUEST_TIMER      25
 #define GUEST_CLEAR      26
+#define GUEST_RELOAD     27
 
 /* GUEST_EXCEPTIONS: its stack pointers, and where EL0 sees what is at GUEST_BASE. */
 #define GUEST_EL1_STACK 0x11110

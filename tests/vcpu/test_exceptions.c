@@ -130,6 +130,28 @@ static void blocks_are_cleared_and_nothing_else_is(void **state)
     }
 }
 
+static const uint32_t code[][2] = {{0xd2800029, 0xd65f03c0}, {0xd2800049, 0xd65f03c0}};
+
+static memory_fault_result_t write_other_code(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address,
+                                              size_t length, void *cookie)
+{
+    assert_int_equal(guestmem_write(vm, GUEST_DATA, code[1], sizeof(code[1])), 0);
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+/* The VMM, as a disk does, writes code over code that has run. */
+static void code_from_outside_runs_after_ic_ivau(void **state)
+{
+    machine_t *machine = *state;
+    assert_non_null(
+        vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 0x1000, write_other_code, NULL));
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, code[0], sizeof(code[0])), 0);
+    assert_int_equal(machine_run(machine, GUEST_RELOAD, GUEST_DATA, GUEST_DEVICE), 0);
+    assert_int_equal(machine_registers(machine).x10, 1);
+    assert_int_equal(machine_registers(machine).x11, 2);
+}
+
 static int make_in_virtual_time(void **state)
 {
     int result = machine_make(state);
@@ -144,6 +166,7 @@ int main(void)
         TEST(exceptions_are_taken_at_the_guests_vectors),
         TEST(the_virtual_timer_interrupts_when_it_is_due),
         TEST(blocks_are_cleared_and_nothing_else_is),
+        TEST(code_from_outside_runs_after_ic_ivau),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
