@@ -330,6 +330,22 @@ exceptions:
     blr x2
     constant x2, 0x200000000000
     ldr x3, [x2]
+    /* Clear in a page that then is mapped no longer; and in one that EL0 then tries to clear. */
+    constant x2, (GUEST_DATA + 0x10000)
+    constant x3, 0x40000701
+    str x3, [x2, #32]
+    dsb ish
+    constant x21, (0xc0000000 + GUEST_DATA + 0x8000)
+    dc zva, x21
+    add x21, x21, #64
+    dc zva, x21
+    str xzr, [x2, #32]
+    dsb ish
+    tlbi vmalle1
+    dsb ish
+    isb
+    add x21, x21, #64
+    dc zva, x21
     constant x20, (GUEST_DATA + 0x8000)
     dc zva, x20
     add x20, x20, #64
@@ -341,7 +357,9 @@ exceptions:
     mov x3, #0x3c0
     msr spsr_el1, x3
     eret
-1:  svc #9
+1:  add x20, x20, #64
+    dc zva, x20
+    svc #9
     brk #10
     .inst 0
     hvc #1
@@ -349,8 +367,6 @@ exceptions:
     mrs x3, sctlr_el1
     ldr x3, [x28] /* which only EL1 may */
     str x3, [x28]
-    add x20, x20, #64
-    dc zva, x20 /* likewise, in a page that EL1 has just cleared */
     wfe
     yield
     mov x10, sp
@@ -395,7 +411,8 @@ noting:
     .endr
 
 /* Wait for the virtual timer, x0 ticks from now: asleep, or at EL0 if x1 is not 0. Then x10: the
- * time, x11: the interrupt's number, x12: CNTV_CTL, x13: CNTV_CVAL, x14: SPSR. */
+ * time, x11: the interrupt's number, x12: CNTV_CTL, x13: CNTV_CVAL, x14: SPSR. x15: CNTV_CTL of a
+ * masked timer that is due, and x16: not 0 if it has interrupted. */
 timer:
     constant x20, 0x8000000
     constant x21, 0x8010000
@@ -410,6 +427,15 @@ timer:
     mov w3, #1
     str w3, [x21]
     mov x10, #0
+    msr cntv_tval_el0, xzr /* first a timer that has fired, and is masked */
+    mov x3, #3
+    msr cntv_ctl_el0, x3
+    msr daifclr, #2
+    isb
+    mrs x15, cntv_ctl_el0
+    msr daifset, #2
+    mov x16, x10
+    msr cntv_ctl_el0, xzr
     msr cntv_tval_el0, x0
     mrs x13, cntv_cval_el0
     mov x3, #1

@@ -50,15 +50,16 @@ static void exceptions_are_taken_at_the_guests_vectors(void **state)
         {SELF, 0x96000045, EL1H, 0xc0000010, 0x39000043, NONE},
         {SELF, 0x86000005, EL1H, 0xc0001000, NONE, NONE},
         {SELF, 0x96000004, EL1H, 0x200000000000, 0xf9400043, NONE},
+        {SELF, 0x96000045, EL1H, 0xc0000000ull + GUEST_DATA + 0x8000 + 128, 0xd50b7435, NONE},
+        {LOWER, 0x9200004d, EL0, GUEST_DATA + 0x8000 + 128, 0xd50b7434, NONE},
         {LOWER, 0x56000009, EL0, 0, NONE, 0xd4000121},
         {LOWER, 0xf200000a, EL0, 0, 0xd4200140, NONE},
         {LOWER, 0x02000000, EL0, 0, 0, NONE},
         {LOWER, 0x02000000, EL0, 0, 0xd4000022, NONE},
         {LOWER, 0x02000000, EL0, 0, 0xd4000023, NONE},
         {LOWER, 0x02000000, EL0, 0, 0xd5381003, NONE},
-        {LOWER, 0x9200000d, EL0, notes + 14 * sizeof(noted_t), 0xf9400383, NONE},
-        {LOWER, 0x9200004d, EL0, notes + 15 * sizeof(noted_t), 0xf9000383, NONE},
-        {LOWER, 0x9200004d, EL0, GUEST_DATA + 0x8000 + 128, 0xd50b7434, NONE},
+        {LOWER, 0x9200000d, EL0, notes + 16 * sizeof(noted_t), 0xf9400383, NONE},
+        {LOWER, 0x9200004d, EL0, notes + 17 * sizeof(noted_t), 0xf9000383, NONE},
         {LOWER, 0x560000ff, EL0, 0, NONE, 0xd4001fe1},
     };
     enum { COUNT = sizeof(expected) / sizeof(expected[0]) };
@@ -108,6 +109,8 @@ static void the_virtual_timer_interrupts_when_it_is_due(void **state)
         seL4_UserContext regs = machine_registers(machine);
         assert_int_equal(regs.x11, 27);
         assert_int_equal(regs.x12, 5); /* enabled, and its condition is met */
+        assert_int_equal(regs.x15, 7);
+        assert_int_equal(regs.x16, 0);
         assert_int_equal(regs.x14 & MODE, at_el0 ? EL0 : EL1H);
         assert_in_range(regs.x10 - regs.x13, 0, 100);
         assert_in_range(hosted_vm_time(&machine->vm) - before, 16000000, 16100000);
