@@ -35,7 +35,7 @@ typedef struct descriptor {
 
 typedef struct driver {
     device_t *device;
-    _Alignas(4096) uint8_t ram[RAM_SIZE];
+    uint64_t ram[RAM_SIZE / 8]; /* aligned as rings must be */
     bool line;
     unsigned refusals;
     const char *why;
@@ -52,7 +52,7 @@ static void *memory(void *cookie, uint64_t gpa, uint64_t size)
     if (gpa < RAM || gpa + size > RAM + RAM_SIZE || (gpa < middle && gpa + size > middle)) {
         return NULL;
     }
-    return driver->ram + (gpa - RAM);
+    return (uint8_t *)driver->ram + (gpa - RAM);
 }
 
 static void interrupt(void *cookie, const device_t *device, bool high)
@@ -89,7 +89,7 @@ static void set(driver_t *driver, uint64_t offset, uint32_t value)
 
 static void *at(driver_t *driver, uint64_t gpa)
 {
-    return driver->ram + (gpa - RAM);
+    return (uint8_t *)driver->ram + (gpa - RAM);
 }
 
 static void set_up_queue(driver_t *driver, uint32_t queue)

@@ -4,16 +4,16 @@
  */
 
 /*
- * The first and only program of the Linux that the VMM of vmm.c runs: it uses each kind of memory
- * that the VM has beside its RAM, through /dev/mem, says so on the console, and powers off. It is
- * all of an initrd, so it has no C library.
+ * The first and only program of the Linux that the VMM of ../hosted-vmm runs: it uses each kind of
+ * memory that the VM has beside its RAM, through /dev/mem, says so on the console, and powers off.
+ * It is all of an initrd, so it has no C library.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* Numbers and flags of Linux on arm64. */
-enum { MKNODAT = 33, MKDIRAT = 34, MOUNT = 40, OPENAT = 56, WRITE = 64, REBOOT = 142, MMAP = 222 };
+enum { MKNODAT = 33, OPENAT = 56, WRITE = 64, REBOOT = 142, MMAP = 222 };
 enum { AT_CWD = -100, READ_WRITE_SYNC = 02 | 04010000, CHARACTER_DEVICE = 0020000, SHARED = 1 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MEM_DEVICE = 1 << 8 | 1 };
 
