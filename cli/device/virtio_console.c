@@ -31,6 +31,11 @@ static void send_out(console_t *console, const char *bytes, size_t size)
 {
     const device_host_t *host = &console->virtio.device.host;
 
+    /* Emptied only now: a machine that is built and does not run leaves the file as it was. What
+     * cannot be emptied, such as a pipe, has no old content. */
+    if (console->file >= 0 && console->bytes_sent == 0) {
+        (void)!ftruncate(console->file, 0);
+    }
     console->bytes_sent += size;
     if (console->file < 0 && host->output != NULL) {
         host->output(host->cookie, bytes, size);
@@ -151,7 +156,7 @@ static int console_open(device_t *device, const char *path, bool read_only)
     console_t *console = (console_t *)device;
 
     (void)read_only;
-    console->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    console->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return console->file >= 0 ? 0 : errno;
 }
 

@@ -474,6 +474,24 @@ static void a_console_sends_and_receives(void **state)
     assert_int_equal(driver->device->class->send(driver->device, much, 1), 0);
 }
 
+static void a_console_empties_its_file_when_the_guest_sends(void **state)
+{
+    driver_t *driver = *state;
+    char content[16] = "";
+    strncpy(driver->path, "/tmp/guestmem-console-XXXXXX", sizeof(driver->path) - 1);
+    int file = mkstemp(driver->path);
+    assert_int_equal(write(file, "old content", 11), 11);
+    assert_int_equal(driver->device->class->open(driver->device, driver->path, false), 0);
+    assert_int_equal(pread(file, content, 11, 0), 11);
+    assert_string_equal(content, "old content");
+    memcpy(at(driver, DATA), "new", 3);
+    memcpy(at(driver, TABLE + 0x200), &(descriptor_t){DATA, 3, 0, 0}, 16);
+    offer(driver, 1, 0);
+    assert_int_equal(pread(file, content, sizeof(content), 0), 3);
+    assert_memory_equal(content, "new", 3);
+    close(file);
+}
+
 #define DISK(test) cmocka_unit_test_setup_teardown(test, make_disk, end)
 
 int main(void)
@@ -490,6 +508,8 @@ int main(void)
         DISK(rings_that_cannot_be_are_refused),
         DISK(a_chain_has_so_many_parts_and_no_more),
         cmocka_unit_test_setup_teardown(a_console_sends_and_receives, make_console, end),
+        cmocka_unit_test_setup_teardown(a_console_empties_its_file_when_the_guest_sends,
+                                        make_console, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
