@@ -71,6 +71,16 @@ static int read_cells(const void *dtb, int offset, const char *property, int fal
     return (int)fdt32_ld(cells);
 }
 
+/** Whether a node is switched off, as the devicetree specification has it under "status". */
+static bool is_off(const void *dtb, int offset)
+{
+    int length;
+    const char *status = fdt_getprop(dtb, offset, "status", &length);
+
+    return status != NULL && !(length == 5 && memcmp(status, "okay", 5) == 0) &&
+           !(length == 3 && memcmp(status, "ok", 3) == 0);
+}
+
 static int walk(vm_description_t *description, const vm_node_t *parent, int offset, unsigned depth,
                 cli_error_t *error)
 {
@@ -92,6 +102,9 @@ static int walk(vm_description_t *description, const vm_node_t *parent, int offs
     if (depth > VM_DESCRIPTION_MAX_DEPTH) {
         return vm_node_error(&node, "node", "nested deeper than %d nodes",
                              VM_DESCRIPTION_MAX_DEPTH);
+    }
+    if (parent != NULL && is_off(description->dtb, offset)) {
+        return 0; /* nor is anything below it there */
     }
     if (parent != NULL && vm_node_ranges(&node, description) != 0) {
         return -1;

@@ -109,6 +109,33 @@ static void every_backing_is_known(void **state)
     vm_description_free(description);
 }
 
+static void nodes_that_are_off_are_left_out_with_all_below(void **state)
+{
+    static const char *const status[] = {"disabled", "okay", "ok", "fail", "okay "};
+    vm_description_t *description;
+    tree_begin(&tree);
+    for (unsigned i = 0; i < 5; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "bus@%u", i);
+        tree_open(&tree, name);
+        tree_string(&tree, "status", status[i]);
+        tree_u32(&tree, "#address-cells", 2);
+        tree_u32(&tree, "#size-cells", 2);
+        tree_must(fdt_property(tree.bytes, "ranges", "", 0));
+        snprintf(name, sizeof(name), "range@%u000", i);
+        tree_open(&tree, name);
+        tree_reg(&tree, (uint64_t)i * 0x1000, 0x1000);
+        tree_string(&tree, "guestmem,backing", "ram");
+        tree_close(&tree);
+        tree_close(&tree);
+    }
+    description = parse_good(tree_end(&tree));
+    assert_int_equal(description->num_ranges, 2);
+    assert_string_equal(description->ranges[0].path, "/bus@1/range@1000");
+    assert_string_equal(description->ranges[1].path, "/bus@2/range@2000");
+    vm_description_free(description);
+}
+
 static void each_entry_of_reg_is_a_range(void **state)
 {
     fdt64_t reg[4] = {cpu_to_fdt64(0x1000), cpu_to_fdt64(0x1000), cpu_to_fdt64(0x8000),
@@ -531,6 +558,7 @@ int main(void)
         cmocka_unit_test(an_empty_tree_is_a_vm_without_memory),
         cmocka_unit_test(root_properties_are_read),
         cmocka_unit_test(every_backing_is_known),
+        cmocka_unit_test(nodes_that_are_off_are_left_out_with_all_below),
         cmocka_unit_test(each_entry_of_reg_is_a_range),
         cmocka_unit_test(contents_are_read_in_the_order_of_the_tree),
         cmocka_unit_test(addresses_pass_through_the_ranges_of_buses),

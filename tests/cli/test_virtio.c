@@ -49,7 +49,8 @@ static void *memory(void *cookie, uint64_t gpa, uint64_t size)
 {
     driver_t *driver = cookie;
     const uint64_t middle = RAM + RAM_SIZE / 2;
-    if (gpa < RAM || gpa + size > RAM + RAM_SIZE || (gpa < middle && gpa + size > middle)) {
+    if (gpa < RAM || size > RAM_SIZE || gpa - RAM > RAM_SIZE - size ||
+        (gpa < middle && gpa + size > middle)) {
         return NULL;
     }
     return (uint8_t *)driver->ram + (gpa - RAM);
