@@ -356,6 +356,7 @@ static void run(engine_t *engine, engine_exit_t *exit)
     }
     unicorn_synchronise(self);
     unicorn_forget_page(self);
+    self->fresh = UINT64_MAX;
     unicorn_update_timer(self);
     while (!classify(self, run_once(self), exit)) {
     }

@@ -101,6 +101,7 @@ typedef struct unicorn_engine {
     uint64_t stale[UNICORN_MAX_STALE];
     size_t num_stale;
     uint64_t stale_pc; /* of the last such instruction */
+    uint64_t fresh;    /* the last page that was dropped in this run; UINT64_MAX: none */
     /* The virtual timer: see unicorn_timer.c. */
     bool timer_armed;  /* fires in timer_remaining ticks */
     bool timer_line;   /* its interrupt */

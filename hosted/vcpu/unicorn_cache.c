@@ -9,8 +9,9 @@
  * Unicorn keeps what it has translated, and drops it when the guest writes there, but it does not
  * see what others write: the VMM, or a disk. IC IVAU, after which a guest may rely on new code, is
  * nothing to it. So its pages are noted here, and their code is dropped when the guest has left the
- * loop that such instructions stand in. (IC IALLU still is nothing: dropping all takes a quarter of
- * a second.)
+ * loop that such instructions stand in. That page need not be dropped again before others had their
+ * turn to write: a kernel that patches itself does this for each instruction. (IC IALLU still is
+ * nothing: dropping all takes a quarter of a second.)
  *
  * Unicorn executes DC ZVA as 64 stores of a byte, each through its
  * slowest path, and guests clear all of their memory with it. So the first one in a page is left to
@@ -50,7 +51,7 @@ static void note_stale(unicorn_engine_t *self, uint64_t address)
 
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &self->stale_pc);
     if (!unicorn_translate(self, address & ~PAGE_MASK, &gpa) ||
-        (self->num_stale > 0 && self->stale[self->num_stale - 1] == gpa) ||
+        (self->num_stale > 0 && self->stale[self->num_stale - 1] == gpa) || gpa == self->fresh ||
         self->num_stale == UNICORN_MAX_STALE) {
         return;
     }
@@ -68,6 +69,7 @@ void unicorn_forget_code(unicorn_engine_t *self)
 {
     if (self->num_stale > 0) {
         unicorn_forget_pages(self, self->stale, self->num_stale);
+        self->fresh = self->stale[self->num_stale - 1];
         self->num_stale = 0;
     }
 }

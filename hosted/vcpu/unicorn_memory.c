@@ -221,6 +221,7 @@ static void forget_code(unicorn_engine_t *self, bank_t *bank,
     flush_translations(self);
 }
 
+/* That translation goes off and on again flushes what Unicorn remembers of the flat one. */
 void unicorn_forget_pages(unicorn_engine_t *self, const uint64_t *gpas, size_t count)
 {
     uint64_t sctlr;
@@ -234,7 +235,6 @@ void unicorn_forget_pages(unicorn_engine_t *self, const uint64_t *gpas, size_t c
         }
     }
     unicorn_write_system(self->uc, unicorn_sctlr_el1, sctlr);
-    flush_translations(self);
 }
 
 /* Notifications of mappings cannot fail, so a failure is kept for the next run. */
