@@ -176,11 +176,12 @@ static const char *add_descriptor(virtio_t *virtio, virtio_chain_t *chain,
     return NULL;
 }
 
-/** Follow a chain in a table. An entry that refers to another table has it followed instead. */
+/** Follow a chain in a table. An entry that refers to another table has it followed instead.
+ * However large a table is: a chain is at most VIRTIO_PIECES long, circles too. */
 static const char *follow(virtio_t *virtio, virtio_chain_t *chain, const descriptor_t *table,
                           uint32_t size, uint32_t at, bool indirect)
 {
-    for (uint32_t count = 0; count < size; count++) {
+    for (uint32_t count = 0; count < size && count < VIRTIO_PIECES; count++) {
         descriptor_t descriptor;
         const char *wrong;
         if (at >= size) {
@@ -206,7 +207,8 @@ static const char *follow(virtio_t *virtio, virtio_chain_t *chain, const descrip
         }
         at = descriptor.next;
     }
-    return "a chain of descriptors goes round in a circle";
+    return size > VIRTIO_PIECES ? "a chain has too many parts"
+                                : "a chain of descriptors goes round in a circle";
 }
 
 bool virtio_take(virtio_t *virtio, unsigned index, virtio_chain_t *chain)

@@ -187,7 +187,8 @@ static const virtio_kind_t kind = {
 static device_t *block_create(void)
 {
     disk_t *disk = calloc(1, sizeof(*disk));
-    const uint32_t segments = VIRTIO_PIECES - 2; /* besides the request and the status */
+    /* Besides the request and the status, and each may lie in two ranges of RAM. */
+    const uint32_t segments = VIRTIO_PIECES / 2 - 2;
 
     if (disk == NULL) {
         return NULL;

@@ -78,6 +78,10 @@ static void give_input(console_t *console)
 
     while (console->waiting > 0 && virtio_take(&console->virtio, QUEUE_INPUT, chain)) {
         size_t given = 0;
+        if (chain->writable == 0) { /* a ring could offer such without end */
+            virtio_refuse(&console->virtio, "a buffer for input has no byte to write");
+            break;
+        }
         for (uint32_t p = chain->num_readable; p < chain->num_pieces; p++) {
             size_t left = console->waiting - given;
             size_t part = chain->pieces[p].size < left ? chain->pieces[p].size : left;

@@ -21,7 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RAM = 0x10000, RAM_SIZE = 0x20000, RING_SIZE = 8, SECTOR = 512, SECTORS = 64 };
+enum { RAM = 0x10000, RAM_SIZE = 0x20000, GAP = 64 };
+enum { RING_SIZE = 8, SECTOR = 512, SECTORS = 64 };
 enum { TABLE = RAM, AVAILABLE = RAM + 0x1000, USED = RAM + 0x2000, DATA = RAM + 0x4000 };
 enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
 enum { STATUS = 0x70, ACKNOWLEDGE = 0x64, INTERRUPTS = 0x60, NEEDS_RESET = 0x40 };
@@ -35,7 +36,7 @@ typedef struct descriptor {
 
 typedef struct driver {
     device_t *device;
-    uint64_t ram[RAM_SIZE / 8]; /* aligned as rings must be */
+    uint64_t ram[(RAM_SIZE + GAP) / 8]; /* aligned as rings must be */
     bool line;
     unsigned refusals;
     const char *why;
@@ -44,7 +45,12 @@ typedef struct driver {
     char path[32];
 } driver_t;
 
-/* RAM is two ranges that meet in the middle, as the memory nodes of a VM may. */
+static void *at(driver_t *driver, uint64_t gpa)
+{
+    return (uint8_t *)driver->ram + (gpa - RAM) + (gpa < RAM + RAM_SIZE / 2 ? 0 : GAP);
+}
+
+/* RAM is two ranges that meet in the middle, as the memory nodes of a VM may, and not here. */
 static void *memory(void *cookie, uint64_t gpa, uint64_t size)
 {
     driver_t *driver = cookie;
@@ -53,7 +59,7 @@ static void *memory(void *cookie, uint64_t gpa, uint64_t size)
         (gpa < middle && gpa + size > middle)) {
         return NULL;
     }
-    return (uint8_t *)driver->ram + (gpa - RAM);
+    return at(driver, gpa);
 }
 
 static void interrupt(void *cookie, const device_t *device, bool high)
@@ -88,11 +94,6 @@ static void set(driver_t *driver, uint64_t offset, uint32_t value)
     driver->device->class->write(driver->device, offset, 4, value);
 }
 
-static void *at(driver_t *driver, uint64_t gpa)
-{
-    return (uint8_t *)driver->ram + (gpa - RAM);
-}
-
 static void set_up_queue(driver_t *driver, uint32_t queue)
 {
     set(driver, 0x30, queue);
@@ -109,7 +110,7 @@ static void set_up_queue(driver_t *driver, uint32_t queue)
 static void start(driver_t *driver)
 {
     set(driver, STATUS, 0);
-    memset(driver->ram, 0, RAM_SIZE);
+    memset(driver->ram, 0, sizeof(driver->ram));
     set(driver, STATUS, 3);
     set(driver, 0x24, 1);
     set(driver, 0x20, 1);
@@ -443,6 +444,35 @@ static void a_chain_has_so_many_parts_and_no_more(void **state)
     describe(driver, 0, RAM + 0xa000, count * sizeof(descriptor_t), INDIRECT, 0);
     offer(driver, 0, 0);
     check_refused(driver, "too many");
+
+    /* Parts that are one here count too: each byte follows the one before. */
+    for (unsigned i = 0; i < 1000; i++) {
+        const descriptor_t part = {DATA + 16 + i, 1, i < 999 ? NEXT | WRITE : WRITE,
+                                   (uint16_t)(i + 1)};
+        memcpy(at(driver, RAM + 0xa000 + i * sizeof(part)), &part, sizeof(part));
+    }
+    memcpy(at(driver, RAM + 0xa000), &(descriptor_t){DATA, 16, NEXT, 1}, sizeof(descriptor_t));
+    describe(driver, 0, RAM + 0xa000, 1000 * sizeof(descriptor_t), INDIRECT, 0);
+    offer(driver, 0, 0);
+    check_refused(driver, "too many");
+
+    /* What the disk says that it takes, it takes wherever it lies. */
+    const uint64_t middle = RAM + RAM_SIZE / 2;
+    const uint32_t segments = get(driver, 0x10c);
+    memset(at(driver, DATA), 0, 16);
+    for (unsigned i = 0; i < segments + 2; i++) {
+        const descriptor_t part = {middle - SECTOR / 2, SECTOR, NEXT | WRITE, (uint16_t)(i + 1)};
+        memcpy(at(driver, RAM + 0xa000 + i * sizeof(part)), &part, sizeof(part));
+    }
+    memcpy(at(driver, RAM + 0xa000), &(descriptor_t){DATA, 16, NEXT, 1}, sizeof(descriptor_t));
+    memcpy(at(driver, RAM + 0xa000 + (segments + 1) * sizeof(descriptor_t)),
+           &(descriptor_t){DATA + 64, 1, WRITE, 0}, sizeof(descriptor_t));
+    *(uint8_t *)at(driver, DATA + 64) = 0xff;
+    describe(driver, 0, RAM + 0xa000, (segments + 2) * sizeof(descriptor_t), INDIRECT, 0);
+    offer(driver, 0, 0);
+    assert_int_equal(driver->refusals, 0);
+    assert_int_equal(used(driver, 0), 1); /* with an error: it is more than the disk has */
+    assert_int_equal(*(uint8_t *)at(driver, DATA + 64), IO_ERROR);
 }
 
 static void a_console_sends_and_receives(void **state)
@@ -473,6 +503,23 @@ static void a_console_sends_and_receives(void **state)
     static char much[8192];
     assert_int_equal(driver->device->class->send(driver->device, much, sizeof(much)), 4096);
     assert_int_equal(driver->device->class->send(driver->device, much, 1), 0);
+}
+
+/* A ring that is its own used ring has a chain available for each that is given back. */
+static void input_without_room_does_not_go_on_for_ever(void **state)
+{
+    driver_t *driver = *state;
+    set(driver, 0x30, 0);
+    set(driver, 0x44, 0);
+    set(driver, 0xa0, AVAILABLE);
+    set(driver, 0x44, 1);
+    describe(driver, 0, DATA, 16, 0, 0);
+    assert_int_equal(driver->device->class->send(driver->device, "x", 1), 1);
+    alarm(60); /* ends a test that would not */
+    offer(driver, 0, 0);
+    alarm(0);
+    assert_int_equal(driver->refusals, 1);
+    assert_non_null(strstr(driver->why, "no byte to write"));
 }
 
 static void a_console_empties_its_file_when_the_guest_sends(void **state)
@@ -509,6 +556,8 @@ int main(void)
         DISK(rings_that_cannot_be_are_refused),
         DISK(a_chain_has_so_many_parts_and_no_more),
         cmocka_unit_test_setup_teardown(a_console_sends_and_receives, make_console, end),
+        cmocka_unit_test_setup_teardown(input_without_room_does_not_go_on_for_ever, make_console,
+                                        end),
         cmocka_unit_test_setup_teardown(a_console_empties_its_file_when_the_guest_sends,
                                         make_console, end),
     };
