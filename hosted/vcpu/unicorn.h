@@ -24,7 +24,7 @@
 #define UNICORN_PAGE_BYTES 4096
 #define UNICORN_MAX_BANKS  256
 #define UNICORN_MAX_COVERS 600
-#define UNICORN_MAX_STALE  16
+#define UNICORN_MAX_STALE  1024                /* twice what a block can note */
 #define UNICORN_TOP        ((uint64_t)1 << 56) /* virtual addresses have 8 bits above for a tag */
 
 /* A value that no fault leaves in HPFAR_EL2: its low four bits are zero. */

@@ -37,6 +37,7 @@ static uint32_t clear_block(unicorn_engine_t *self, uint64_t address)
     state &= PSTATE_MODE;
     if (self->cleared_host != NULL && page == self->cleared_page && state == self->cleared_mode) {
         memset(self->cleared_host + (address & PAGE_MASK & ~(BLOCK - 1ull)), 0, BLOCK);
+        self->fresh = UINT64_MAX; /* that Unicorn has not seen: its code there is old now */
         return 1;
     }
     self->cleared_host = unicorn_writable_page(self, page);

@@ -15,7 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
-    .quad modify, exceptions, timer, clear, reload
+    .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -489,4 +489,53 @@ reload: /* call x0, let the VMM write other code there by a store at x1, call it
     isb
     blr x0
     mov x11, x9
+    b finish
+
+reload_many: /* as reload, with a function in each of GUEST_PAGES pages from x0 on, whose lines are
+              * invalidated without a branch between. x10 and x11: the sums of what they return */
+    mov x12, x0
+    mov x13, #GUEST_PAGES
+    mov x10, #0
+1:  blr x12
+    add x10, x10, x9
+    add x12, x12, #0x1000
+    subs x13, x13, #1
+    b.ne 1b
+    str w0, [x1]
+    mov x12, x0
+    .rept GUEST_PAGES
+    ic ivau, x12
+    add x12, x12, #0x1000
+    .endr
+    dsb ish
+    isb
+    mov x12, x0
+    mov x13, #GUEST_PAGES
+    mov x11, #0
+2:  blr x12
+    add x11, x11, x9
+    add x12, x12, #0x1000
+    subs x13, x13, #1
+    b.ne 2b
+    b finish
+
+reload_cleared: /* call the end of the page at x0, clear the page, call it again: undefined */
+    mov x12, x0
+    add x13, x0, #0xfc0
+    ic ivau, x12
+    dsb ish
+    isb
+    blr x13
+    mov x10, x9
+    mov x14, #64
+1:  dc zva, x12
+    add x12, x12, #64
+    subs x14, x14, #1
+    b.ne 1b
+    ic ivau, x0
+    dsb ish
+    isb
+    mov x9, #0
+    blr x13
+    mov x11, #1
     b finish

@@ -48,6 +48,10 @@
 #define GUEST_TIMER      25
 #define GUEST_CLEAR      26
 #define GUEST_RELOAD     27
+#define GUEST_MANY       28
+#define GUEST_CLEARED    29
+
+#define GUEST_PAGES 24 /* of code, of GUEST_MANY */
 
 /* GUEST_EXCEPTIONS: its stack pointers, and where EL0 sees what is at GUEST_BASE. */
 #define GUEST_EL1_STACK 0x11110

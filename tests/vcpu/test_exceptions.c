@@ -155,6 +155,39 @@ static void code_from_outside_runs_after_ic_ivau(void **state)
     assert_int_equal(machine_registers(machine).x11, 2);
 }
 
+static memory_fault_result_t write_other_pages(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address,
+                                               size_t length, void *cookie)
+{
+    for (unsigned i = 0; i < GUEST_PAGES; i++) {
+        assert_int_equal(guestmem_write(vm, GUEST_DATA + i * 4096, code[1], sizeof(code[1])), 0);
+    }
+    advance_vcpu_fault(vcpu);
+    return FAULT_HANDLED;
+}
+
+static void as_many_pages_are_read_again_as_were_invalidated(void **state)
+{
+    machine_t *machine = *state;
+    assert_non_null(
+        vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 0x1000, write_other_pages, NULL));
+    for (unsigned i = 0; i < GUEST_PAGES; i++) {
+        assert_int_equal(
+            guestmem_write(&machine->vm, GUEST_DATA + i * 4096, code[0], sizeof(code[0])), 0);
+    }
+    assert_int_equal(machine_run(machine, GUEST_MANY, GUEST_DATA, GUEST_DEVICE), 0);
+    assert_int_equal(machine_registers(machine).x10, GUEST_PAGES);
+    assert_int_equal(machine_registers(machine).x11, 2 * GUEST_PAGES);
+}
+
+static void code_that_was_cleared_is_read_again(void **state)
+{
+    machine_t *machine = *state;
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA + 0xfc0, code[0], sizeof(code[0])), 0);
+    assert_int_not_equal(machine_run(machine, GUEST_CLEARED, GUEST_DATA, 0), 0);
+    assert_int_equal(machine_registers(machine).x10, 1);
+    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_UNDEFINED);
+}
+
 static int make_in_virtual_time(void **state)
 {
     int result = machine_make(state);
@@ -170,6 +203,8 @@ int main(void)
         TEST(the_virtual_timer_interrupts_when_it_is_due),
         TEST(blocks_are_cleared_and_nothing_else_is),
         TEST(code_from_outside_runs_after_ic_ivau),
+        TEST(as_many_pages_are_read_again_as_were_invalidated),
+        TEST(code_that_was_cleared_is_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
