@@ -21,6 +21,7 @@ enum {
     PMCCNTR = ENCODING(3, 3, 9, 13, 0),
     CNTPCT = ENCODING(3, 3, 14, 0, 1),
     CNTVCT = ENCODING(3, 3, 14, 0, 2),
+    CNTP_TVAL = ENCODING(3, 3, 14, 2, 0),
     CNTV_TVAL = ENCODING(3, 3, 14, 3, 0),
     CNTV_CTL = ENCODING(3, 3, 14, 3, 1),
     CNTV_CVAL = ENCODING(3, 3, 14, 3, 2),
@@ -36,6 +37,7 @@ static const unicorn_system_register_t cntvct = {3, 3, 14, 0, 2};
 static const unicorn_system_register_t cntvoff = {3, 4, 14, 0, 3};
 static const unicorn_system_register_t cntv_ctl = {3, 3, 14, 3, 1};
 static const unicorn_system_register_t cntv_cval = {3, 3, 14, 3, 2};
+static const unicorn_system_register_t cntp_cval = {3, 3, 14, 2, 2};
 static const unicorn_system_register_t cntkctl = {3, 0, 14, 1, 0};
 
 static uint64_t counter(const unicorn_engine_t *self)
@@ -74,7 +76,12 @@ static unsigned encoding(const uc_arm64_cp_reg *reg)
 }
 
 /* Where EL1 does not let EL0 use a register, the instruction traps after this. */
-enum { EL0_PHYSICAL_COUNTER = 1 << 0, EL0_VIRTUAL_COUNTER = 1 << 1, EL0_VIRTUAL_TIMER = 1 << 9 };
+enum {
+    EL0_PHYSICAL_COUNTER = 1 << 0,
+    EL0_VIRTUAL_COUNTER = 1 << 1,
+    EL0_VIRTUAL_TIMER = 1 << 8,
+    EL0_PHYSICAL_TIMER = 1 << 9
+};
 
 static bool may_use(const unicorn_engine_t *self, uint64_t permission)
 {
@@ -104,7 +111,7 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
 {
     unicorn_engine_t *self = cookie;
 
-    (void)uc, (void)source;
+    (void)source;
     switch (encoding(reg)) {
     case CNTV_TVAL:
         return write_timer(self, cntv_cval, counter(self) + (uint64_t)(int64_t)(int32_t)reg->val);
@@ -112,6 +119,13 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
         return write_timer(self, cntv_ctl, reg->val);
     case CNTV_CVAL:
         return write_timer(self, cntv_cval, reg->val);
+    case CNTP_TVAL: /* never fires, but what is read of it must not be the host's time */
+        if (!self->virtual_time || !may_use(self, EL0_PHYSICAL_TIMER)) {
+            return 0;
+        }
+        unicorn_write_system(uc, cntp_cval,
+                             unicorn_ticks(self) + (uint64_t)(int64_t)(int32_t)reg->val);
+        return 1;
     case SCTLR:
     case CPACR:
     case TCR:
@@ -146,6 +160,9 @@ static uint32_t on_read(uc_engine *uc, uc_arm64_reg target, const uc_arm64_cp_re
     } else if (which == CNTV_TVAL && may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_read_system(uc, cntv_cval, &value);
         value = (uint32_t)(value - counter(self));
+    } else if (which == CNTP_TVAL && may_use(self, EL0_PHYSICAL_TIMER)) {
+        unicorn_read_system(uc, cntp_cval, &value);
+        value = (uint32_t)(value - unicorn_ticks(self));
     } else {
         return 0;
     }

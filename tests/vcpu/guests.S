@@ -15,7 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
-    .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared
+    .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared, clocks
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -538,4 +538,31 @@ reload_cleared: /* call the end of the page at x0, clear the page, call it again
     mov x9, #0
     blr x13
     mov x11, #1
+    b finish
+
+clocks: /* set the physical timer, x0 ticks from now, and at EL0 the virtual one, with x1 as
+         * CNTKCTL. x10, x11: CNTP_CVAL, CNTP_TVAL; x12: the time; x13, x14: CNTV_CVAL and the time,
+         * if EL0 may; x15: the syndrome that ended it */
+    msr cntkctl_el1, x1
+    msr cntp_tval_el0, x0
+    mrs x10, cntp_cval_el0
+    mrs x11, cntp_tval_el0
+    mrs x12, cntpct_el0
+    mov x13, #0
+    adr x2, clocks_vectors
+    msr vbar_el1, x2
+    adr x2, 1f
+    msr elr_el1, x2
+    mov x3, #0x3c0
+    msr spsr_el1, x3
+    eret
+1:  msr cntv_tval_el0, x0
+    mrs x13, cntv_cval_el0
+    mrs x14, cntvct_el0
+    svc #1
+
+    .balign 0x800
+clocks_vectors:
+    .space 0x400
+    mrs x15, esr_el1
     b finish

@@ -188,6 +188,22 @@ static void code_that_was_cleared_is_read_again(void **state)
     assert_int_equal(machine_report(machine)->reason, HOSTED_VM_UNDEFINED);
 }
 
+/* Also what Unicorn has from the host's clock, and EL0's timer as far as CNTKCTL lets it. */
+static void all_clocks_count_virtual_time(void **state)
+{
+    enum { EL0_TIMER = 1 << 8, EL0_PHYSICAL_TIMER = 1 << 9, EL0_COUNTER = 1 << 1 };
+    machine_t *machine = *state;
+    assert_int_equal(machine_run(machine, GUEST_CLOCKS, 1000, EL0_TIMER | EL0_COUNTER), 0);
+    seL4_UserContext regs = machine_registers(machine);
+    assert_in_range(regs.x10 - regs.x12, 900, 1000);
+    assert_in_range(regs.x11, 900, 1000);
+    assert_in_range(regs.x13 - regs.x14, 900, 1000);
+    assert_int_equal(regs.x15 >> 26, 0x15);
+    assert_int_equal(machine_run(machine, GUEST_CLOCKS, 1000, EL0_PHYSICAL_TIMER | EL0_COUNTER), 0);
+    assert_int_equal(machine_registers(machine).x13, 0);
+    assert_int_equal(machine_registers(machine).x15 >> 26, 0x18);
+}
+
 static int make_in_virtual_time(void **state)
 {
     int result = machine_make(state);
@@ -205,6 +221,7 @@ int main(void)
         TEST(code_from_outside_runs_after_ic_ivau),
         TEST(as_many_pages_are_read_again_as_were_invalidated),
         TEST(code_that_was_cleared_is_read_again),
+        TEST(all_clocks_count_virtual_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
