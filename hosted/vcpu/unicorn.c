@@ -239,6 +239,15 @@ static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
     }
     *exit = (engine_exit_t){.reason = ENGINE_KICKED};
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
+    if (self->may_narrow && self->interrupt == UNICORN_PREFETCH_ABORT && self->page == UINT64_MAX) {
+        unicorn_note_width(self, self->fault_address);
+    }
+    if (self->narrow) {
+        exit->reason = ENGINE_EXCEPTION;
+        snprintf(exit->text, sizeof(exit->text), "return to AArch32, which is not supported");
+        uc_reg_read(self->uc, UC_ARM64_REG_ELR_EL1, &exit->pc);
+        return true;
+    }
     if (self->interrupt != UNICORN_NONE) {
         return classify_interrupt(self, exit);
     }
@@ -272,7 +281,7 @@ bool unicorn_must_stop(unicorn_engine_t *self)
     if (self->timer_armed) {
         unicorn_update_timer(self);
     }
-    return atomic_load(&self->kicked) || self->instructions >= self->budget_end ||
+    return self->narrow || atomic_load(&self->kicked) || self->instructions >= self->budget_end ||
            unicorn_ticks(self) >= self->alarm || (self->timer_line && !self->timer_masked) ||
            (self->interrupt_waits && lets_interrupt_in(self));
 }
@@ -291,7 +300,7 @@ void unicorn_plan(unicorn_engine_t *self)
                         (self->virtual_time ? self->timer_remaining : INSTRUCTIONS_BETWEEN);
         next = look < next ? look : next;
     }
-    if (self->interrupt_waits || self->flags_changed || self->num_stale > 0) {
+    if (self->interrupt_waits || self->flags_changed || self->may_narrow || self->num_stale > 0) {
         next = 0;
     }
     atomic_store(&self->attend_at, next);

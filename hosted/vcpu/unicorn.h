@@ -66,6 +66,8 @@ typedef struct unicorn_engine {
     uint64_t budget_end;     /* stop when so many have run */
     atomic_bool kicked;
     bool interrupt_waits; /* stop where the guest does not mask it */
+    bool may_narrow;      /* the next ERET may go to AArch32 */
+    bool narrow;          /* it has */
     bool failed;          /* a mapping could not be entered; see `failure` */
     uc_engine *uc;
     shadow_t *shadow;
@@ -157,6 +159,10 @@ void unicorn_write_state(unicorn_engine_t *self, uint32_t state);
 
 /** Take the noted exception to EL1. @return the vector's address */
 uint64_t unicorn_enter_exception(unicorn_engine_t *self, uint64_t return_address);
+
+/** Find out whether the guest has gone to AArch32, when it fetches from an address. Its registers
+ * are others there, and nothing here knows them. */
+void unicorn_note_width(unicorn_engine_t *self, uint64_t address);
 
 /** Choose when to look whether something stops the guest. Each change of such a thing wants it. */
 void unicorn_plan(unicorn_engine_t *self);

@@ -87,6 +87,17 @@ void unicorn_write_state(unicorn_engine_t *self, uint32_t state)
     }
 }
 
+void unicorn_note_width(unicorn_engine_t *self, uint64_t address)
+{
+    uint64_t state = 0;
+    uint64_t link = 0;
+
+    unicorn_read_system(self->uc, spsr_el1, &state);
+    uc_reg_read(self->uc, UC_ARM64_REG_ELR_EL1, &link);
+    self->may_narrow = (state & PSTATE_AARCH32) != 0;
+    self->narrow |= self->may_narrow && (address | 3) == (link | 3);
+}
+
 uint64_t unicorn_enter_exception(unicorn_engine_t *self, uint64_t return_address)
 {
     uint32_t state = read_state(self->uc);

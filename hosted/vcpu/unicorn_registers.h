@@ -19,6 +19,7 @@
 #define PSTATE_MODE     0x1full
 #define PSTATE_EL1T     0x04ull
 #define PSTATE_EL1H     0x05ull
+#define PSTATE_AARCH32  0x10ull
 #define PSTATE_IRQ_MASK 0x80ull
 
 /** A system register by its encoding. */

@@ -104,6 +104,9 @@ static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t ad
     bool over = self->instructions > self->budget_end;
 
     self->instructions -= instructions;
+    if (self->may_narrow) {
+        unicorn_note_width(self, address);
+    }
     if (over) {
         self->budget_end = self->instructions; /* too few are left for the block */
     }

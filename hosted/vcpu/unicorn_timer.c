@@ -30,6 +30,7 @@ enum {
     SCTLR = ENCODING(3, 0, 1, 0, 0),
     CPACR = ENCODING(3, 0, 1, 0, 2),
     TCR = ENCODING(3, 0, 2, 0, 2),
+    SPSR = ENCODING(3, 0, 4, 0, 0),
     MDSCR = ENCODING(2, 0, 0, 2, 2),
 };
 
@@ -133,6 +134,12 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
         self->flags_changed = true;
         atomic_store(&self->attend_at, 0);
         unicorn_forget_page(self);
+        break;
+    case SPSR:
+        if (reg->val & PSTATE_AARCH32) {
+            self->may_narrow = true;
+            atomic_store(&self->attend_at, 0);
+        }
         break;
     case TTBR0:
     case TTBR1:

@@ -15,7 +15,7 @@
     .quad widths, loads, middle, write_data, unaligned, crossing, pair, exclusive
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
-    .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared, clocks
+    .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared, clocks, narrow
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -566,3 +566,21 @@ clocks_vectors:
     .space 0x400
     mrs x15, esr_el1
     b finish
+
+narrow: /* to AArch32 at x0, after an instruction's time in which it could think better of it */
+    adr x2, narrow_vectors
+    msr vbar_el1, x2
+    mov x10, #1
+    mov x3, #0x1d0
+    msr spsr_el1, x3
+    svc #1
+    msr elr_el1, x0
+    msr spsr_el1, x3
+    b 1f
+1:  eret
+
+    .balign 0x800
+narrow_vectors:
+    .space 0x200
+    add x10, x10, #1
+    eret

@@ -51,6 +51,7 @@
 #define GUEST_MANY       28
 #define GUEST_CLEARED    29
 #define GUEST_CLOCKS     30
+#define GUEST_NARROW     31
 
 #define GUEST_PAGES 24 /* of code, of GUEST_MANY */
 

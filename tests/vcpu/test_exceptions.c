@@ -204,6 +204,18 @@ static void all_clocks_count_virtual_time(void **state)
     assert_int_equal(machine_registers(machine).x15 >> 26, 0x18);
 }
 
+static void a_guest_that_goes_to_aarch32_ends_in_a_report(void **state)
+{
+    static const uint32_t loop[] = {0xef000001, 0xeafffffd}; /* svc #1; b loop */
+    machine_t *machine = *state;
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, loop, sizeof(loop)), 0);
+    assert_int_equal(hosted_vm_set_budget(&machine->vm, 100000, 0), 0);
+    assert_int_not_equal(machine_run(machine, GUEST_NARROW, GUEST_DATA, 0), 0);
+    assert_int_equal(machine_report(machine)->reason, HOSTED_VM_EXCEPTION);
+    assert_non_null(strstr(machine_report(machine)->text, "AArch32"));
+    assert_int_equal(machine_registers(machine).x10, 2);
+}
+
 static int make_in_virtual_time(void **state)
 {
     int result = machine_make(state);
@@ -222,6 +234,7 @@ int main(void)
         TEST(as_many_pages_are_read_again_as_were_invalidated),
         TEST(code_that_was_cleared_is_read_again),
         TEST(all_clocks_count_virtual_time),
+        TEST(a_guest_that_goes_to_aarch32_ends_in_a_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
