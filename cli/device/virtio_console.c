@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUEUE_INPUT = 0, QUEUE_OUTPUT = 1, INPUT_SIZE = 4096 };
+enum { QUEUE_INPUT = 0, QUEUE_OUTPUT = 1, INPUT_SIZE = 4096, LONGEST_OUTPUT = 1 << 20 };
 
 typedef struct console {
     virtio_t virtio;
@@ -58,6 +58,10 @@ static void take_output(console_t *console)
     for (int i = 0;
          i < VIRTIO_QUEUE_SIZE && virtio_take(&console->virtio, QUEUE_OUTPUT, &console->chain);
          i++) {
+        if (console->chain.readable > LONGEST_OUTPUT) { /* it could name all RAM, again and again */
+            virtio_refuse(&console->virtio, "more than 1 MiB is sent at once");
+            break;
+        }
         for (uint32_t p = 0; p < console->chain.num_readable; p++) {
             send_out(console, (const char *)console->chain.pieces[p].bytes,
                      console->chain.pieces[p].size);

@@ -522,6 +522,21 @@ static void input_without_room_does_not_go_on_for_ever(void **state)
     assert_non_null(strstr(driver->why, "no byte to write"));
 }
 
+static void a_chain_cannot_send_ram_again_and_again(void **state)
+{
+    driver_t *driver = *state;
+    for (uint16_t i = 0; i < 40; i++) {
+        const descriptor_t part = {RAM, RAM_SIZE / 2, i < 39 ? NEXT : 0, (uint16_t)(i + 1)};
+        memcpy(at(driver, RAM + 0xa000 + i * sizeof(part)), &part, sizeof(part));
+    }
+    memcpy(at(driver, TABLE + 0x200),
+           &(descriptor_t){RAM + 0xa000, 40 * sizeof(descriptor_t), INDIRECT, 0}, 16);
+    offer(driver, 1, 0);
+    assert_int_equal(driver->refusals, 1);
+    assert_non_null(strstr(driver->why, "1 MiB"));
+    assert_int_equal(driver->output_size, 0);
+}
+
 static void a_console_empties_its_file_when_the_guest_sends(void **state)
 {
     driver_t *driver = *state;
@@ -558,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_console_sends_and_receives, make_console, end),
         cmocka_unit_test_setup_teardown(input_without_room_does_not_go_on_for_ever, make_console,
                                         end),
+        cmocka_unit_test_setup_teardown(a_chain_cannot_send_ram_again_and_again, make_console, end),
         cmocka_unit_test_setup_teardown(a_console_empties_its_file_when_the_guest_sends,
                                         make_console, end),
     };
