@@ -209,6 +209,22 @@ static void block_destroy(device_t *device)
     free(disk);
 }
 
+/** Open a file without waiting for anybody. @return -1, with errno */
+static int open_content(const char *path, int flags)
+{
+    int file = open(path, flags | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+
+    if (file >= 0 &&
+        (fstat(file, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))) {
+        int reason = S_ISDIR(status.st_mode) ? EISDIR : ENOTBLK;
+        close(file);
+        errno = reason;
+        file = -1;
+    }
+    return file;
+}
+
 /** Open the disk: a file or a block device, of whole sectors, read-only where it cannot be written.
  */
 static int block_open(device_t *device, const char *path, bool read_only)
@@ -217,10 +233,10 @@ static int block_open(device_t *device, const char *path, bool read_only)
     const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
     off_t size;
 
-    disk->file = read_only ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    disk->file = read_only ? -1 : open_content(path, O_RDWR);
     if (disk->file < 0 && (read_only || errno == EACCES || errno == EROFS)) {
         read_only = true;
-        disk->file = open(path, O_RDONLY | O_CLOEXEC);
+        disk->file = open_content(path, O_RDONLY);
     }
     if (disk->file < 0) {
         return errno;

@@ -16,9 +16,11 @@
 
 #include "device/virtio.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RAM = 0x10000, RAM_SIZE = 0x20000, GAP = 64 };
@@ -537,6 +539,23 @@ static void a_chain_cannot_send_ram_again_and_again(void **state)
     assert_int_equal(driver->output_size, 0);
 }
 
+static void what_is_no_disk_is_not_opened(void **state)
+{
+    driver_t *driver = *state;
+    char pipe[] = "/tmp/guestmem-pipe-XXXXXX";
+    assert_non_null(mkdtemp(pipe));
+    device_t *disk = device_create(device_class_find("virtio-block"));
+    assert_int_equal(disk->class->open(disk, pipe, true), EISDIR);
+    assert_int_equal(rmdir(pipe), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(disk->class->open(disk, pipe, true), ENOTBLK);
+    assert_int_equal(disk->class->open(disk, pipe, false), ENOTBLK);
+    assert_int_equal(disk->class->open(disk, "/dev/zero", false), ENOTBLK);
+    unlink(pipe);
+    device_destroy(disk);
+    assert_int_equal(driver->refusals, 0);
+}
+
 static void a_console_empties_its_file_when_the_guest_sends(void **state)
 {
     driver_t *driver = *state;
@@ -570,6 +589,7 @@ int main(void)
         DISK(descriptors_that_cannot_be_are_refused),
         DISK(rings_that_cannot_be_are_refused),
         DISK(a_chain_has_so_many_parts_and_no_more),
+        DISK(what_is_no_disk_is_not_opened),
         cmocka_unit_test_setup_teardown(a_console_sends_and_receives, make_console, end),
         cmocka_unit_test_setup_teardown(input_without_room_does_not_go_on_for_ever, make_console,
                                         end),
