@@ -176,7 +176,7 @@ static int run_machine(run_t *run)
         fprintf(stderr, "guestmem: %s\n", error.line);
         return STATUS_FAILED;
     }
-    run->console = console_open();
+    run->console = console_open(run->until.max_seconds);
     if (run->console == NULL) {
         fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
         machine_destroy(machine);

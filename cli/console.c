@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <hosted/vm.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,8 +35,12 @@ static const double end_after = 2.0;
 /** How often the terminal is looked at while a guest in virtual time sleeps. */
 enum { POLL_MILLISECONDS = 5 };
 
+/** Seconds of one wait for piped input. */
+enum { LONGEST_WAIT = 3600 };
+
 struct console {
     bool interactive;
+    double end;   /* of the run, as the host's clock has it; infinite: none */
     bool escaped; /* Ctrl-A was typed, its second key not yet */
     bool at_line_start;
     const char *why_stopped;
@@ -97,12 +102,21 @@ static bool make_raw(void)
     return true;
 }
 
-console_t *console_open(void)
+static double host_time(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+console_t *console_open(double max_seconds)
 {
     console_t *console = calloc(1, sizeof(*console));
 
     if (console != NULL) {
         console->interactive = make_raw();
+        console->end = max_seconds > 0 ? host_time() + max_seconds : INFINITY;
         console->at_line_start = true;
     }
     return console;
@@ -209,6 +223,16 @@ static void poll_terminal(console_t *console, machine_t *machine)
     }
 }
 
+/** Wait for input as long as the run may last. @return false if it is over */
+static bool await_input(const console_t *console)
+{
+    double left = console->end - host_time();
+
+    input_is_ready(left < LONGEST_WAIT ? (int)(left > 0 ? ceil(left * 1000) : 0)
+                                       : LONGEST_WAIT * 1000);
+    return left > 0;
+}
+
 static void take_input(feed_t *feed)
 {
     ssize_t count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
@@ -243,8 +267,8 @@ static void poll_pipe(console_t *console, machine_t *machine)
     feed_observe(feed, &state);
     if (feed_guest_waits(feed, &state)) {
         /* In virtual time it must not matter when the line comes. */
-        while (machine_options(machine)->virtual_time && !feed->ended && feed_line(feed) == 0) {
-            input_is_ready(-1);
+        while (machine_options(machine)->virtual_time && !feed->ended && feed_line(feed) == 0 &&
+               await_input(console)) {
             take_input(feed);
         }
         line = feed_line(feed);

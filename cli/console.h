@@ -16,9 +16,10 @@ typedef struct console console_t;
  * Take standard input for the guest. A terminal is put in raw mode until console_close(), and gets
  * its modes back also when a signal kills the process.
  *
+ * @param max_seconds  after which nothing waits for input any longer; 0: no limit
  * @return to be freed with console_close(); NULL if memory is exhausted
  */
-console_t *console_open(void);
+console_t *console_open(double max_seconds);
 
 /** Give the terminal back. NULL is allowed. */
 void console_close(console_t *console);

@@ -352,6 +352,12 @@ def test_sleeping(folder):
     assert "  0x9000000  serial\n" in done.stdout, done.stdout
     assert "\ninterrupts: 4\n           4   33 serial\n" in done.stdout, done.stdout
 
+    # In virtual time, it does not matter when input comes; but the end of the run does not wait.
+    with subprocess.Popen((GUESTMEM, "run", "--virtual-time", "--max-seconds", "2", path), text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as held:
+        assert held.wait(60) == 1 and "still running after 2000 ms" in held.stderr.read()
+
     # Progress is shown of a guest that works, and not of one that sleeps.
     loop = os.path.join(folder, "loop")
     with open(loop, "wb") as file:
