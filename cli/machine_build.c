@@ -214,12 +214,20 @@ static void *device_memory(void *cookie, uint64_t gpa, uint64_t size)
     return guestmem_pointer(((machine_t *)cookie)->vm, gpa, size);
 }
 
+/** Say why a device stopped: the first times, and then each time that there were twice as many. */
 static void device_refuse(void *cookie, const device_t *device, const char *why)
 {
-    const machine_t *machine = cookie;
+    enum { ALL_OF = 8 };
+    machine_t *machine = cookie;
+    unsigned count = 0;
     char line[160];
 
-    if (machine->options.note != NULL) {
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (machine->ranges[i].device == device) {
+            count = ++machine->ranges[i].refusals;
+        }
+    }
+    if (machine->options.note != NULL && (count <= ALL_OF || (count & (count - 1)) == 0)) {
         snprintf(line, sizeof(line), "%s: stops until the guest resets it: %s", device->name, why);
         machine->options.note(machine->options.cookie, line);
     }

@@ -22,6 +22,7 @@ typedef struct machine_range {
     int irq;                              /* number of the device's interrupt; 0: it has none */
     bool edge;                            /* it is signalled by rising edges; else by its level */
     bool high;                            /* level of the device's line */
+    unsigned refusals;                    /* times that the guest has misused the device */
 } machine_range_t;
 
 struct machine {

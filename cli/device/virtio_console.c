@@ -164,8 +164,9 @@ static int console_open(device_t *device, const char *path, bool read_only)
     console_t *console = (console_t *)device;
 
     (void)read_only;
-    console->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    return console->file >= 0 ? 0 : errno;
+    /* A pipe without a reader is an error, and nothing to wait for. */
+    console->file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    return console->file >= 0 && fcntl(console->file, F_SETFL, 0) == 0 ? 0 : errno;
 }
 
 const device_class_t device_virtio_console = {

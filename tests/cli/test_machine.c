@@ -335,6 +335,38 @@ static void machines_do_not_meet(void **state)
     remove_folder(folder);
 }
 
+static void count_note(void *cookie, const char *line)
+{
+    assert_non_null(strstr(line, "console@1000: stops until the guest resets it: "));
+    ++*(unsigned *)cookie;
+}
+
+/* A guest that misuses a device and resets it, again and again. */
+static void a_guest_cannot_flood_the_notes(void **state)
+{
+    static const char source[] =
+        "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
+        "console@1000 { reg = <0x1000 0x200>; guestmem,backing = \"emulated\";\n"
+        "guestmem,device = \"virtio-console\"; }; };\n";
+    char *folder = make_folder();
+    char *path = write_file(folder, "vm.dts", source, strlen(source));
+    unsigned notes = 0;
+    const machine_options_t options = {.note = count_note, .cookie = &notes};
+    cli_error_t error = {0};
+    machine_t *machine = machine_create(path, &options, &error);
+    assert_non_null(machine);
+    device_t *device = machine_find_device(machine, "console@1000");
+    for (int i = 0; i < 100; i++) {
+        device->class->write(device, 0x38, 4, 3); /* no size of a queue */
+        device->class->write(device, 0x44, 4, 1);
+        device->class->write(device, 0x70, 4, 0);
+    }
+    assert_int_equal(notes, 8 + 3); /* the 16th, the 32nd, the 64th */
+    assert_int_equal(machine_destroy(machine), 0);
+    free(path);
+    remove_folder(folder);
+}
+
 static void what_is_not_there_is_not_found(void **state)
 {
     static const char source[] = "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
@@ -449,6 +481,7 @@ int main(void)
         cmocka_unit_test(the_guest_starts_as_the_files_say),
         cmocka_unit_test(what_collides_is_named_on_both_sides),
         cmocka_unit_test(machines_do_not_meet),
+        cmocka_unit_test(a_guest_cannot_flood_the_notes),
         cmocka_unit_test(what_is_not_there_is_not_found),
 #ifdef GUESTMEM_EXAMPLE
         cmocka_unit_test(the_vmm_sees_what_the_guest_wrote),

@@ -300,3 +300,17 @@ seL4_UserContext hostile_registers(const hostile_t *hostile)
     assert_int_equal(vm_get_thread_context(hostile->vcpu, &regs), 0);
     return regs;
 }
+
+uint64_t hostile_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+uint64_t hostile_number(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
+}

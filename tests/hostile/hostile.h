@@ -115,5 +115,11 @@ const hosted_vm_report_t *hostile_report(const hostile_t *hostile);
 /** The registers that the guest ended with. */
 seL4_UserContext hostile_registers(const hostile_t *hostile);
 
+/** The next number of a random sequence whose state is not 0. */
+uint64_t hostile_random(uint64_t *state);
+
+/** A number of the environment, e.g. a seed. */
+uint64_t hostile_number(const char *variable, uint64_t otherwise);
+
 /** Let the bystander run its program, which adds up its RAM, and check the sum. */
 void hostile_check_bystander(hostile_t *hostile);

@@ -22,14 +22,6 @@
 #define DEVICES       4
 #define VIRTUAL_TIMER 27
 
-static uint64_t next(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 /* Instructions of which the last five bits are a register. */
 static const uint32_t by_register[] = {
     0xd518c000, /* msr vbar_el1 */
@@ -85,7 +77,7 @@ static const uint32_t fixed[] = {
 
 static uint32_t random_instruction(uint64_t *random)
 {
-    uint64_t raw = next(random);
+    uint64_t raw = hostile_random(random);
     uint32_t rd = (uint32_t)(raw >> 40) % 8;
     uint32_t rn = (uint32_t)(raw >> 48) % 8;
     uint32_t pick = (uint32_t)(raw >> 8);
@@ -137,7 +129,7 @@ static seL4_Word random_value(uint64_t *random, uintptr_t vectors)
                                        0x30d00801,
                                        1,
                                        0};
-    uint64_t raw = next(random);
+    uint64_t raw = hostile_random(random);
     return raw % 4 == 0   ? vectors + (raw >> 8) % 0x900
            : raw % 4 == 1 ? raw
                           : values[(raw >> 8) % (sizeof(values) / sizeof(values[0]))];
@@ -146,7 +138,7 @@ static seL4_Word random_value(uint64_t *random, uintptr_t vectors)
 /* Interrupts come from the guest's calls, so at any place of its program. */
 static int on_call(vm_vcpu_t *vcpu, uint32_t syndrome, void *cookie)
 {
-    uint64_t raw = next(cookie);
+    uint64_t raw = hostile_random(cookie);
     if ((syndrome & 0xffff) != 7) {
         return -1; /* the end of the program: the runtime's own */
     }
@@ -210,27 +202,23 @@ static void run_program(hostile_t *hostile, uint64_t seed)
         x[i] = random_value(&random, hostile->next_code);
     }
     x[0] = hostile->next_code;
-    hostile->answer = next(&random) % 4 != 0 ? ANSWER_ADVANCE : next(&random) % ANSWER_COUNT;
+    hostile->answer =
+        hostile_random(&random) % 4 != 0 ? ANSWER_ADVANCE : hostile_random(&random) % ANSWER_COUNT;
     assert_int_equal(vm_register_unhandled_vcpu_fault_callback(hostile->vcpu, on_call, &random), 0);
-    if (next(&random) % 8 != 0) {
+    if (hostile_random(&random) % 8 != 0) {
         assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, ignore, NULL), 0);
     }
     uintptr_t at = hostile_load(hostile, code, sizeof(code) / sizeof(code[0]));
     hostile_run(hostile, at + VECTOR_WORDS * sizeof(code[0]), x, BUDGET);
 }
 
-static uint64_t number(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
-}
-
 static void random_exceptions_end_well(void **state)
 {
     hostile_t *hostile = *state;
     unsigned ends[HOSTED_VM_ERROR + 1] = {0};
-    uint64_t first = number("HOSTILE_SEED", 0);
-    uint64_t programs = number("HOSTILE_PROGRAMS", getenv("HOSTILE_SEED") ? 1 : PROGRAMS_RUN);
+    uint64_t first = hostile_number("HOSTILE_SEED", 0);
+    uint64_t programs =
+        hostile_number("HOSTILE_PROGRAMS", getenv("HOSTILE_SEED") ? 1 : PROGRAMS_RUN);
     for (uint64_t seed = first; seed < first + programs; seed++) {
         if (seed % 1000 == 0 || programs == 1) {
             print_message("programs from seed %lu\n", (unsigned long)seed);

@@ -19,14 +19,6 @@
 #define RECORD_WORDS 16
 #define MOST_SKIPS   64 /* of what ended a stream, after which it goes on */
 
-static uint64_t next(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 /* What random words hardly ever are: system instructions, and words that almost are loads. */
 static uint32_t shaped(uint64_t raw)
 {
@@ -48,14 +40,14 @@ static uint32_t shaped(uint64_t raw)
 
 static uint32_t random_word(uint64_t *random, const uint32_t *zoo, size_t zoo_words)
 {
-    uint64_t raw = next(random);
+    uint64_t raw = hostile_random(random);
     switch (raw % 8) {
     case 0:
         return (uint32_t)(raw >> 32);
     case 1:
     case 2:
     case 3:
-        return shaped(next(random));
+        return shaped(hostile_random(random));
     case 4: /* an instruction of the zoo, almost */
         return zoo[(raw >> 8) % (zoo_words / RECORD_WORDS) * RECORD_WORDS] ^
                (1u << (raw >> 59 & 31));
@@ -70,7 +62,7 @@ static seL4_Word random_pointer(uint64_t *random)
                                       HOSTILE_SMALL,        HOSTILE_READ_ONLY, HOSTILE_LAZY,
                                       HOSTILE_LAST,         HOSTILE_TOP,       HOSTILE_RAM + 256,
                                       HOSTILE_RAM_END - 64, (uintptr_t)1 << 43};
-    uint64_t raw = next(random);
+    uint64_t raw = hostile_random(random);
     uintptr_t base = bases[raw % (sizeof(bases) / sizeof(bases[0]))];
     return raw & 256 ? base + (raw >> 52) : raw & 512 ? raw : base;
 }
@@ -108,8 +100,9 @@ static void run_stream(hostile_t *hostile, uint64_t seed, const uint32_t *zoo, s
     for (size_t i = 0; i < 4; i++) {
         x[i] = random_pointer(&random);
     }
-    hostile->answer = next(&random) % 4 != 0 ? ANSWER_IGNORE : next(&random) % ANSWER_COUNT;
-    if (next(&random) % 4 != 0) {
+    hostile->answer =
+        hostile_random(&random) % 4 != 0 ? ANSWER_IGNORE : hostile_random(&random) % ANSWER_COUNT;
+    if (hostile_random(&random) % 4 != 0) {
         assert_int_equal(vm_register_unhandled_mem_fault_callback(&hostile->vm, ignore, NULL), 0);
     }
     hostile_run(hostile, hostile_load(hostile, code, STREAM_WORDS), x, BUDGET);
@@ -118,20 +111,15 @@ static void run_stream(hostile_t *hostile, uint64_t seed, const uint32_t *zoo, s
     }
 }
 
-static uint64_t number(const char *variable, uint64_t otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
-}
-
 static void random_instructions_end_well(void **state)
 {
     hostile_t *hostile = *state;
     unsigned ends[HOSTED_VM_ERROR + 1] = {0};
     size_t size;
     uint32_t *zoo = read_file(ZOO, &size);
-    uint64_t first = number("HOSTILE_SEED", 0);
-    uint64_t streams = number("HOSTILE_STREAMS", getenv("HOSTILE_SEED") != NULL ? 1 : STREAMS);
+    uint64_t first = hostile_number("HOSTILE_SEED", 0);
+    uint64_t streams =
+        hostile_number("HOSTILE_STREAMS", getenv("HOSTILE_SEED") != NULL ? 1 : STREAMS);
     for (uint64_t seed = first; seed < first + streams; seed++) {
         if (seed % 100 == 0 || streams == 1) {
             print_message("streams from seed %lu\n", (unsigned long)seed);
