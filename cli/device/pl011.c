@@ -7,8 +7,9 @@
  * Owns the PL011 as a device of an emulated range; the model is the hosted system's.
  */
 
-#include "pl011.h"
+#include "device.h"
 
+#include <hosted/pl011.h>
 #include <stdlib.h>
 
 typedef struct port {
@@ -48,6 +49,11 @@ static device_t *pl011_create(void)
     return &port->device;
 }
 
+static hosted_pl011_t *pl011_of(device_t *device)
+{
+    return &((port_t *)device)->uart;
+}
+
 static void pl011_destroy(device_t *device)
 {
     free(device);
@@ -81,11 +87,6 @@ static void pl011_state(const device_t *device, device_serial_t *state)
         .bytes_sent = uart->bytes_sent,
         .interrupts = hosted_pl011_input_interrupts(uart),
     };
-}
-
-hosted_pl011_t *pl011_of(device_t *device)
-{
-    return &((port_t *)device)->uart;
 }
 
 const device_class_t device_pl011 = {
