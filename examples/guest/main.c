@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LARGE_PAGE UINT64_C(0x200000)
+
 /** Any number that depends on all bits of an address: neighbouring words differ. */
 static uint64_t pattern(uint64_t address)
 {
@@ -68,13 +70,20 @@ static bool check_words(const char *name, uint64_t base, uint64_t end, bool zero
     return true;
 }
 
-/** Memory of its own: zeroed at first, then plain memory, from `skip` bytes on. */
-static void check_memory(const void *tree, const char *name, uint64_t skip)
+/** The first 2 MiB that neither this image nor its stack has a part of. */
+static uint64_t above_image(void)
+{
+    extern const char stack_top[];
+    return ((uint64_t)stack_top + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+}
+
+/** Memory of its own: zeroed at first, then plain memory, from `from` on if that lies in it. */
+static void check_memory(const void *tree, const char *name, uint64_t from)
 {
     fdt_range_t range;
 
     if (find(tree, name, &range) &&
-        check_words(name, range.base + skip, range.base + range.size, true)) {
+        check_words(name, from > range.base ? from : range.base, range.base + range.size, true)) {
         print(": zeroed, keeps what is written\n");
     }
 }
@@ -220,7 +229,7 @@ void guest_main(const void *tree)
     print("guestmem example guest\n");
     print(fdt_has_property_name(tree, "guestmem,") ? "tree: FAILED: it has guestmem properties\n"
                                                    : "tree: found, for the guest only\n");
-    check_memory(tree, "memory", 2 << 20); /* the image and the tree lie below */
+    check_memory(tree, "memory", above_image()); /* the tree is at the start of this RAM */
     check_memory(tree, "ram-untyped", 0);
     check_memory(tree, "ram-anonymous", 0);
     check_memory(tree, "frames", 0);

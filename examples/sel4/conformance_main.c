@@ -23,7 +23,7 @@ static void print_line(const char *line)
 int main(void)
 {
     static root_task_t task;
-    root_task_start(&task);
+    root_task_start(&task, true);
     printf("== the conformance suite\n");
     const conformance_env_t env = {
         .vka = &task.vka,

@@ -21,7 +21,7 @@ int main(void)
 {
     static root_task_t task;
     static differential_env_t env;
-    root_task_start(&task);
+    root_task_start(&task, true);
     int error = differential_start(&env, &task.vka, platsupport_get_bootinfo()->empty.end,
                                    DEVICE_PAGE, print_line);
     ZF_LOGF_IF(error != 0, "no untyped memory");

@@ -75,7 +75,7 @@ int main(void)
 {
     static root_task_t task;
     static vm_t vm;
-    root_task_start(&task);
+    root_task_start(&task, true);
     int wrong =
         vm_init(&vm, &task.vka, &task.simple, task.vspace, &task.io_ops, task.endpoint, "vm0");
     if (wrong == 0) {

@@ -11,6 +11,7 @@
 #include "root_task.h"
 #include <allocman/bootstrap.h>
 #include <allocman/vka.h>
+#include <arch_stdio.h>
 #include <sel4platsupport/bootinfo.h>
 #include <sel4platsupport/io.h>
 #include <sel4platsupport/platsupport.h>
@@ -48,15 +49,32 @@ static void start_address_space(root_task_t *task, allocman_t *allocator)
                                      simple_get_pd(&task->simple));
 }
 
-void root_task_start(root_task_t *task)
+/* Standard output by the kernel. */
+static size_t print(void *data, size_t count)
+{
+#ifdef CONFIG_PRINTING
+    for (size_t i = 0; i < count; i++) {
+        seL4_DebugPutChar(((const char *)data)[i]);
+    }
+#else
+    (void)data;
+#endif
+    return count;
+}
+
+void root_task_start(root_task_t *task, bool takes_uart)
 {
     vka_object_t endpoint;
     simple_default_init_bootinfo(&task->simple, platsupport_get_bootinfo());
     start_address_space(task, start_allocator(task));
     int error = sel4platsupport_new_io_ops(&task->vspace, &task->vka, &task->simple, &task->io_ops);
     ZF_LOGF_IF(error != 0, "no io_ops");
-    error = platsupport_serial_setup_simple(&task->vspace, &task->simple, &task->vka);
-    ZF_LOGF_IF(error != 0, "no console");
+    if (takes_uart) {
+        error = platsupport_serial_setup_simple(&task->vspace, &task->simple, &task->vka);
+        ZF_LOGF_IF(error != 0, "no console");
+    } else {
+        sel4muslcsys_register_stdio_write_fn(print);
+    }
     error = vka_alloc_endpoint(&task->vka, &endpoint);
     ZF_LOGF_IF(error != 0, "no endpoint");
     task->endpoint = endpoint.cptr;

@@ -20,8 +20,13 @@ typedef struct root_task {
     seL4_CPtr endpoint; /* where the VMM receives its guests' faults */
 } root_task_t;
 
-/** Start up: allocator, address space, console, io_ops. Stops the program if that fails. */
-void root_task_start(root_task_t *task);
+/**
+ * Start up: allocator, address space, console, io_ops. Stops the program if that fails.
+ *
+ * @param takes_uart  whether the console is the board's serial port by its registers; else it is
+ * the kernel's, which prints by KernelPrinting, and the port is left for a guest
+ */
+void root_task_start(root_task_t *task, bool takes_uart);
 
 /** End of the program: there is nothing to return to. */
 _Noreturn void root_task_stop(void);

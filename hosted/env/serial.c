@@ -103,6 +103,18 @@ int hosted_serial_output(hosted_system_t *system, seL4_Word paddr, hosted_output
     return 0;
 }
 
+bool hosted_serial_listens(hosted_system_t *system, seL4_Word paddr)
+{
+    const serial_t *serial = find(system, paddr);
+    if (!serial) {
+        return false;
+    }
+    system_lock(system);
+    bool listens = hosted_pl011_input_interrupts(&serial->uart);
+    system_unlock(system);
+    return listens;
+}
+
 size_t hosted_serial_send(hosted_system_t *system, seL4_Word paddr, const char *bytes, size_t size)
 {
     serial_t *serial = find(system, paddr);

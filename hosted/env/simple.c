@@ -186,6 +186,20 @@ seL4_CPtr simple_last_valid_cap(simple_t *simple)
     return last;
 }
 
+static seL4_Error irq(void *data, int irq, seL4_CNode root, seL4_Word index, uint8_t depth)
+{
+    (void)data;
+    return seL4_IRQControl_Get(seL4_CapIRQControl, (seL4_Word)irq, root, index, depth);
+}
+
+static seL4_Error irq_trigger(void *data, int irq, int trigger, int core, seL4_CNode root,
+                              seL4_Word index, uint8_t depth)
+{
+    (void)data, (void)core;
+    return seL4_IRQControl_GetTrigger(seL4_CapIRQControl, (seL4_Word)irq, (seL4_Word)trigger, root,
+                                      index, depth);
+}
+
 void simple_init(hosted_system_t *system)
 {
     system->simple = (simple_t){
@@ -206,5 +220,6 @@ void simple_init(hosted_system_t *system)
         .print = print,
         .extended_bootinfo_len = extended_bootinfo_len,
         .extended_bootinfo = extended_bootinfo,
+        .arch_simple = {.data = system, .irq = irq, .irq_trigger = irq_trigger},
     };
 }

@@ -195,7 +195,8 @@ static int handle_message(vm_vcpu_t *vcpu, seL4_Word label)
     return result;
 }
 
-/* An event that is none of the VCPU's. @return 0 to go on; -1 with a report */
+/* An event that is none of the VCPU's; its callback may end the run. @return 0 to go on; -1 with a
+ * report */
 static int handle_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t info)
 {
     vm_run_t *run = &vm->run;
@@ -207,8 +208,8 @@ static int handle_notification(vm_t *vm, seL4_Word badge, seL4_MessageInfo_t inf
         return -1;
     }
     if (run->notification_callback(vm, badge, info, run->notification_callback_cookie) != 0) {
-        report_end(vm, HOSTED_VM_ERROR, pc, "the callback failed for the event with badge 0x%lx",
-                   (unsigned long)badge);
+        report_end(vm, HOSTED_VM_STOPPED, pc,
+                   "stopped by the callback for the event of badge 0x%lx", (unsigned long)badge);
         return -1;
     }
     return 0;
@@ -295,7 +296,9 @@ int vm_run(vm_t *vm)
         result = run_vcpu(vcpu);
     }
     if (result != 0) {
-        ZF_LOGE("%s", runtime->report.text);
+        if (runtime->report.reason != HOSTED_VM_STOPPED) {
+            ZF_LOGE("%s", runtime->report.text);
+        }
         vm->run.exit_reason = VM_GUEST_ERROR_EXIT;
     } else {
         vm->run.exit_reason = VM_GUEST_NOTIFICATION_EXIT;

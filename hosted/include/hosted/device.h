@@ -63,6 +63,10 @@ int hosted_serial_output(hosted_system_t *system, seL4_Word paddr, hosted_output
  */
 size_t hosted_serial_send(hosted_system_t *system, seL4_Word paddr, const char *bytes, size_t size);
 
+/** Whether a guest's driver has switched on the interrupt of input at that port: some, Linux's for
+ * one, discard what was sent before. */
+bool hosted_serial_listens(hosted_system_t *system, seL4_Word paddr);
+
 #ifdef __cplusplus
 }
 #endif

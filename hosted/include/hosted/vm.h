@@ -36,7 +36,7 @@ typedef enum hosted_vm_reason {
     HOSTED_VM_NOT_RUN,   /**< vm_run() was not called yet */
     HOSTED_VM_POWEROFF,  /**< the guest powered off (PSCI SYSTEM_OFF) */
     HOSTED_VM_RESET,     /**< the guest reset itself (PSCI SYSTEM_RESET) */
-    HOSTED_VM_STOPPED,   /**< hosted_vm_request_stop(), or the poll function said so */
+    HOSTED_VM_STOPPED,   /**< hosted_vm_request_stop(), or the poll or notification callback */
     HOSTED_VM_FAULT,     /**< an access that nobody handled, or that cannot be emulated */
     HOSTED_VM_UNDEFINED, /**< an instruction that the processor does not know */
     HOSTED_VM_EXCEPTION, /**< an exception of the guest that it has no vector for */

@@ -157,7 +157,9 @@ int vm_register_unhandled_mem_fault_callback(vm_t *vm,
                                              void *cookie);
 
 /**
- * Register who is notified of events that are no faults of this VM.
+ * Register who is notified of events that are no faults of this VM. If it returns anything but 0,
+ * vm_run() returns -1: the way for a callback of a fault, which suspends the VCPU and signals a
+ * bound notification, to end the run.
  *
  * @param notification_callback  replaces the one before; not NULL
  * @param cookie                 passed on to it; stays the caller's
