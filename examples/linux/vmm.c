@@ -130,6 +130,15 @@ static memory_fault_result_t on_uart(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, 
     return FAULT_HANDLED;
 }
 
+/* Pass on how a step went. */
+static int done(const vmm_t *vmm, const char *step, int error)
+{
+    if (vmm->env->done != NULL) {
+        vmm->env->done(step);
+    }
+    return error;
+}
+
 /* Interrupts and events. */
 
 /* A capability to the VM's notification with a badge. */
@@ -259,52 +268,67 @@ static int make_pages(vmm_t *vmm)
                : -1;
 }
 
-int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest)
+/* The VM and its VCPU, as the runtime has them. */
+static int make_vm(vmm_t *vmm)
 {
     vm_t *vm = &vmm->vm;
-    vmm->env = env;
-    vmm->guest = guest;
+    const vmm_env_t *env = vmm->env;
     if (vm_init(vm, env->vka, env->simple, *env->vspace, env->io_ops, env->endpoint, "linux") !=
             0 ||
         vm_create_default_irq_controller(vm) != 0) {
         return -1;
     }
-    vm->entry = guest->ram + KERNEL; /* where the runtime loads the kernel */
-    vm->mem.clean_cache = true;      /* the guest starts with its caches off */
+    vm->entry = vmm->guest->ram + KERNEL; /* where the runtime loads the kernel */
+    vm->mem.clean_cache = true;           /* the guest starts with its caches off */
     vmm->vcpu = vm_create_vcpu(vm, PRIORITY);
     vmm->end_event = make_event(vmm, END_EVENT);
-    return vmm->vcpu != NULL && vm_assign_vcpu_target(vmm->vcpu, 0) == 0 &&
+    return vmm->vcpu != NULL && vmm->end_event != seL4_CapNull &&
+                   vm_assign_vcpu_target(vmm->vcpu, 0) == 0 &&
                    vm_register_irq(vmm->vcpu, UART_IRQ, on_interrupt_end, vmm) == 0 &&
                    vm_register_irq(vmm->vcpu, VIRTUAL_TIMER, on_interrupt_end, vmm) == 0 &&
-                   vm_register_unhandled_vcpu_fault_callback(vmm->vcpu, on_vcpu_fault, vmm) == 0 &&
-                   vm_register_notification_callback(vm, on_event, vmm) == 0 &&
-                   vmm->end_event != seL4_CapNull &&
-                   (guest->number == 0 ? pass_uart_through(vmm) : emulate_uart(vmm)) == 0
-               ? make_pages(vmm)
+                   vm_register_unhandled_vcpu_fault_callback(vmm->vcpu, on_vcpu_fault, vmm) == 0
+               ? vm_register_notification_callback(vm, on_event, vmm)
                : -1;
 }
 
-int vmm_back(vmm_t *vmm)
+int vmm_make(vmm_t *vmm, const vmm_env_t *env, const vmm_guest_t *guest)
+{
+    vmm->env = env;
+    vmm->guest = guest;
+    if (done(vmm, "VM", make_vm(vmm)) != 0) {
+        return -1;
+    }
+    int error = guest->number == 0 ? pass_uart_through(vmm) : emulate_uart(vmm);
+    return done(vmm, "devices", error != 0 ? -1 : make_pages(vmm));
+}
+
+static int back_ranges(vmm_t *vmm)
 {
     vm_t *vm = &vmm->vm;
-    const vmm_guest_t *guest = vmm->guest;
-    uintptr_t same = SAME(guest->number), chosen = CHOSEN_AT(guest->number);
+    uintptr_t same = SAME(vmm->guest->number), chosen = CHOSEN_AT(vmm->guest->number);
     const struct {
         uintptr_t addr;
         size_t size;
     } ranges[] = {{FRAMES, 0x12000}, {MAYBE_DEVICE, 0x10000}, {same, LARGE}, {CHOSEN, LARGE}};
-    int error = 0;
     for (int i = 0; i < 4; i++) {
         vmm->ranges[i] = vm_reserve_memory_at(vm, ranges[i].addr, ranges[i].size,
                                               default_error_fault_callback, NULL);
-        error |= vmm->ranges[i] == NULL;
+        if (vmm->ranges[i] == NULL) {
+            return -1;
+        }
     }
-    error |= vm_ram_register_at(vm, guest->ram, guest->ram_size, guest->one_to_one);
-    error |= map_frame_alloc_reservation(vm, vmm->ranges[0]);  /* free memory */
-    error |= map_maybe_device_reservation(vm, vmm->ranges[1]); /* any memory, device memory too */
-    error |= map_ut_alloc_reservation(vm, vmm->ranges[2]);     /* memory at the same address */
+    int error = map_frame_alloc_reservation(vm, vmm->ranges[0]); /* free memory */
+    error |= map_maybe_device_reservation(vm, vmm->ranges[1]);   /* any memory, device memory too */
+    error |= map_ut_alloc_reservation(vm, vmm->ranges[2]);       /* memory at the same address */
     error |= map_ut_alloc_reservation_with_base_paddr(vm, chosen, vmm->ranges[3]);
     return error != 0 ? -1 : write_page(vm, vmm->shared, "hello from the VMM");
+}
+
+int vmm_back(vmm_t *vmm)
+{
+    const vmm_guest_t *guest = vmm->guest;
+    int error = vm_ram_register_at(&vmm->vm, guest->ram, guest->ram_size, guest->one_to_one);
+    return done(vmm, "RAM", error) != 0 ? -1 : done(vmm, "ranges", back_ranges(vmm));
 }
 
 /* The VCPU as the kernel makes it: what the last run has left may not be there for the next. */
@@ -315,19 +339,29 @@ static int reset_vcpu(vm_vcpu_t *vcpu)
     return error;
 }
 
-int vmm_start(vmm_t *vmm)
+static int load(vmm_t *vmm)
 {
     vm_t *vm = &vmm->vm;
     const vmm_guest_t *guest = vmm->guest;
     guest_kernel_image_t kernel;
-    guest_image_t tree, initrd;
-    seL4_UserContext context = {.pc = vm->entry, .spsr = EL1_WITH_SP_EL1, .x0 = guest->ram};
+    guest_image_t image;
+    int error = vm_load_guest_kernel(vm, guest->kernel, guest->ram, 0, &kernel);
+    if (done(vmm, "kernel", error) == 0) {
+        error = done(vmm, "tree", vm_load_guest_module(vm, guest->tree, guest->ram, 0, &image));
+    }
+    if (error == 0 && guest->initrd != NULL) {
+        error = done(vmm, "initrd",
+                     vm_load_guest_module(vm, guest->initrd, guest->ram + INITRD, 0, &image));
+    }
+    return error;
+}
 
+int vmm_start(vmm_t *vmm)
+{
+    seL4_UserContext context = {
+        .pc = vmm->vm.entry, .spsr = EL1_WITH_SP_EL1, .x0 = vmm->guest->ram};
     vmm->end = VMM_RUNS;
-    if (vm_load_guest_kernel(vm, guest->kernel, guest->ram, 0, &kernel) != 0 ||
-        vm_load_guest_module(vm, guest->tree, guest->ram, 0, &tree) != 0 ||
-        (guest->initrd != NULL &&
-         vm_load_guest_module(vm, guest->initrd, guest->ram + INITRD, 0, &initrd) != 0)) {
+    if (load(vmm) != 0) {
         return -1;
     }
     if (vmm->uart_irq != seL4_CapNull) {

@@ -26,6 +26,7 @@ typedef struct vmm_env {
     seL4_CPtr ring;     /* a frame of 4 KiB that VMs share; seL4_CapNull: none */
     /* What the runtime does with calls and instructions that end in the VMM; NULL: on its own */
     unhandled_vcpu_fault_callback_fn on_exception;
+    void (*done)(const char *step); /* told of each step, to measure it; NULL: nobody */
 } vmm_env_t;
 
 /** A guest. Files are opened by name: on seL4 they are in the root task's archive. */

@@ -21,35 +21,16 @@
 
 extern char _cpio_archive[], _cpio_archive_end[]; /* by the build */
 
-static uint64_t phase_start;
+static uint64_t step_start;
 
-/* What the phase that ends here took. */
-static void end_phase(const char *name)
+/* What the step that ends here took. */
+static void end_step(const char *step)
 {
     uint64_t now = counter_now();
-    printf("vmm: %-8s %10llu ns, then in use: %zu slots, %zu KiB of objects, %zu bytes of heap\n",
-           name, (unsigned long long)counter_nanoseconds(now - phase_start), census.slots,
+    printf("vmm: %-7s %10llu ns, then in use: %zu slots, %zu KiB of objects, %zu bytes of heap\n",
+           step, (unsigned long long)counter_nanoseconds(now - step_start), census.slots,
            census.object_bytes / 1024, census.heap_bytes);
-    phase_start = counter_now();
-}
-
-static int back(vmm_t *vmm)
-{
-    int error = vmm_back(vmm);
-    end_phase("memory");
-    return error;
-}
-
-/* @return how it ended */
-static vmm_end_t run_once(vmm_t *vmm)
-{
-    if (vmm_start(vmm) != 0) {
-        return VMM_RUNS;
-    }
-    end_phase("load");
-    vmm_end_t end = vmm_run(vmm);
-    end_phase("run");
-    return end;
+    step_start = counter_now();
 }
 
 /* Whether as much is in use as at the second start. The first start needs less: libsel4utils keeps
@@ -70,19 +51,20 @@ static int run(vmm_t *vmm)
     vmm_end_t end = VMM_RESET;
     for (unsigned start = 1; end == VMM_RESET && start <= LINUX_STARTS; start++) {
         printf("vmm: start %u\n", start);
-        if (back(vmm) != 0) {
+        if (vmm_back(vmm) != 0) {
             return -1;
         }
         if (!in_use_as_before(start)) {
             printf("vmm: NOT what was in use at the second start\n");
             return -1;
         }
-        end = run_once(vmm);
+        end = vmm_start(vmm) == 0 ? vmm_run(vmm) : VMM_RUNS;
+        end_step("run");
         if (end == VMM_RUNS || !vmm_has_reply(vmm)) {
             return -1;
         }
         vmm_free(vmm);
-        end_phase("free");
+        end_step("free");
     }
     return 0;
 }
@@ -110,11 +92,11 @@ int main(void)
                            .io_ops = &task.io_ops,
                            .endpoint = task.endpoint,
                            .events = events.cptr,
-                           .on_exception = vmm_handle_arm_vcpu_exception};
-    phase_start = counter_now();
+                           .on_exception = vmm_handle_arm_vcpu_exception,
+                           .done = end_step};
+    step_start = counter_now();
     error = error != 0 || seL4_TCB_BindNotification(seL4_CapInitThreadTCB, events.cptr) != 0 ||
             vmm_make(&vmm, &env, &guest) != 0;
-    end_phase("vm");
     error = error || run(&vmm) != 0;
     printf("== %s\n", error ? "NOT all as it must be" : "all as it must be");
     root_task_stop();
