@@ -21,8 +21,9 @@
 #include "counter.h"
 #include "layout.h"
 
-#define RANGES_BASE ((uintptr_t)0x100000000)
+#define RANGES_BASE ((uintptr_t)0x10000000)
 #define MIB         ((size_t)1 << 20)
+#define BLOCK_BITS  21 /* a frame of 2 MiB */
 
 /* Both at some time: what lies between two of them is a cost. */
 typedef struct reading {
@@ -76,7 +77,7 @@ static size_t clear_memory(vm_t *vm, vka_object_t kept[])
         uintptr_t paddr;
         bool device;
         simple_get_nth_untyped(vm->simple, i, &size_bits, &paddr, &device);
-        if (!device && size_bits >= seL4_LargePageBits &&
+        if (!device && size_bits >= BLOCK_BITS &&
             vka_alloc_frame_at(vm->vka, seL4_PageBits, paddr, &kept[count]) == 0) {
             count++;
         }
@@ -84,10 +85,10 @@ static size_t clear_memory(vm_t *vm, vka_object_t kept[])
     return count;
 }
 
-/* A gigabyte for each size. */
+/* A gigabyte for each size; where addresses have 32 bits, a quarter of that. */
 static uintptr_t ram_base(size_t i)
 {
-    return RAM_BASE + ((uintptr_t)i << 30);
+    return RAM_BASE + ((uintptr_t)i << (sizeof(uintptr_t) == 4 ? 28 : 30));
 }
 
 static int cost_of_registering(vm_t *vm, const char *what, uintptr_t base, size_t mib)

@@ -12,15 +12,14 @@
 #include "guest.h"
 #include <guestmem/memory.h>
 #include <inttypes.h>
-#include <sel4vm/arch/guest_arm_context.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_vm_util.h>
+#include <sel4vmmplatsupport/arch/guest_boot_init.h>
 #include <stdio.h>
 #include <vka/object.h>
 #include "layout.h"
 
-#define EL1_WITH_SP_EL1 0x3c5 /* PSTATE: EL1h, all interrupts masked */
-#define GUEST_PRIORITY  (seL4_MaxPrio - 1)
+#define GUEST_PRIORITY (seL4_MaxPrio - 1)
 
 extern const char guest_code[];
 extern const char guest_code_end[];
@@ -62,8 +61,8 @@ static int load_code(vm_t *vm)
 
 static int start(vm_t *vm, vm_vcpu_t *vcpu)
 {
-    seL4_UserContext context = {.pc = RAM_BASE, .spsr = EL1_WITH_SP_EL1};
-    return load_code(vm) == 0 && vm_set_thread_context(vcpu, context) == 0 && vcpu_start(vcpu) == 0
+    return load_code(vm) == 0 && vcpu_set_bootargs(vcpu, RAM_BASE, 0, 0) == 0 &&
+                   vcpu_start(vcpu) == 0
                ? 0
                : -1;
 }

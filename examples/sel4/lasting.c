@@ -16,10 +16,11 @@
 #include <vka/object.h>
 #include "layout.h"
 
-#define TIMES     1000
-#define SIZE      ((size_t)16 << 20)
-#define TOO_MUCH  ((size_t)64 << 30)
-#define MAX_TAKEN 4096
+#define TIMES      1000
+#define SIZE       ((size_t)16 << 20)
+#define TOO_MUCH   ((size_t)(sizeof(size_t) == 4 ? 1 : 64) << 30)
+#define BLOCK_BITS 21 /* a frame of 2 MiB */
+#define MAX_TAKEN  4096
 
 int lasting_repeat(vm_t *vm)
 {
@@ -41,7 +42,7 @@ static size_t count_free(vka_t *vka)
 {
     static vka_object_t taken[MAX_TAKEN];
     size_t count = 0;
-    while (count < MAX_TAKEN && vka_alloc_frame(vka, seL4_LargePageBits, &taken[count]) == 0) {
+    while (count < MAX_TAKEN && vka_alloc_frame(vka, BLOCK_BITS, &taken[count]) == 0) {
         count++;
     }
     for (size_t i = 0; i < count; i++) {
@@ -61,7 +62,7 @@ static int ask_for_too_much(vm_t *vm)
     if (vm_ram_register_at(vm, RAM_BASE, TOO_MUCH, false) != 0) {
         return 0;
     }
-    printf("  64 GiB of RAM were registered  WRONG\n");
+    printf("  %zu GiB of RAM were registered  WRONG\n", TOO_MUCH >> 30);
     return 1;
 }
 
