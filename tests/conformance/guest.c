@@ -17,10 +17,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* EL1 with its own stack pointer, all interrupts masked. */
-#define GUEST_SPSR 0x3c5
+/* The registers at the start: all interrupts masked. */
+#ifdef CONFIG_ARCH_AARCH64
+#define GUEST_START                                                                                \
+    {                                                                                              \
+        .pc = GUEST_RAM, .spsr = 0x3c5 /* EL1h */, .x0 = GUEST_LIST, .x1 = GUEST_EXIT              \
+    }
+#else
+#define GUEST_START                                                                                \
+    {                                                                                              \
+        .pc = GUEST_RAM, .cpsr = 0x1d3 /* supervisor */, .r0 = GUEST_LIST, .r1 = GUEST_EXIT        \
+    }
+#endif
 
-const size_t guest_widths[4] = {1, 2, 4, 8};
+const size_t guest_widths[GUEST_NUM_WIDTHS] = {
+    1,
+    2,
+    4,
+#ifdef CONFIG_ARCH_AARCH64
+    8,
+#endif
+};
 
 uint64_t guest_width_mask(size_t width)
 {
@@ -82,7 +99,7 @@ static bool load_program(suite_t *suite)
     /* Small frames, so that an offset in a page is one in its frame. */
     return EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_PageBits) == 0) &&
            EXPECT(vm_ram_register_at(&guest->vm, GUEST_RAM, GUEST_RAM_SIZE, false) == 0) &&
-           EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_LargePageBits) == 0) &&
+           EXPECT(guestmem_set_largest_frame(&guest->vm, BLOCK_BITS) == 0) &&
            EXPECT(guestmem_pointer(&guest->vm, GUEST_RAM, GUEST_RAM_SIZE) != NULL) &&
            transfer(suite, GUEST_RAM, (void *)(uintptr_t)conformance_guest, size, true) &&
            EXPECT(vm_reserve_memory_at(&guest->vm, GUEST_EXIT, PAGE, on_exit_store, guest) != NULL);
@@ -146,7 +163,7 @@ void guest_run_check(suite_t *suite)
     holdings_t before = guest->counting.held;
     suite->check->run(suite);
     counting_fail_at(&guest->counting, 0);
-    EXPECT(guestmem_set_largest_frame(&guest->vm, seL4_LargePageBits) == 0);
+    EXPECT(guestmem_set_largest_frame(&guest->vm, BLOCK_BITS) == 0);
     EXPECT(guestmem_set_map_time(&guest->vm, GUESTMEM_MAP_NOW) == 0);
     free_reservations(suite);
     EXPECT(holdings_equal(&before, &guest->counting.held));
@@ -195,8 +212,7 @@ size_t guest_store(suite_t *suite, size_t width, uintptr_t address, uint64_t val
 static bool reset_vcpu(suite_t *suite)
 {
     vm_vcpu_t *vcpu = suite->guest->vcpu;
-    seL4_UserContext context = {
-        .pc = GUEST_RAM, .spsr = GUEST_SPSR, .x0 = GUEST_LIST, .x1 = GUEST_EXIT};
+    seL4_UserContext context = GUEST_START;
     return EXPECT_ERROR(seL4_TCB_Suspend(vm_get_vcpu_tcb(vcpu)), seL4_NoError) &&
            EXPECT(vm_set_thread_context(vcpu, context) == 0) && EXPECT(vcpu_start(vcpu) == 0);
 }

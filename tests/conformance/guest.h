@@ -24,15 +24,20 @@
 #define GUEST_RAM_SIZE ((size_t)0x10000)
 #define GUEST_LIST     (GUEST_RAM + 0x4000)
 #define GUEST_EXIT     ((uintptr_t)0x3fff0000)
+/* Half of what it can address, far from all that it has. */
+#define GUEST_FAR ((uintptr_t)1 << (GUEST_WORD == 8 ? 39 : 31))
 
 enum { GUEST_MOST_OPS = 256 };
 
 /** What loads of registers hold before; narrower loads may leave some of it. */
-#define GUEST_UNTOUCHED ((uint64_t)0x5e5e5e5e5e5e5e5e)
+#define GUEST_UNTOUCHED ((seL4_Word)0x5e5e5e5e5e5e5e5e)
 
-/** A value for stores whose bytes all differ, the widths of accesses, and the bits of a width. */
-#define GUEST_VALUE ((uint64_t)0x8182838485868788)
-extern const size_t guest_widths[4];
+/** A value for stores whose bytes all differ, the widths of accesses up to the guest's word, and
+ * the bits of a width. */
+#define GUEST_VALUE ((seL4_Word)0x8182838485868788)
+#define GUEST_WORD  sizeof(seL4_Word)
+enum { GUEST_NUM_WIDTHS = GUEST_WORD == 8 ? 4 : 3 };
+extern const size_t guest_widths[GUEST_NUM_WIDTHS];
 uint64_t guest_width_mask(size_t width);
 
 typedef enum guest_state { GUEST_NOT_STARTED, GUEST_READY, GUEST_LOST } guest_state_t;

@@ -12,16 +12,16 @@
 /* Store and load back every width at `gpa`, and see the bytes through the VMM. */
 static void store_and_load(suite_t *suite, uintptr_t gpa)
 {
-    size_t loads[4];
+    size_t loads[GUEST_NUM_WIDTHS];
     guest_clear(suite);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < GUEST_NUM_WIDTHS; i++) {
         guest_store(suite, guest_widths[i], gpa + 8 * i, GUEST_VALUE + i);
         loads[i] = guest_load(suite, guest_widths[i], gpa + 8 * i);
     }
     if (!guest_go(suite)) {
         return;
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < GUEST_NUM_WIDTHS; i++) {
         uint64_t seen = 0;
         EXPECT_EQUAL(guest_loaded(suite, loads[i]),
                      (GUEST_VALUE + i) & guest_width_mask(guest_widths[i]));
@@ -43,9 +43,9 @@ static void allocated_ram_is_zero_at_first(suite_t *suite)
 {
     for (int round = 0; round < 2; round++) {
         EXPECT(vm_ram_register_at(&suite->guest->vm, GPA, PAGE, false) == 0);
-        EXPECT_EQUAL(guest_load_now(suite, 8, GPA + PAGE - 8), 0);
-        guest_store_now(suite, 8, GPA + PAGE - 8, GUEST_VALUE);
-        EXPECT_EQUAL(guest_load_now(suite, 8, GPA + PAGE - 8), GUEST_VALUE);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + PAGE - 8), 0);
+        guest_store_now(suite, GUEST_WORD, GPA + PAGE - 8, GUEST_VALUE);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + PAGE - 8), GUEST_VALUE);
         EXPECT(vm_free_reserved_memory(&suite->guest->vm,
                                        guestmem_find_reservation(&suite->guest->vm, GPA)) == 0);
     }
@@ -57,10 +57,10 @@ static void what_the_vmm_writes_the_guest_loads(suite_t *suite)
     unsigned char *page = create_allocated_reservation_frame(&suite->guest->vm, GPA, seL4_AllRights,
                                                              device_access, &unexpected);
     REQUIRE(page != NULL);
-    uint64_t value = GUEST_VALUE;
+    seL4_Word value = GUEST_VALUE;
     memcpy(page + 0x100, &value, sizeof(value));
     guest_clean(suite, page + 0x100, sizeof(value));
-    EXPECT_EQUAL(guest_load_now(suite, 8, GPA + 0x100), GUEST_VALUE);
+    EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 0x100), GUEST_VALUE);
     guest_store_now(suite, 2, GPA + 0x108, 0xbeef);
     EXPECT_EQUAL(page[0x108], 0xef);
     EXPECT_EQUAL(page[0x109], 0xbe);

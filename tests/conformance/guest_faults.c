@@ -17,15 +17,15 @@ static void read_only_store_traps_with_address_length_and_data(suite_t *suite)
     guest_clean(suite, page, 1);
     guest_clear(suite);
     size_t load = guest_load(suite, 1, GPA);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < GUEST_NUM_WIDTHS; i++) {
         guest_store(suite, guest_widths[i], GPA + 8 * i, GUEST_VALUE + i);
     }
     size_t after = guest_load(suite, 1, GPA);
     REQUIRE(guest_go(suite));
     EXPECT_EQUAL(guest_loaded(suite, load), 0x42);
     EXPECT_EQUAL(guest_loaded(suite, after), 0x42);
-    EXPECT_EQUAL(device.count, 4);
-    for (size_t i = 0; i < 4; i++) {
+    EXPECT_EQUAL(device.count, GUEST_NUM_WIDTHS);
+    for (size_t i = 0; i < GUEST_NUM_WIDTHS; i++) {
         EXPECT_EQUAL(device.seen[i].address, GPA + 8 * i);
         EXPECT_EQUAL(device.seen[i].length, guest_widths[i]);
         EXPECT_EQUAL(device.seen[i].size, guest_widths[i]);
@@ -41,7 +41,7 @@ static void read_only_store_traps_with_address_length_and_data(suite_t *suite)
 
 static void emulated_load_finds_what_the_callback_sets(suite_t *suite)
 {
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < GUEST_NUM_WIDTHS; i++) {
         device_t device = {.answer = GUEST_VALUE};
         vm_memory_reservation_t *r = guest_device(suite, GPA, PAGE, &device);
         EXPECT_EQUAL(guest_load_now(suite, guest_widths[i], GPA + 0x18),
@@ -95,7 +95,7 @@ static void FAULT_IGNORE_skips_the_access(suite_t *suite)
 {
     device_t device = {.result = FAULT_IGNORE};
     guest_device(suite, GPA, PAGE, &device);
-    EXPECT_EQUAL(guest_load_now(suite, 8, GPA), GUEST_UNTOUCHED);
+    EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA), GUEST_UNTOUCHED);
     guest_store_now(suite, 4, GPA, 1);
     EXPECT_EQUAL(device.count, 2);
 }
@@ -116,9 +116,9 @@ static void FAULT_RESTART_runs_the_access_again(suite_t *suite)
     EXPECT(vm_reserve_memory_at(&suite->guest->vm, GPA, 2 * PAGE, map_and_restart, &faults) !=
            NULL);
     guest_clear(suite);
-    guest_store(suite, 8, GPA + PAGE, GUEST_VALUE);
-    size_t load = guest_load(suite, 8, GPA + PAGE);
-    size_t other = guest_load(suite, 8, GPA);
+    guest_store(suite, GUEST_WORD, GPA + PAGE, GUEST_VALUE);
+    size_t load = guest_load(suite, GUEST_WORD, GPA + PAGE);
+    size_t other = guest_load(suite, GUEST_WORD, GPA);
     REQUIRE(guest_go(suite));
     EXPECT_EQUAL(guest_loaded(suite, load), GUEST_VALUE);
     EXPECT_EQUAL(guest_loaded(suite, other), 0);
@@ -146,14 +146,14 @@ static void access_outside_reservations_asks_the_unhandled_fault_callback(suite_
     static device_t device;
     device = (device_t){.result = FAULT_IGNORE};
     EXPECT(vm_register_unhandled_mem_fault_callback(&suite->guest->vm, back_page, &device) == 0);
-    EXPECT_EQUAL(guest_load_now(suite, 8, GPA + 0x48), GUEST_UNTOUCHED);
+    EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 0x48), GUEST_UNTOUCHED);
     EXPECT_EQUAL(device.count, 1);
     EXPECT_EQUAL(device.seen[0].address, GPA + 0x48);
     device.result = FAULT_RESTART;
-    guest_store_now(suite, 8, GPA + 0x48, GUEST_VALUE);
+    guest_store_now(suite, GUEST_WORD, GPA + 0x48, GUEST_VALUE);
     device.result = FAULT_IGNORE;
     EXPECT_EQUAL(device.count, 2);
-    EXPECT_EQUAL(guest_load_now(suite, 8, GPA + 0x48), GUEST_VALUE);
+    EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 0x48), GUEST_VALUE);
     EXPECT_EQUAL(device.count, 2);
 }
 
@@ -166,9 +166,9 @@ static void deferred_memory_is_mapped_by_the_guests_accesses(suite_t *suite)
     vm_memory_reservation_t *r = guest_device(suite, GPA, 8 * PAGE, &unexpected);
     EXPECT(map_frame_alloc_reservation(&suite->guest->vm, r) == 0);
     guest_clear(suite);
-    guest_store(suite, 8, GPA + 5 * PAGE, GUEST_VALUE);
-    size_t load = guest_load(suite, 8, GPA + 5 * PAGE);
-    size_t zero = guest_load(suite, 8, GPA + 2 * PAGE);
+    guest_store(suite, GUEST_WORD, GPA + 5 * PAGE, GUEST_VALUE);
+    size_t load = guest_load(suite, GUEST_WORD, GPA + 5 * PAGE);
+    size_t zero = guest_load(suite, GUEST_WORD, GPA + 2 * PAGE);
     REQUIRE(guest_go(suite));
     EXPECT_EQUAL(guest_loaded(suite, load), GUEST_VALUE);
     EXPECT_EQUAL(guest_loaded(suite, zero), 0);
@@ -186,11 +186,11 @@ static void freed_memory_is_out_of_the_guests_reach(suite_t *suite)
     for (size_t i = 0; i < 2; i++) {
         gone.count = 0;
         EXPECT(vm_ram_register_at(&suite->guest->vm, GPA, sizes[i], false) == 0);
-        guest_store_now(suite, 8, GPA + sizes[i] - 8, GUEST_VALUE);
+        guest_store_now(suite, GUEST_WORD, GPA + sizes[i] - 8, GUEST_VALUE);
         EXPECT_EQUAL(gone.count, 0);
         EXPECT(vm_free_reserved_memory(&suite->guest->vm,
                                        guestmem_find_reservation(&suite->guest->vm, GPA)) == 0);
-        EXPECT_EQUAL(guest_load_now(suite, 8, GPA + sizes[i] - 8), GUEST_UNTOUCHED);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + sizes[i] - 8), GUEST_UNTOUCHED);
         EXPECT_EQUAL(gone.count, 1);
     }
 }
@@ -211,9 +211,9 @@ static void guest_that_goes_everywhere_reaches_its_reservations_only(suite_t *su
         random ^= random >> 7;
         random ^= random << 17;
         /* Around the reservations, or anywhere in what the guest can address but its own memory. */
-        uintptr_t addr = i % 2 == 0 ? GPA - 4 * PAGE + random % (10 * PAGE)
-                                    : (random & seL4_UserTop) | ((uintptr_t)1 << 39);
-        size_t width = guest_widths[random >> 61 & 3];
+        uintptr_t addr =
+            i % 2 == 0 ? GPA - 4 * PAGE + random % (10 * PAGE) : GUEST_FAR + random % GUEST_FAR;
+        size_t width = guest_widths[(random >> 61) % GUEST_NUM_WIDTHS];
         addr &= ~(uintptr_t)(width - 1);
         expected_device += addr >= GPA + 2 * PAGE && addr < GPA + 3 * PAGE;
         expected_outside += addr < GPA || addr >= GPA + 3 * PAGE;
@@ -231,10 +231,10 @@ static void guest_that_goes_everywhere_reaches_its_reservations_only(suite_t *su
 static void access_across_a_reservations_end_ends_the_guest(suite_t *suite)
 {
     device_t device = {0};
-    guest_device(suite, GPA, 0x14, &device);
+    guest_device(suite, GPA, 0x12, &device);
     guest_clear(suite);
-    guest_load(suite, 4, GPA + 0x10);
-    guest_load(suite, 8, GPA + 0x10);
+    guest_load(suite, 2, GPA + 0x10);
+    guest_load(suite, GUEST_WORD, GPA + 0x10);
     guest_go_to_its_end(suite);
     EXPECT_EQUAL(device.count, 1);
     EXPECT_EQUAL(guestmem_last_error(&suite->guest->vm)->code, GUESTMEM_BAD_RANGE);

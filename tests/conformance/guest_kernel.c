@@ -12,8 +12,8 @@
 #include "guest.h"
 #include "objects.h"
 
-/* In a GiB of its own, so that the library has no tables there. */
-#define AT ((uintptr_t)0x2000000000)
+/* Where the library has no tables. */
+#define AT GUEST_FAR
 
 /* What the guest loads where nothing is mapped: the callback's answer. */
 #define NOTHING ((uint64_t)0xdead)
@@ -39,7 +39,8 @@ static seL4_CPtr frame_of(suite_t *suite, uint64_t value)
     return frame;
 }
 
-#define EXPECT_GUEST_LOADS(address, value) EXPECT_EQUAL(guest_load_now(suite, 8, address), value)
+#define EXPECT_GUEST_LOADS(address, value)                                                         \
+    EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, address), value)
 
 static void frame_at_an_occupied_address_replaces_silently(suite_t *suite)
 {
@@ -75,7 +76,7 @@ static void one_frame_can_be_at_two_addresses_by_two_capabilities(suite_t *suite
     EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
     EXPECT_ERROR(copy_cap(suite, copy, frame, seL4_AllRights), seL4_NoError);
     EXPECT_ERROR(map(copy, space, AT + PAGE), seL4_NoError);
-    guest_store_now(suite, 8, AT, 7);
+    guest_store_now(suite, GUEST_WORD, AT, 7);
     EXPECT_GUEST_LOADS(AT + PAGE, 7);
     EXPECT_EQUAL(device.count, 0);
 }
@@ -87,7 +88,7 @@ static void revoke_of_the_untyped_ends_mappings(suite_t *suite)
     make_tables(suite, space, AT, 12);
     EXPECT_ERROR(retype(suite, untyped, seL4_ARM_SmallPageObject, 12, frame), seL4_NoError);
     EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    guest_store_now(suite, 8, AT, 5);
+    guest_store_now(suite, GUEST_WORD, AT, 5);
     EXPECT_GUEST_LOADS(AT, 5);
     EXPECT_ERROR(revoke_cap(suite, untyped), seL4_NoError);
     EXPECT_GUEST_LOADS(AT, NOTHING);
@@ -103,11 +104,11 @@ static void map_again_changes_the_rights(suite_t *suite)
     EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
     EXPECT_ERROR(seL4_ARM_Page_Map(frame, space, AT, seL4_CanRead, seL4_ARM_Default_VMAttributes),
                  seL4_NoError);
-    guest_store_now(suite, 8, AT, 9);
+    guest_store_now(suite, GUEST_WORD, AT, 9);
     EXPECT_EQUAL(device.count, 1);
     EXPECT_GUEST_LOADS(AT, 1);
     EXPECT_ERROR(map(frame, space, AT), seL4_NoError);
-    guest_store_now(suite, 8, AT, 9);
+    guest_store_now(suite, GUEST_WORD, AT, 9);
     EXPECT_EQUAL(device.count, 1);
     EXPECT_GUEST_LOADS(AT, 9);
 }

@@ -3,68 +3,78 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/* The guest: see guest_program.h. It runs in EL1 with its MMU off, and needs no stack. */
+/* The guest: see guest_program.h. It runs in EL1 with its MMU off, and needs no stack. In AArch32 it
+ * looks at the lower words of its list, and what it loads is left in them. */
 
 #include "guest_program.h"
 
+#ifdef __aarch64__
+#define X(number) x##number
+#define W(number) w##number
     .arch armv8-a
+#else
+#define X(number) r##number
+#define W(number) r##number
+    .arm
+#endif
     .section .rodata
     .balign 8
     .global conformance_guest, conformance_guest_end
 conformance_guest:
 next:
-    ldr x2, [x0, #GUEST_OP_KIND]
-    ldr x3, [x0, #GUEST_OP_WIDTH]
-    ldr x4, [x0, #GUEST_OP_ADDRESS]
-    ldr x5, [x0, #GUEST_OP_VALUE]
-    cbz x2, finish
-    cmp x2, #GUEST_OP_STORE
-    b.eq store
+    ldr X(2), [X(0), #GUEST_OP_KIND]
+    ldr X(3), [X(0), #GUEST_OP_WIDTH]
+    ldr X(4), [X(0), #GUEST_OP_ADDRESS]
+    ldr X(5), [X(0), #GUEST_OP_VALUE]
+    cmp X(2), #GUEST_OP_END
+    beq finish
+    cmp X(2), #GUEST_OP_STORE
+    beq store
 
-    cmp x3, #1
-    b.eq load_1
-    cmp x3, #2
-    b.eq load_2
-    cmp x3, #4
-    b.eq load_4
-    ldr x5, [x4]
+    cmp X(3), #1
+    beq load_1
+    cmp X(3), #2
+    beq load_2
+    cmp X(3), #4
+    beq load_4
+    ldr X(5), [X(4)]
     b loaded
 load_1:
-    ldrb w5, [x4]
+    ldrb W(5), [X(4)]
     b loaded
 load_2:
-    ldrh w5, [x4]
+    ldrh W(5), [X(4)]
     b loaded
 load_4:
-    ldr w5, [x4]
+    ldr W(5), [X(4)]
 loaded:
-    str x5, [x0, #GUEST_OP_VALUE]
+    str X(5), [X(0), #GUEST_OP_VALUE]
     b done
 
 store:
-    cmp x3, #1
-    b.eq store_1
-    cmp x3, #2
-    b.eq store_2
-    cmp x3, #4
-    b.eq store_4
-    str x5, [x4]
+    cmp X(3), #1
+    beq store_1
+    cmp X(3), #2
+    beq store_2
+    cmp X(3), #4
+    beq store_4
+    str X(5), [X(4)]
     b done
 store_1:
-    strb w5, [x4]
+    strb W(5), [X(4)]
     b done
 store_2:
-    strh w5, [x4]
+    strh W(5), [X(4)]
     b done
 store_4:
-    str w5, [x4]
+    str W(5), [X(4)]
 done:
-    add x0, x0, #GUEST_OP_SIZE
+    add X(0), X(0), #GUEST_OP_SIZE
     b next
 
 finish:
     dsb sy
-    str w2, [x1]
+    str W(2), [X(1)]
 hang:
     b hang
 conformance_guest_end:

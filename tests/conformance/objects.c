@@ -9,6 +9,16 @@
 #include <vka/capops.h>
 #include <vka/object.h>
 
+#ifdef CONFIG_ARCH_AARCH64
+#define SPACE_OBJECT    seL4_ARM_VSpaceObject
+#define BLOCK_OBJECT    seL4_ARM_LargePageObject
+#define OUTERMOST_TABLE seL4_HugePageBits
+#else
+#define SPACE_OBJECT    seL4_ARM_PageDirectoryObject
+#define BLOCK_OBJECT    seL4_ARM_SectionObject
+#define OUTERMOST_TABLE seL4_SectionBits
+#endif
+
 static bool open_objects(suite_t *suite)
 {
     objects_t *objects = &suite->objects;
@@ -59,9 +69,8 @@ seL4_CPtr new_object(suite_t *suite, seL4_Word type, seL4_Word size_bits)
 
 seL4_CPtr new_frame(suite_t *suite, unsigned size_bits)
 {
-    return new_object(
-        suite, size_bits == seL4_PageBits ? seL4_ARM_SmallPageObject : seL4_ARM_LargePageObject,
-        size_bits);
+    return new_object(suite, size_bits == seL4_PageBits ? seL4_ARM_SmallPageObject : BLOCK_OBJECT,
+                      size_bits);
 }
 
 seL4_CPtr new_table(suite_t *suite)
@@ -76,14 +85,14 @@ seL4_CPtr new_untyped(suite_t *suite, unsigned size_bits)
 
 seL4_CPtr new_space(suite_t *suite)
 {
-    seL4_CPtr space = new_object(suite, seL4_ARM_VSpaceObject, seL4_VSpaceBits);
+    seL4_CPtr space = new_object(suite, SPACE_OBJECT, seL4_VSpaceBits);
     EXPECT_ERROR(simple_ASIDPool_assign(suite->env->simple, space), seL4_NoError);
     return space;
 }
 
 void make_tables(suite_t *suite, seL4_CPtr space, seL4_Word vaddr, unsigned bits)
 {
-    for (unsigned level = seL4_HugePageBits; level > bits; level -= seL4_PageTableIndexBits) {
+    for (unsigned level = OUTERMOST_TABLE; level > bits; level -= seL4_PageTableIndexBits) {
         EXPECT_ERROR(map_table(new_table(suite), space, vaddr), seL4_NoError);
     }
 }

@@ -160,9 +160,9 @@ static void memory_destroy_returns_every_count_to_its_start(suite_t *suite)
 static void page_tables_go_with_their_last_page(suite_t *suite)
 {
     size_t tables = statistics_of(suite).page_tables;
-    vm_memory_reservation_t *r = reserve(suite, 37 * GIGABYTE + PAGE, PAGE);
+    vm_memory_reservation_t *r = reserve(suite, ABOVE - GIGABYTE + PAGE, PAGE);
     EXPECT(map_frame_alloc_reservation(&suite->vm, r) == 0);
-    EXPECT_EQUAL(statistics_of(suite).page_tables, tables + 2);
+    EXPECT_EQUAL(statistics_of(suite).page_tables, tables + TABLES);
     EXPECT(vm_free_reserved_memory(&suite->vm, r) == 0);
     EXPECT_EQUAL(statistics_of(suite).page_tables, tables);
 }

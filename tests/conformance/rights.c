@@ -8,7 +8,7 @@
 #include "guest.h"
 #include "objects.h"
 
-#define VALUE ((uint64_t)0x1122334455667788)
+#define VALUE ((seL4_Word)0x1122334455667788)
 
 /* What a frame allows. */
 typedef enum allows { ALLOWS_NOTHING, ALLOWS_LOAD, ALLOWS_BOTH } allows_t;
@@ -18,8 +18,8 @@ static void expect_allowed(suite_t *suite, allows_t allows, device_t *device)
 {
     *device = (device_t){.result = FAULT_IGNORE};
     guest_clear(suite);
-    size_t load = guest_load(suite, 8, GPA);
-    guest_store(suite, 8, GPA + 8, VALUE);
+    size_t load = guest_load(suite, GUEST_WORD, GPA);
+    guest_store(suite, GUEST_WORD, GPA + GUEST_WORD, VALUE);
     if (!guest_go(suite)) {
         return;
     }
@@ -28,7 +28,7 @@ static void expect_allowed(suite_t *suite, allows_t allows, device_t *device)
     EXPECT_EQUAL(guest_loaded(suite, load), allows == ALLOWS_NOTHING ? GUEST_UNTOUCHED : VALUE);
     if (faults == 1) {
         EXPECT(!device->seen[0].read);
-        EXPECT_EQUAL(device->seen[0].address, GPA + 8);
+        EXPECT_EQUAL(device->seen[0].address, GPA + GUEST_WORD);
     }
 }
 
@@ -38,7 +38,7 @@ static seL4_CPtr frame_with_value(suite_t *suite)
     seL4_CPtr frame = new_frame(suite, 12);
     unsigned char *page = show_frame(suite, frame);
     if (EXPECT(page != NULL)) {
-        *(uint64_t *)(void *)page = VALUE;
+        *(seL4_Word *)(void *)page = VALUE;
         hide_frame(suite, page);
     }
     return frame;
@@ -82,7 +82,7 @@ static void rights_of_an_allocated_page_are_the_guests(suite_t *suite)
     vm_t *vm = &suite->guest->vm;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         device_t device = {0};
-        uint64_t *page = create_allocated_reservation_frame(
+        seL4_Word *page = create_allocated_reservation_frame(
             vm, GPA, seL4_CapRights_new(0, 0, rows[i].read, rows[i].write), device_access, &device);
         REQUIRE(page != NULL);
         page[0] = VALUE; /* the VMM may, whatever the guest may */

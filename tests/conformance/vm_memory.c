@@ -129,7 +129,7 @@ static void warm_allocator(suite_t *suite)
 uintptr_t free_paddr(suite_t *suite, size_t bytes)
 {
     /* From inside a larger block: allocators cut from one end or the other. */
-    uint32_t bits = seL4_LargePageBits;
+    uint32_t bits = BLOCK_BITS;
     while (((size_t)1 << bits) < 16 * bytes) {
         bits++;
     }

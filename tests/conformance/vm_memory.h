@@ -22,8 +22,20 @@
 #include <sel4vm/guest_ram.h>
 #include <sel4vmmplatsupport/guest_memory_util.h>
 
-/* Where guests have their memory in checks: anywhere, as no physical memory is meant. */
-#define GPA ((uintptr_t)0x80000000)
+/* Where guests have their memory in checks: anywhere, as no physical memory is meant. And what a
+ * guest cannot address, where no memory is, and how many tables a page has. */
+#ifdef CONFIG_ARCH_AARCH64
+#define GPA      ((uintptr_t)0x80000000)
+#define ABOVE    ((uintptr_t)1 << 40)
+#define NO_PADDR (((uintptr_t)1 << 44) - PAGE)
+#define TABLES   2
+#else
+#define GPA      ((uintptr_t)0x10000000)
+#define ABOVE    ((uintptr_t)0xf0000000)
+#define NO_PADDR ((uintptr_t)0x08000000) /* the kernel's interrupt controller */
+#define TABLES   1
+#endif
+#define BLOCK_BITS 21 /* a frame of 2 MiB */
 
 /* libsel4vm declares these two in headers of its own. */
 int vm_memory_init(vm_t *vm);
