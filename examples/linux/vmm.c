@@ -26,10 +26,9 @@
 #include <string.h>
 #include <vka/capops.h>
 
-#define PAGE_BYTES      4096
-#define REPLY           2048  /* where in the shared page the guest answers */
-#define EL1_WITH_SP_EL1 0x3c5 /* PSTATE: EL1h, all interrupts masked */
-#define PRIORITY        (seL4_MaxPrio - 1)
+#define PAGE_BYTES 4096
+#define REPLY      2048 /* where in the shared page the guest answers */
+#define PRIORITY   (seL4_MaxPrio - 1)
 
 /* Offsets in RAM. */
 enum { KERNEL = 0x200000, INITRD = 0x8000000 };
@@ -55,9 +54,39 @@ enum { VIRTUAL_TIMER = 27, UART_IRQ = 33 };
 /* Badges of the notification. The runtime's own are small. */
 enum { UART_EVENT = 0x1000, END_EVENT = 0x2000 };
 
-/* Classes of exceptions. */
-enum { WAIT_FOR_EVENT = 0x01, SECURE_MONITOR_CALL = 0x17 };
 enum { PSCI_SYSTEM_OFF = 0x84000008, PSCI_SYSTEM_RESET };
+
+/*
+ * What depends on the architecture: classes of exceptions; the number of a call; how Linux wants to
+ * be started, in the mode of a kernel with all interrupts masked. A kernel of 32 bits cleans no
+ * memory from the caches but what lies in its own window, and 1:1 RAM does not; in QEMU, which has
+ * no caches, that makes no difference.
+ */
+#ifdef CONFIG_ARCH_AARCH64
+enum { WAIT_FOR_EVENT = 0x01, SECURE_MONITOR_CALL = 0x17, CLEANS_FIXED_RAM = true };
+
+static seL4_Word call_of(const seL4_UserContext *context)
+{
+    return context->x0;
+}
+
+static seL4_UserContext start_of(uintptr_t kernel, uintptr_t tree)
+{
+    return (seL4_UserContext){.pc = kernel, .spsr = 0x3c5, .x0 = tree};
+}
+#else
+enum { WAIT_FOR_EVENT = 0x01, SECURE_MONITOR_CALL = 0x13, CLEANS_FIXED_RAM = false };
+
+static seL4_Word call_of(const seL4_UserContext *context)
+{
+    return context->r0;
+}
+
+static seL4_UserContext start_of(uintptr_t kernel, uintptr_t tree)
+{
+    return (seL4_UserContext){.pc = kernel, .cpsr = 0x1d3, .r1 = UINT32_MAX, .r2 = tree};
+}
+#endif
 
 /* The emulated serial port: what Linux's driver of a PL011 needs to print. */
 
@@ -186,8 +215,8 @@ static int on_vcpu_fault(vm_vcpu_t *vcpu, uint32_t syndrome, void *cookie)
         return 0;
     }
     if (syndrome >> 26 == SECURE_MONITOR_CALL && vm_get_thread_context(vcpu, &context) == 0 &&
-        (context.x0 == PSCI_SYSTEM_OFF || context.x0 == PSCI_SYSTEM_RESET)) {
-        vmm->end = context.x0 == PSCI_SYSTEM_OFF ? VMM_POWERED_OFF : VMM_RESET;
+        (call_of(&context) == PSCI_SYSTEM_OFF || call_of(&context) == PSCI_SYSTEM_RESET)) {
+        vmm->end = call_of(&context) == PSCI_SYSTEM_OFF ? VMM_POWERED_OFF : VMM_RESET;
         advance_vcpu_fault(vcpu); /* the runtime is done with it */
         seL4_TCB_Suspend(vm_get_vcpu_tcb(vcpu));
         seL4_Signal(vmm->end_event);
@@ -279,7 +308,8 @@ static int make_vm(vmm_t *vmm)
         return -1;
     }
     vm->entry = vmm->guest->ram + KERNEL; /* where the runtime loads the kernel */
-    vm->mem.clean_cache = true;           /* the guest starts with its caches off */
+    /* The guest starts with its caches off. */
+    vm->mem.clean_cache = CLEANS_FIXED_RAM || !vmm->guest->one_to_one;
     vmm->vcpu = vm_create_vcpu(vm, PRIORITY);
     vmm->end_event = make_event(vmm, END_EVENT);
     return vmm->vcpu != NULL && vmm->end_event != seL4_CapNull &&
@@ -339,13 +369,15 @@ static int reset_vcpu(vm_vcpu_t *vcpu)
     return error;
 }
 
-static int load(vmm_t *vmm)
+/* @param entry  receives where the kernel begins */
+static int load(vmm_t *vmm, uintptr_t *entry)
 {
     vm_t *vm = &vmm->vm;
     const vmm_guest_t *guest = vmm->guest;
-    guest_kernel_image_t kernel;
+    guest_kernel_image_t kernel = {0};
     guest_image_t image;
     int error = vm_load_guest_kernel(vm, guest->kernel, guest->ram, 0, &kernel);
+    *entry = kernel.kernel_image.load_paddr;
     if (done(vmm, "kernel", error) == 0) {
         error = done(vmm, "tree", vm_load_guest_module(vm, guest->tree, guest->ram, 0, &image));
     }
@@ -358,15 +390,15 @@ static int load(vmm_t *vmm)
 
 int vmm_start(vmm_t *vmm)
 {
-    seL4_UserContext context = {
-        .pc = vmm->vm.entry, .spsr = EL1_WITH_SP_EL1, .x0 = vmm->guest->ram};
+    uintptr_t entry;
     vmm->end = VMM_RUNS;
-    if (load(vmm) != 0) {
+    if (load(vmm, &entry) != 0) {
         return -1;
     }
     if (vmm->uart_irq != seL4_CapNull) {
         seL4_IRQHandler_Ack(vmm->uart_irq);
     }
+    seL4_UserContext context = start_of(entry, vmm->guest->ram);
     return reset_vcpu(vmm->vcpu) == 0 && vm_set_thread_context(vmm->vcpu, context) == 0
                ? vcpu_start(vmm->vcpu)
                : -1;
