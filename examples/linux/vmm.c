@@ -357,8 +357,11 @@ static int back_ranges(vmm_t *vmm)
 int vmm_back(vmm_t *vmm)
 {
     const vmm_guest_t *guest = vmm->guest;
-    int error = vm_ram_register_at(&vmm->vm, guest->ram, guest->ram_size, guest->one_to_one);
-    return done(vmm, "RAM", error) != 0 ? -1 : done(vmm, "ranges", back_ranges(vmm));
+    if (done(vmm, "ranges", back_ranges(vmm)) != 0) { /* first, as they want certain addresses */
+        return -1;
+    }
+    return done(vmm, "RAM",
+                vm_ram_register_at(&vmm->vm, guest->ram, guest->ram_size, guest->one_to_one));
 }
 
 /* The VCPU as the kernel makes it: what the last run has left may not be there for the next. */
