@@ -15,7 +15,7 @@ int ranges_add(ranges_t *ranges, uint64_t base, uint64_t last, memory_kind_t kin
     if (!items) {
         return -1;
     }
-    items[ranges->count++] = (board_range_t){base, last, kind};
+    items[ranges->count++] = (board_range_t){base, last, kind, NULL};
     ranges->items = items;
     return 0;
 }
@@ -32,6 +32,7 @@ int ranges_subtract(ranges_t *ranges, uint64_t base, uint64_t last)
             if (ranges_add(ranges, last + 1, item.last, item.kind)) {
                 return -1;
             }
+            ranges->items[ranges->count - 1].name = item.name;
         } else if (item.base < base) {
             ranges->items[i].last = base - 1;
         } else if (item.last > last) {
@@ -62,7 +63,8 @@ void ranges_join(ranges_t *ranges)
     for (size_t i = 0; i < ranges->count; i++) {
         board_range_t item = ranges->items[i];
         if (kept && ranges->items[kept - 1].last + 1 == item.base &&
-            ranges->items[kept - 1].kind == item.kind) {
+            ranges->items[kept - 1].kind == item.kind &&
+            ranges->items[kept - 1].name == item.name) {
             ranges->items[kept - 1].last = item.last;
         } else {
             ranges->items[kept++] = item;

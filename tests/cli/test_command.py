@@ -74,15 +74,22 @@ BROKEN = (  # what is wrong, the nodes, what the line says
     ("out of memory", node("ram", "0x40000000", "0x4000000000", "ram"), "/ram: ",
      "[0x40000000, 0x403fffffff]"),
     ("physical memory that no untyped has", node(
-        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = /bits/ 64 <0x7f00000000>;"),
-     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x7f00000000"),
-    ("1:1 where the board has nothing", node("r", "0x7f00000000", "0x1000", "untyped"),
-     "/r: guestmem,backing [0x7f00000000, 0x7f00000fff]"),
+        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = /bits/ 64 <0x10000000000>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x10000000000"),
+    ("the kernel's distributor", node("r", "0x8000000", "0x10000", "untyped"),
+     "/r: guestmem,backing [0x8000000, 0x800ffff]: physical [0x8000000, 0x8000fff]",
+     "the kernel keeps it (the interrupt distributor)"),
+    ("the kernel's image", node("r", "0x40000000", "0x200000", "ram-untyped"),
+     "/r: guestmem,backing [0x40000000, 0x401fffff]: physical [0x40010000, 0x40237fff]",
+     "the kernel's image"),
+    ("the kernel's page by another address", node(
+        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x8010000>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]: physical [0x8010000, 0x8010fff]", "CPU interface"),
     ("the same physical memory twice",
      node("a", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x60000000>;") +
      node("b", "0x60000000", "0x1000", "untyped"), "/b: guestmem,backing [0x60000000, 0x60000fff]"),
-    ("a device that the board lacks", node("d", "0x30000000", "0x1000", "device-frame"),
-     "/d: guestmem,backing [0x30000000, 0x30000fff]"),
+    ("a device page of the kernel", node("d", "0x8030000", "0x1000", "device-frame"),
+     "/d: guestmem,backing [0x8030000, 0x8030fff]: physical [0x8030000", "virtual control"),
     ("beyond the guest's address space", node("r", "0x10000000000", "0x1000", "frames"), "/r: ",
      "[0x10000000000, 0x10000000fff]"),
     ("missing file", node("ram", "0x40000000", "0x1000", "ram", 'guestmem,load = "no-such-file";'),
@@ -239,7 +246,7 @@ top@ff00000000 { reg = <0xff 0 1 0>; guestmem,backing = "emulated"; guestmem,dev
 NAMES = ("rom@0", "lazy@100000", "at@200000", "page@300000", "dev@400000", "ram@40000000",
          "region@8", "placed", "top@ff00000000")
 BOARD = """memory@200000000 { device_type = "memory"; reg = <2 0 0 0x4000000>; };"""
-ON_BOARD = """n { reg = <2 0x100000 0 0x1000>; guestmem,backing = "untyped"; };"""
+ON_BOARD = """n { reg = <0 0x8000000 0 0x1000>; guestmem,backing = "untyped"; };"""
 
 
 def printed(*arguments):
@@ -310,7 +317,7 @@ def test_map(folder):
     write(boards, BOARD, "tiny.dts")
     with_data = {**os.environ, "GUESTMEM_DATA": folder}
     for board, options, environment, status in (
-            ("", (), None, 1),  # the default board has no memory there
+            ("", (), None, 1),  # the default board has its interrupt distributor there
             ("small.dts", (), None, 0), ("./small.dts", (), None, 0), ("", ("--board", small), None, 0),
             ("small.dts", ("--board", "qemu-arm-virt"), None, 1),
             ("tiny", (), with_data, 0), ("tiny", (), None, 1)):
