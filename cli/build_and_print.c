@@ -21,12 +21,12 @@ static int build(const char *file, const machine_options_t *options, int form,
     cli_error_t error = {0};
     machine_t *machine = file != NULL ? machine_create(file, options, &error) : NULL;
     int status = STATUS_OK;
-    int result;
+    int result = -1;
 
-    if (file == NULL) {
+    if (machine != NULL) {
+        result = printer->print(printer->cookie, machine, form, &error);
+    } else if (file == NULL && printer->print_board != NULL) {
         result = printer->print_board(options, form, &error);
-    } else {
-        result = machine != NULL ? printer->print(printer->cookie, machine, form, &error) : -1;
     }
     if (result != 0) {
         fprintf(stderr, "guestmem: %s\n", error.line);

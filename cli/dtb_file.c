@@ -63,7 +63,9 @@ static unsigned directive_line(const char *text)
             }
         }
         text = strchr(text, '\n');
-        text += text != NULL;
+        if (text != NULL) {
+            text++;
+        }
     }
     return 0;
 }

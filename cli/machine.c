@@ -66,23 +66,23 @@ static hosted_system_t *open_board(const machine_options_t *options,
                                    const vm_description_t *description, char **file,
                                    cli_error_t *error)
 {
-    const char *name = options->board;
+    const char *name = options->board != NULL ? options->board : default_board;
     const char *from = "";
     hosted_system_t *system = NULL;
     cli_error_t reason = {0};
     size_t size;
     void *dtb;
 
-    if (name == NULL) {
+    if (options->board == NULL && description != NULL) {
         from = description->file;
-        name = description->board != NULL ? description->board : default_board;
+        name = description->board != NULL ? description->board : name;
     }
     *file = file_find_board(from, name, &reason);
     dtb = *file != NULL ? dtb_file_load_with(*file, options->overlays, &size, &reason) : NULL;
     if (dtb == NULL && reason.line[0] == '\0') {
         cli_error_set(&reason, "out of memory");
     }
-    if (dtb == NULL && options->board == NULL && options->overlays[0] == NULL) {
+    if (dtb == NULL && *from != '\0' && options->overlays[0] == NULL) {
         cli_error_set(error, "%s: /: guestmem,board: %s", description->file, reason.line);
     } else if (dtb == NULL) {
         cli_error_set(error, "%s", reason.line); /* which names the file that an option named */

@@ -66,6 +66,11 @@ static int complain(const reader_t *reader, int node, const char *format, ...)
     }
     if (reader->error && reader->error_size) {
         snprintf(reader->error, reader->error_size, "board%s%s: %s", *path ? " " : "", path, text);
+        for (char *c = reader->error; *c; c++) { /* names in a tree can be anything */
+            if ((unsigned char)*c < ' ' || *c == 0x7f) {
+                *c = ' ';
+            }
+        }
     }
     return -1;
 }

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/* See ranges.h. A board has tens of ranges, so nothing here needs to be clever. */
+/* See ranges.h. Room doubles: it is full when the count is a power of two. */
 
 #include "ranges.h"
 
@@ -11,7 +11,10 @@
 
 int ranges_add(ranges_t *ranges, uint64_t base, uint64_t last, memory_kind_t kind)
 {
-    board_range_t *items = realloc(ranges->items, (ranges->count + 1) * sizeof(*items));
+    board_range_t *items = ranges->items;
+    if ((ranges->count & (ranges->count - 1)) == 0) {
+        items = realloc(items, (ranges->count ? ranges->count * 2 : 1) * sizeof(*items));
+    }
     if (!items) {
         return -1;
     }

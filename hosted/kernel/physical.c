@@ -20,7 +20,10 @@
 
 int physical_add(kernel_t *kernel, uint64_t base, uint64_t last)
 {
-    bank_t *banks = realloc(kernel->banks, (kernel->num_banks + 1) * sizeof(*banks));
+    bank_t *banks = kernel->banks;
+    if ((kernel->num_banks & (kernel->num_banks - 1)) == 0) { /* full */
+        banks = realloc(banks, (kernel->num_banks ? kernel->num_banks * 2 : 1) * sizeof(*banks));
+    }
     if (!banks) {
         return -1;
     }

@@ -209,6 +209,11 @@ OVERLAYS = (
     ("syntax.dts", "/ { chosen { oops }; };", "syntax.dts:1.", "syntax error"),
     ("plugin.dts", "/dts-v1/; /plugin/; / { };", "no overlay"),
     ("header.dts", '#include "missing.h"', "missing.h"),
+    # Written by hand, not as /plugin/ makes them: places that are not there.
+    ("far.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+     '__fixups__ { gic = "/fragment@0:target:4294967294"; }; };', "/__fixups__", "no such place"),
+    ("local.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+     "__local_fixups__ { fragment@0 { target = <4>; }; }; };", "/__local_fixups__"),
 )
 
 

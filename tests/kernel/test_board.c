@@ -103,9 +103,9 @@ static void boards_without_sense_are_refused_by_name(void **state)
     begin(&board, 2, 2);
     memory(&board, "memory@0", 0, 0x1000000);
     fdt_begin_node(board.tree, "chosen");
-    fdt_property_string(board.tree, "seL4,kernel-devices", "serial7");
+    fdt_property_string(board.tree, "seL4,kernel-devices", "serial7\n");
     fdt_end_node(board.tree);
-    assert_refused(&board, "/chosen: seL4,kernel-devices: there is no node \"serial7\"");
+    assert_refused(&board, "/chosen: seL4,kernel-devices: there is no node \"serial7 \"");
     begin(&board, 2, 1);
     memory(&board, "memory@0", 0, 0x200000);
     assert_refused(&board, "reg: 16 bytes");
