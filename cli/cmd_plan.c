@@ -36,6 +36,7 @@ static const char help[] =
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
     "  --board BOARD   a board's name or device tree, instead of the description's\n"
+    "  --overlay FILE  an overlay for the board's tree; can be given again\n"
     "  --help          print this\n"
     "\n"
     "Exit status: 0; 1 if the description is wrong or does not fit the board; 2 for wrong usage.\n";

@@ -39,6 +39,7 @@ static const char help[] =
     "at a prompt.\n"
     "\n"
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
+    "  --overlay FILE         an overlay for the board's tree; can be given again\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
     "  --virtual-time         let the guest's time pass by its instructions: the same input gives\n"
     "                         the same run, to the last byte\n"
@@ -218,10 +219,22 @@ static int parse_instructions(const char *text, uint64_t *instructions)
     return 0;
 }
 
-enum { BOARD, ENGINE, VIRTUAL_TIME, APPEND, QUIET, PROGRESS, MAX_SECONDS, MAX_INSTRUCTIONS, HELP };
+enum {
+    BOARD,
+    OVERLAY,
+    ENGINE,
+    VIRTUAL_TIME,
+    APPEND,
+    QUIET,
+    PROGRESS,
+    MAX_SECONDS,
+    MAX_INSTRUCTIONS,
+    HELP
+};
 
 static const struct option options[] = {
     {"board", required_argument, NULL, BOARD},
+    {"overlay", required_argument, NULL, OVERLAY},
     {"engine", required_argument, NULL, ENGINE},
     {"virtual-time", no_argument, NULL, VIRTUAL_TIME},
     {"append", required_argument, NULL, APPEND},
@@ -240,6 +253,8 @@ static int take_option(run_t *run, int option, const char *value)
     case BOARD:
         run->options.board = value;
         return 0;
+    case OVERLAY:
+        return machine_add_overlay(&run->options, value);
     case ENGINE:
         run->options.engine = value;
         return 0;

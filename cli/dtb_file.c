@@ -4,191 +4,35 @@
  */
 
 /*
- * Owns the running of dtc: its output becomes the tree, its first message becomes the error line.
- * No shell is involved, and both of its pipes are drained at the same time, so it can never block.
+ * Owns the way from files to a flattened tree: what is source, what the preprocessor is needed for,
+ * and how overlays come to a tree. Sources are put together as text, with a line that names the
+ * file before each, so that dtc's messages name it too.
  */
 
 #include "dtb_file.h"
-#include "file.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "dtb_overlay.h"
+#include "file.h"
+#include "tool.h"
+
 #include <libfdt.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-/** Exit status of the child when dtc could not be started. */
-#define NO_PROGRAM 127
-
-/** A pipe's content so far, always followed by a NUL that is not counted. */
-typedef struct stream {
-    int fd; /* -1 once it is closed */
+/** A tree on its way: as source, or flattened. */
+typedef struct draft {
     char *bytes;
-    size_t length;
-    size_t room;
-} stream_t;
+    size_t size;
+    bool is_source;
+} draft_t;
 
-static int stream_fill(stream_t *stream)
+static void take(draft_t *draft, void *bytes, size_t size)
 {
-    ssize_t got;
-
-    if (stream->room - stream->length < 4096) {
-        size_t room = stream->room == 0 ? 65536 : stream->room * 2;
-        char *larger = realloc(stream->bytes, room);
-        if (larger == NULL) {
-            return -1;
-        }
-        stream->bytes = larger;
-        stream->room = room;
-    }
-    got = read(stream->fd, stream->bytes + stream->length, stream->room - stream->length - 1);
-    if (got < 0) {
-        return errno == EINTR || errno == EAGAIN ? 0 : -1;
-    }
-    stream->length += (size_t)got;
-    stream->bytes[stream->length] = '\0';
-    if (got == 0) {
-        close(stream->fd);
-        stream->fd = -1;
-    }
-    return 0;
-}
-
-static int drain(stream_t *output, stream_t *messages)
-{
-    while (output->fd >= 0 || messages->fd >= 0) {
-        struct pollfd fds[2] = {{.fd = output->fd, .events = POLLIN},
-                                {.fd = messages->fd, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) {
-            return -1;
-        }
-        if ((fds[0].revents != 0 && stream_fill(output) != 0) ||
-            (fds[1].revents != 0 && stream_fill(messages) != 0)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/** In the child: become dtc. */
-static void become_dtc(const char *path, int output, int messages)
-{
-    char *input = strdup(path);
-    char *folder = file_relative_to(path, "");
-    char *arguments[] = {"dtc",  "-q", "-I", "dts", "-O",  "dtb", "-i",
-                         folder, "-o", "-",  "--",  input, NULL};
-
-    if (dup2(output, STDOUT_FILENO) >= 0 && dup2(messages, STDERR_FILENO) >= 0) {
-        if (folder != NULL && folder[0] == '\0') {
-            arguments[7] = ".";
-        }
-        execvp("dtc", arguments);
-    }
-    _exit(NO_PROGRAM);
-}
-
-/** The message that says what is wrong: dtc's first line with "rror", else its first line. */
-static void report_dtc(const char *path, char *messages, cli_error_t *error)
-{
-    char *line = messages != NULL ? strcasestr(messages, "error") : NULL;
-    char *text;
-    size_t length = strlen(path);
-
-    if (line == NULL) {
-        line = messages;
-    }
-    if (line == NULL || line[0] == '\0') {
-        cli_error_set(error, "%s: dtc failed without a message", path);
-        return;
-    }
-    while (line > messages && line[-1] != '\n') {
-        line--;
-    }
-    line[strcspn(line, "\n")] = '\0';
-    /* dtc says "Error: FILE:LINE.COLUMN-... reason"; the file is the first thing we say ourselves.
-     */
-    text = strncmp(line, "Error: ", 7) == 0 ? line + 7 : line;
-    if (strncmp(text, path, length) == 0 && text[length] == ':') {
-        cli_error_set(error, "%s (dtc)", text);
-    } else {
-        cli_error_set(error, "%s: dtc: %s", path, text);
-    }
-}
-
-/** Judge how dtc exited; takes `output` and `messages` over. */
-static void *finish(const char *path, pid_t child, int drained, stream_t *output,
-                    stream_t *messages, size_t *size, cli_error_t *error)
-{
-    void *tree = NULL;
-    int status;
-
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (drained != 0) {
-        cli_error_set(error, "%s: reading from dtc failed: %s", path, strerror(errno));
-    } else if (WIFEXITED(status) && WEXITSTATUS(status) == NO_PROGRAM) {
-        cli_error_set(error,
-                      "%s: dtc is not installed (Debian has it in device-tree-compiler); it "
-                      "compiles device tree sources",
-                      path);
-    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || output->length == 0) {
-        report_dtc(path, messages->bytes, error);
-    } else {
-        tree = output->bytes;
-        *size = output->length;
-    }
-    if (tree == NULL) {
-        free(output->bytes);
-    }
-    free(messages->bytes);
-    if (output->fd >= 0) {
-        close(output->fd);
-    }
-    if (messages->fd >= 0) {
-        close(messages->fd);
-    }
-    return tree;
-}
-
-static void *compile(const char *path, size_t *size, cli_error_t *error)
-{
-    stream_t output = {0};
-    stream_t messages = {0};
-    int pipes[2][2];
-    int drained;
-    pid_t child;
-
-    if (pipe2(pipes[0], O_CLOEXEC) != 0) {
-        cli_error_set(error, "%s: no pipe for dtc: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (pipe2(pipes[1], O_CLOEXEC) != 0) {
-        cli_error_set(error, "%s: no pipe for dtc: %s", path, strerror(errno));
-        close(pipes[0][0]);
-        close(pipes[0][1]);
-        return NULL;
-    }
-    child = fork();
-    if (child == 0) {
-        become_dtc(path, pipes[0][1], pipes[1][1]);
-    }
-    close(pipes[0][1]);
-    close(pipes[1][1]);
-    output.fd = pipes[0][0];
-    messages.fd = pipes[1][0];
-    if (child < 0) {
-        cli_error_set(error, "%s: dtc cannot be started: %s", path, strerror(errno));
-        close(output.fd);
-        close(messages.fd);
-        return NULL;
-    }
-    drained = drain(&output, &messages);
-    return finish(path, child, drained, &output, &messages, size, error);
+    free(draft->bytes);
+    draft->bytes = bytes;
+    draft->size = size;
 }
 
 static bool ends_with(const char *text, const char *ending)
@@ -199,16 +43,230 @@ static bool ends_with(const char *text, const char *ending)
     return length >= tail && strcmp(text + length - tail, ending) == 0;
 }
 
-void *dtb_file_load(const char *path, size_t *size, cli_error_t *error)
+/** The line of the first directive of the C preprocessor, from 1 on; 0 if there is none. */
+static unsigned directive_line(const char *text)
 {
-    void *bytes = file_read(path, size, error);
+    /* Properties can begin with '#' too, but with none of these words. */
+    static const char *const words[] = {"include", "define", "undef", "if",   "ifdef",
+                                        "ifndef",  "elif",   "else",  "endif"};
+    unsigned line = 1;
 
-    if (bytes == NULL) {
+    for (; text != NULL && *text != '\0'; line++) {
+        text += strspn(text, " \t");
+        if (*text == '#') {
+            const char *word = text + 1 + strspn(text + 1, " \t");
+            size_t length = strcspn(word, " \t\r\n<\"(!;=");
+            for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (strlen(words[i]) == length && strncmp(word, words[i], length) == 0) {
+                    return line;
+                }
+            }
+        }
+        text = strchr(text, '\n');
+        if (text != NULL) {
+            text++;
+        }
+    }
+    return 0;
+}
+
+/** Run a tool on a draft, which becomes what it writes. */
+static int run(draft_t *draft, const char *const *arguments, const char *package,
+               const char *purpose, const char *path, cli_error_t *error)
+{
+    char *folder = file_relative_to(path, ".");
+    const tool_t tool = {arguments, package, purpose, folder, path};
+    size_t size = 0;
+    void *result = folder != NULL ? tool_run(&tool, draft->bytes, draft->size, &size, error) : NULL;
+
+    if (folder == NULL) {
+        cli_error_set(error, "%s: out of memory", path);
+    }
+    free(folder);
+    if (result == NULL) {
+        return -1;
+    }
+    take(draft, result, size);
+    return 0;
+}
+
+static int preprocess(draft_t *draft, unsigned line, const char *path, cli_error_t *error)
+{
+    static const char *const arguments[] = {"cpp", "-nostdinc", "-undef", "-D__DTS__",
+                                            "-I",  ".",         "-x",     "assembler-with-cpp",
+                                            "-",   NULL};
+    char purpose[128];
+
+    snprintf(purpose, sizeof(purpose), "the source needs the C preprocessor, from line %u on",
+             line);
+    return run(draft, arguments, "cpp", purpose, path, error);
+}
+
+static int run_dtc(draft_t *draft, const char *const *arguments, const char *path,
+                   cli_error_t *error)
+{
+    return run(draft, arguments, "device-tree-compiler", "it compiles device tree sources", path,
+               error);
+}
+
+/** Make it flattened. `symbols`: with its labels, for overlays. */
+static int flatten(draft_t *draft, bool symbols, const char *path, cli_error_t *error)
+{
+    const char *const arguments[] = {
+        "dtc", "-q", "-I", "dts", "-O", "dtb", "-o", "-", "-", symbols ? "-@" : NULL, NULL};
+
+    if (draft->is_source && run_dtc(draft, arguments, path, error) != 0) {
+        return -1;
+    }
+    draft->is_source = false;
+    return 0;
+}
+
+/** Make it source. */
+static int decompile(draft_t *draft, const char *path, cli_error_t *error)
+{
+    static const char *const arguments[] = {"dtc", "-q", "-I", "dtb", "-O",
+                                            "dts", "-o", "-",  "-",   NULL};
+
+    if (!draft->is_source && run_dtc(draft, arguments, path, error) != 0) {
+        return -1;
+    }
+    draft->is_source = true;
+    return 0;
+}
+
+/** Put a line that names the file before a source. A name that such a line cannot have is left out.
+ */
+static int add_marker(draft_t *draft, const char *path, cli_error_t *error)
+{
+    size_t room = strlen(path) + 16; /* for the line before it */
+    char *text = malloc(room + draft->size + 1);
+    int length = 0;
+
+    if (text == NULL) {
+        return cli_error_set(error, "%s: out of memory", path);
+    }
+    if (strpbrk(path, "\"\\\n") == NULL) {
+        length = snprintf(text, room, "#line 1 \"%s\"\n", path);
+    }
+    memcpy(text + length, draft->bytes, draft->size);
+    text[(size_t)length + draft->size] = '\0';
+    take(draft, text, (size_t)length + draft->size);
+    return 0;
+}
+
+/** Read a file; a source is preprocessed if it asks for that. */
+static int read_draft(draft_t *draft, const char *path, cli_error_t *error)
+{
+    unsigned line;
+
+    draft->bytes = file_read(path, &draft->size, error);
+    if (draft->bytes == NULL) {
+        return -1;
+    }
+    draft->is_source =
+        !ends_with(path, ".dtb") && !ends_with(path, ".dtbo") &&
+        (draft->size < sizeof(fdt32_t) || fdt32_ld((void *)draft->bytes) != FDT_MAGIC);
+    if (!draft->is_source) {
+        return 0;
+    }
+    if (add_marker(draft, path, error) != 0) {
+        return -1;
+    }
+    line = directive_line(draft->bytes);
+    return line != 0 ? preprocess(draft, line - 1, path, error) : 0;
+}
+
+/** Append an overlay's source to a tree's. */
+static int append(draft_t *draft, draft_t *overlay, const char *path, const char *overlay_path,
+                  cli_error_t *error)
+{
+    char *header = strstr(overlay->bytes, "/dts-v1/");
+    char *text;
+
+    if (decompile(draft, path, error) != 0) {
+        return -1;
+    }
+    if (header != NULL) { /* in the middle of a source it would be a syntax error */
+        size_t length = strcspn(header, ";") + 1;
+        memset(header, ' ', length <= strlen(header) ? length : strlen(header));
+    }
+    text = malloc(draft->size + overlay->size + 2);
+    if (text == NULL) {
+        return cli_error_set(error, "%s: out of memory", overlay_path);
+    }
+    memcpy(text, draft->bytes, draft->size);
+    text[draft->size] = '\n';
+    memcpy(text + draft->size + 1, overlay->bytes, overlay->size);
+    text[draft->size + 1 + overlay->size] = '\0';
+    take(draft, text, draft->size + 1 + overlay->size);
+    return 0;
+}
+
+static int apply(draft_t *draft, draft_t *overlay, const char *path, const char *overlay_path,
+                 cli_error_t *error)
+{
+    size_t size = 0;
+    void *result;
+
+    if (flatten(draft, true, path, error) != 0 ||
+        flatten(overlay, true, overlay_path, error) != 0) {
+        return -1;
+    }
+    result = dtb_overlay_apply(&(dtb_named_t){draft->bytes, draft->size, path},
+                               &(dtb_named_t){overlay->bytes, overlay->size, overlay_path}, &size,
+                               error);
+    if (result == NULL) {
+        return -1;
+    }
+    take(draft, result, size);
+    return 0;
+}
+
+static int add_overlay(draft_t *draft, const char *path, const char *overlay_path,
+                       cli_error_t *error)
+{
+    draft_t overlay = {0};
+    int result = read_draft(&overlay, overlay_path, error);
+
+    if (result == 0 && overlay.is_source && strstr(overlay.bytes, "/plugin/") == NULL) {
+        result = append(draft, &overlay, path, overlay_path, error);
+    } else if (result == 0) {
+        result = apply(draft, &overlay, path, overlay_path, error);
+    }
+    free(overlay.bytes);
+    return result;
+}
+
+void *dtb_file_load_with(const char *path, const char *const *overlays, size_t *size,
+                         cli_error_t *error)
+{
+    bool with_overlays = overlays != NULL && overlays[0] != NULL;
+    draft_t draft = {0};
+    int result = read_draft(&draft, path, error);
+
+    for (size_t i = 0; with_overlays && overlays[i] != NULL && result == 0; i++) {
+        result = add_overlay(&draft, path, overlays[i], error);
+    }
+    if (result == 0) {
+        result = flatten(&draft, with_overlays, path, error);
+    }
+    if (result == 0 && dtb_is_overlay(draft.bytes, draft.size)) {
+        result =
+            cli_error_set(error,
+                          "%s: this is an overlay (its nodes have __overlay__), no tree of its "
+                          "own: name the tree that it is for, and this with --overlay",
+                          path);
+    }
+    if (result != 0) {
+        free(draft.bytes);
         return NULL;
     }
-    if (ends_with(path, ".dtb") || (*size >= sizeof(fdt32_t) && fdt32_ld(bytes) == FDT_MAGIC)) {
-        return bytes;
-    }
-    free(bytes);
-    return compile(path, size, error);
+    *size = draft.size;
+    return draft.bytes;
+}
+
+void *dtb_file_load(const char *path, size_t *size, cli_error_t *error)
+{
+    return dtb_file_load_with(path, NULL, size, error);
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +82,9 @@ void *file_read(const char *path, size_t *size, cli_error_t *error)
 
 char *file_relative_to(const char *from, const char *name)
 {
-    const char *slash = strrchr(from, '/');
+    bool has_folder = strcmp(from, "/dev/stdin") != 0 && strncmp(from, "/dev/fd/", 8) != 0 &&
+                      strncmp(from, "/proc/", 6) != 0;
+    const char *slash = has_folder ? strrchr(from, '/') : NULL;
     size_t folder = slash != NULL ? (size_t)(slash - from) + 1 : 0; /* with its '/' */
     size_t length = strlen(name) + 1;
     char *path;

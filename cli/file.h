@@ -24,7 +24,8 @@
 void *file_read(const char *path, size_t *size, cli_error_t *error);
 
 /**
- * The path of a file that `from` names: relative names count from the folder that `from` is in.
+ * The path of a file that `from` names: relative names count from the folder that `from` is in, and
+ * from the working directory if that is a pipe (/dev/stdin, /proc/self/fd/...).
  *
  * @return to be freed; NULL if memory is exhausted
  */

@@ -42,42 +42,96 @@ static int load_description(machine_t *machine, const char *file, cli_error_t *e
     return machine->description != NULL ? 0 : -1;
 }
 
-/** Find the board's file: an option counts from the working directory, a property from the file. */
-static int find_board(machine_t *machine, cli_error_t *error)
+int machine_add_overlay(machine_options_t *options, const char *file)
 {
-    const vm_description_t *description = machine->description;
-    cli_error_t reason = {0};
+    size_t count = 0;
 
-    if (machine->options.board != NULL) {
-        machine->board_file = file_find_board("", machine->options.board, &reason);
-    } else {
-        machine->board_file = file_find_board(
-            description->file, description->board != NULL ? description->board : default_board,
-            &reason);
+    while (options->overlays[count] != NULL) {
+        count++;
     }
-    if (machine->board_file == NULL) {
-        return cli_error_set(error, "%s: /: guestmem,board: %s", description->file,
-                             reason.line[0] != '\0' ? reason.line : "out of memory");
+    if (count == MACHINE_MAX_OVERLAYS) {
+        fprintf(stderr, "guestmem: --overlay %s: there are %d already\n", file,
+                MACHINE_MAX_OVERLAYS);
+        return -1;
     }
+    options->overlays[count] = file;
     return 0;
+}
+
+/**
+ * Find the board's file and make its system: an option counts from the working directory, a
+ * property from its description.
+ */
+static hosted_system_t *open_board(const machine_options_t *options,
+                                   const vm_description_t *description, char **file,
+                                   cli_error_t *error)
+{
+    const char *name = options->board != NULL ? options->board : default_board;
+    const char *from = "";
+    hosted_system_t *system = NULL;
+    cli_error_t reason = {0};
+    size_t size;
+    void *dtb;
+
+    if (options->board == NULL && description != NULL) {
+        from = description->file;
+        name = description->board != NULL ? description->board : name;
+    }
+    *file = file_find_board(from, name, &reason);
+    dtb = *file != NULL ? dtb_file_load_with(*file, options->overlays, &size, &reason) : NULL;
+    if (dtb == NULL && reason.line[0] == '\0') {
+        cli_error_set(&reason, "out of memory");
+    }
+    if (dtb == NULL && *from != '\0' && options->overlays[0] == NULL) {
+        cli_error_set(error, "%s: /: guestmem,board: %s", description->file, reason.line);
+    } else if (dtb == NULL) {
+        cli_error_set(error, "%s", reason.line); /* which names the file that an option named */
+    }
+    if (dtb != NULL) {
+        system = hosted_system_create(dtb, size, reason.line, sizeof(reason.line));
+        if (system == NULL) {
+            cli_error_set(error, "%s: %s", *file, reason.line);
+        }
+    }
+    free(dtb);
+    return system;
 }
 
 static int make_system(machine_t *machine, cli_error_t *error)
 {
-    cli_error_t reason = {0};
-    size_t size;
-    void *dtb = dtb_file_load(machine->board_file, &size, &reason);
+    machine->system =
+        open_board(&machine->options, machine->description, &machine->board_file, error);
+    return machine->system != NULL ? 0 : -1;
+}
 
-    if (dtb == NULL) {
-        return cli_error_set(error, "%s: /: guestmem,board: %s", machine->description->file,
-                             reason.line);
+int machine_board_map(const machine_options_t *options, memory_map_t *map, cli_error_t *error)
+{
+    static const char *const kinds[] = {[HOSTED_MEMORY] = "memory",
+                                        [HOSTED_RESERVED] = "reserved",
+                                        [HOSTED_DEVICE] = "device",
+                                        [HOSTED_KERNEL] = "kernel"};
+    const hosted_physical_range_t *ranges;
+    char *file;
+    hosted_system_t *system = open_board(options, NULL, &file, error);
+    size_t count = system != NULL ? hosted_physical_ranges(system, &ranges) : 0;
+
+    *map = (memory_map_t){.title = "the board", .rows = calloc(count + 1, sizeof(*map->rows))};
+    for (size_t i = 0; map->rows != NULL && i < count; i++) {
+        memory_map_row_t *row = &map->rows[map->num_rows++];
+        *row = (memory_map_row_t){.base = ranges[i].base,
+                                  .last = ranges[i].last,
+                                  .reached_base = ranges[i].base,
+                                  .reached_last = ranges[i].last,
+                                  .backing = kinds[ranges[i].kind],
+                                  .rights = ""};
+        snprintf(row->name, sizeof(row->name), "%s", ranges[i].name != NULL ? ranges[i].name : "-");
     }
-    machine->system = hosted_system_create(dtb, size, reason.line, sizeof(reason.line));
-    free(dtb);
-    if (machine->system == NULL) {
-        return cli_error_set(error, "%s: %s", machine->board_file, reason.line);
+    map->board = options->board;
+    if (system != NULL) {
+        hosted_system_destroy(system);
     }
-    return 0;
+    free(file);
+    return system != NULL && map->rows != NULL ? 0 : -1;
 }
 
 static int choose_engine(machine_t *machine, cli_error_t *error)
@@ -137,9 +191,6 @@ machine_t *machine_create(const char *file, const machine_options_t *options, cl
     }
     hosted_log_to(drop_log, NULL);
     result = load_description(machine, file, error);
-    if (result == 0) {
-        result = find_board(machine, error);
-    }
     if (result == 0) {
         result = make_system(machine, error);
     }

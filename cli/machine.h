@@ -27,9 +27,13 @@
 
 typedef struct machine machine_t;
 
+enum { MACHINE_MAX_OVERLAYS = 15 };
+
 /** What a machine is made with. All zero is a machine as its description says, and no listener. */
 typedef struct machine_options {
-    const char *board;  /* a board's name or file instead of the description's; may be NULL */
+    const char *board; /* a board's name or file instead of the description's; may be NULL */
+    const char
+        *overlays[MACHINE_MAX_OVERLAYS + 1]; /* files for the board's tree; NULL at the end */
     const char *engine; /* an engine instead of the description's; may be NULL */
     bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time()
                          */
@@ -44,6 +48,18 @@ typedef struct machine_options {
     void (*step)(void *cookie, machine_t *machine);
     void *cookie;
 } machine_options_t;
+
+/** Add a file to the overlays. @return 0; -1 with a message, if there are too many */
+int machine_add_overlay(machine_options_t *options, const char *file);
+
+/**
+ * Describe what a board's physical addresses are to the kernel.
+ *
+ * @param options  its board and overlays are used
+ * @param map      to be released with memory_map_release()
+ * @return 0; -1 with an error
+ */
+int machine_board_map(const machine_options_t *options, memory_map_t *map, cli_error_t *error);
 
 /**
  * Build the machine of a description: its system, VM and memory, with all files loaded.

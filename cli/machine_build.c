@@ -18,14 +18,44 @@
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
 #include <guestmem/policy.h>
+#include <inttypes.h>
 #include <sel4vm/guest_memory_helpers.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vmmplatsupport/guest_memory_util.h>
 #include <stdlib.h>
 #include <string.h>
 
+/** Whether a range wants physical memory at an address, and where. */
+static bool wants_physical(const vm_range_t *range, uint64_t *first, uint64_t *last)
+{
+    *first = range->backing == VM_BACKING_UNTYPED_AT ? range->paddr : range->base;
+    *last = *first + (range->size - 1);
+    return range->backing == VM_BACKING_UNTYPED || range->backing == VM_BACKING_UNTYPED_AT ||
+           range->backing == VM_BACKING_DEVICE_FRAME || range->backing == VM_BACKING_RAM_UNTYPED;
+}
+
+/** What the kernel keeps of the physical memory that a range wants, or NULL. */
+static const hosted_physical_range_t *kept_by_kernel(machine_t *machine, const vm_range_t *range)
+{
+    const hosted_physical_range_t *ranges;
+    size_t count = hosted_physical_ranges(machine->system, &ranges);
+    uint64_t first;
+    uint64_t last;
+
+    if (!wants_physical(range, &first, &last)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (ranges[i].kind == HOSTED_KERNEL && ranges[i].base <= last && first <= ranges[i].last) {
+            return &ranges[i];
+        }
+    }
+    return NULL;
+}
+
 static int library_error(machine_t *machine, const vm_range_t *range, cli_error_t *error)
 {
+    const hosted_physical_range_t *kept = kept_by_kernel(machine, range);
     const guestmem_error_t *last = guestmem_last_error(machine->vm);
     const char *property = range->placed_by_library ? "guestmem,size" : "reg";
 
@@ -36,6 +66,13 @@ static int library_error(machine_t *machine, const vm_range_t *range, cli_error_
     if (range->backing == VM_BACKING_UNTYPED_AT &&
         (last->code == GUESTMEM_NO_FRAME || last->code == GUESTMEM_MISALIGNED)) {
         property = "guestmem,paddr";
+    }
+    if (last->code == GUESTMEM_NO_FRAME && kept != NULL) {
+        return vm_range_error(machine->description, range, property, error,
+                              "physical [0x%" PRIx64 ", 0x%" PRIx64
+                              "] is not to be had, the kernel "
+                              "keeps it (%s): leave it out, or emulate it",
+                              (uint64_t)kept->base, (uint64_t)kept->last, kept->name);
     }
     return vm_range_error(machine->description, range, property, error, "%s", last->message);
 }

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PAGE = 1 << seL4_PageBits };
+
 static const char *rights_text(seL4_CapRights_t rights)
 {
     if (!seL4_CapRights_get_capAllowRead(rights)) {
@@ -63,6 +65,12 @@ static void add_reservation(machine_t *machine, vm_memory_reservation_t *reserva
     }
     row->base = info.base;
     row->last = info.last;
+    row->reached_base = row->base;
+    row->reached_last = row->last;
+    if (info.backing != GUESTMEM_EMULATED) {
+        row->reached_base &= ~(uint64_t)(PAGE - 1);
+        row->reached_last |= PAGE - 1;
+    }
     row->backing = backing_text(info.backing);
     row->rights = "";
     row->faults = info.faults;
@@ -91,6 +99,8 @@ static void add_regions(machine_t *machine, memory_map_t *map)
             memory_map_row_t *row = &map->rows[map->num_rows++];
             row->base = range->base;
             row->last = range->base + range->size - 1;
+            row->reached_base = row->base;
+            row->reached_last = row->last;
             row->rights = "";
             add_description(row, range);
         }

@@ -22,7 +22,7 @@ void memory_map_release(memory_map_t *map)
 
 uint64_t memory_map_row_size(const memory_map_row_t *row)
 {
-    return row->last - row->base + 1;
+    return row->reached_last - row->reached_base + 1;
 }
 
 void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES])

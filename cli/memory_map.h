@@ -14,8 +14,10 @@
 enum { MAP_FRAMES_4K, MAP_FRAMES_2M, MAP_FRAMES_1G, MAP_NUM_FRAME_SIZES };
 
 typedef struct memory_map_row {
-    uint64_t base; /* first and last GPA */
+    uint64_t base; /* first and last GPA, as was asked */
     uint64_t last;
+    uint64_t reached_base; /* and what the guest reaches: memory is mapped in whole pages */
+    uint64_t reached_last;
     char name[64];       /* the reservation's */
     const char *backing; /* as in the description, or the library's word for what is not from it */
     const char *device;  /* that handles its faults, or NULL */
@@ -40,7 +42,7 @@ typedef struct memory_map {
 /** Free the rows. */
 void memory_map_release(memory_map_t *map);
 
-/** Bytes of a row; 0 stands for all 2^64. */
+/** Bytes that the guest reaches through a row; 0 stands for all 2^64. */
 uint64_t memory_map_row_size(const memory_map_row_t *row);
 
 /** Frames of each size in all rows. */

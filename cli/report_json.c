@@ -48,7 +48,7 @@ static void print_frames(FILE *out, const uint64_t frames[MAP_NUM_FRAME_SIZES])
 
 static void print_row(FILE *out, const memory_map_row_t *row)
 {
-    uint64_t size = memory_map_row_size(row);
+    uint64_t size = row->last - row->base + 1;
 
     fputs("    {\n", out);
     print_member(out, "name", row->name);
@@ -59,6 +59,8 @@ static void print_row(FILE *out, const memory_map_row_t *row)
     } else {
         fprintf(out, "      \"size\": %" PRIu64 ",\n", size);
     }
+    fprintf(out, "      \"reached_base\": \"0x%" PRIx64 "\",\n", row->reached_base);
+    fprintf(out, "      \"reached_last\": \"0x%" PRIx64 "\",\n", row->reached_last);
     print_member(out, "backing", row->backing);
     if (row->has_paddr) {
         fprintf(out, "      \"paddr\": \"0x%" PRIx64 "\",\n", row->paddr);

@@ -107,7 +107,7 @@ static int box_height(const memory_map_row_t *row)
 /** Whether the row lies inside the anonymous region of an earlier row, which ends at `last`. */
 static bool inside_region(const memory_map_row_t *row, bool have_region, uint64_t last)
 {
-    return have_region && row->base <= last && strcmp(row->backing, "anonymous") != 0;
+    return have_region && row->reached_base <= last && strcmp(row->backing, "anonymous") != 0;
 }
 
 static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
@@ -123,9 +123,9 @@ static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
             x, y, COLUMN_WIDTH - inset, height, colour_of(row->backing)->fill,
             row->on_fault ? " stroke-dasharray=\"6 3\"" : "");
     fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
-            COLUMN_X - 10, y + 13, row->base);
+            COLUMN_X - 10, y + 13, row->reached_base);
     fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
-            COLUMN_X - 10, y + height - 5, row->last);
+            COLUMN_X - 10, y + height - 5, row->reached_last);
     fprintf(out, "<text class=\"n\" x=\"%d\" y=\"%d\"%s>", x + 10, y + height / 2 + 5,
             strlen(row->name) > NAME_SQUEEZED
                 ? " textLength=\"270\" lengthAdjust=\"spacingAndGlyphs\""
@@ -176,9 +176,9 @@ static int column(FILE *out, const memory_map_t *map, int y)
         bool inside = inside_region(row, have_region, region_last);
         uint64_t expected = i == 0 ? 0 : last + 1;
 
-        if (!inside && row->base > expected) {
+        if (!inside && row->reached_base > expected) {
             if (out != NULL) {
-                print_gap(out, row->base - expected, y);
+                print_gap(out, row->reached_base - expected, y);
             }
             y += GAP;
         }
@@ -188,9 +188,9 @@ static int column(FILE *out, const memory_map_t *map, int y)
         y += box_height(row);
         if (strcmp(row->backing, "anonymous") == 0) {
             have_region = true;
-            region_last = row->last;
+            region_last = row->reached_last;
         }
-        last = i == 0 || row->last > last ? row->last : last;
+        last = i == 0 || row->reached_last > last ? row->reached_last : last;
     }
     return y;
 }

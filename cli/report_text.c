@@ -30,6 +30,7 @@ void report_text(FILE *out, const memory_map_t *map)
     uint64_t frames[MAP_NUM_FRAME_SIZES];
     size_t name_width = 4;
     size_t backing_width = 7;
+    size_t size_width = 9;
     char backing[128];
     char size[MAP_SIZE_TEXT];
     char count[MAP_FRAMES_TEXT];
@@ -37,20 +38,32 @@ void report_text(FILE *out, const memory_map_t *map)
     for (size_t i = 0; i < map->num_rows; i++) {
         size_t length = strlen(map->rows[i].name);
         name_width = length > name_width ? length : name_width;
+        length = strlen(memory_map_size_text(size, memory_map_row_size(&map->rows[i])));
+        size_width = length > size_width ? length : size_width;
         backing_text(backing, sizeof(backing), &map->rows[i]);
         length = strlen(backing);
         backing_width = length > backing_width ? length : backing_width;
     }
     fprintf(out, "Memory of %s on %s\n", map->title, map->board);
-    fprintf(out, "%-35s %9s  %-*s  %-*s  %-6s  %s\n", "range", "size", (int)name_width, "name",
-            (int)backing_width, "backing", "rights", "frames");
+    fprintf(out, "%-35s %*s  %-*s  %-*s  %-6s  %s\n", "range", (int)size_width, "size",
+            (int)name_width, "name", (int)backing_width, "backing", "rights", "frames");
     for (size_t i = 0; i < map->num_rows; i++) {
         const memory_map_row_t *row = &map->rows[i];
         backing_text(backing, sizeof(backing), row);
-        fprintf(out, "0x%016" PRIx64 "-%016" PRIx64 " %9s  %-*s  %-*s  %-6s  %s\n", row->base,
-                row->last, memory_map_size_text(size, memory_map_row_size(row)), (int)name_width,
-                row->name, (int)backing_width, backing, row->rights[0] != '\0' ? row->rights : "-",
+        fprintf(out, "0x%016" PRIx64 "-%016" PRIx64 " %*s  %-*s  %-*s  %-6s  %s\n",
+                row->reached_base, row->reached_last, (int)size_width,
+                memory_map_size_text(size, memory_map_row_size(row)), (int)name_width, row->name,
+                (int)backing_width, backing, row->rights[0] != '\0' ? row->rights : "-",
                 memory_map_frames_text(count, row));
+    }
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        if (row->base != row->reached_base || row->last != row->reached_last) {
+            fprintf(out,
+                    "%s: 0x%" PRIx64 "-%" PRIx64 " was asked for; memory is mapped in whole pages, "
+                    "so the guest reaches all else in them too\n",
+                    row->name, row->base, row->last);
+        }
     }
     memory_map_frames(map, frames);
     fprintf(out, "%zu ranges; frames: %" PRIu64 " x 4K, %" PRIu64 " x 2M, %" PRIu64 " x 1G\n",

@@ -7,18 +7,15 @@
 
 /**
  * @file
- * What a board's device tree says about physical memory: banks, and the ranges that become
- * untypeds.
+ * What a board's device tree says about physical memory, as the kernel sees it: what every address
+ * is, and the ranges that become untypeds.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 #include "memory.h"
 
-typedef struct board_range {
-    uint64_t base, last;
-    memory_kind_t kind;
-} board_range_t;
+typedef hosted_physical_range_t board_range_t;
 
 /** A serial port of the kind that there is a model of. */
 typedef struct board_serial {
@@ -29,9 +26,11 @@ typedef struct board_serial {
 enum { BOARD_MAX_SERIALS = 8 };
 
 typedef struct board {
-    board_range_t *banks; /* disjoint, ascending: what is backed by one piece of host memory */
+    board_range_t *map; /* all of the physical address space, ascending; neighbours differ */
+    size_t num_ranges;
+    board_range_t *banks; /* all of it too: what is backed by one piece of host memory */
     size_t num_banks;
-    board_range_t *untypeds; /* disjoint, ascending: each within one bank */
+    board_range_t *untypeds; /* disjoint, ascending */
     size_t num_untypeds;
     uint64_t gicv_base; /* of the virtual CPU interface; 0: there is none */
     board_serial_t
@@ -42,9 +41,10 @@ typedef struct board {
 /**
  * Read a device tree.
  *
- * Memory nodes are banks; /memreserve/ and the children of /reserved-memory are taken out of them,
- * and the latter are handed out as reserved memory. The `reg` of each child of the root and of
- * simple buses is a device, in whole pages.
+ * Memory nodes are memory, and what /reserved-memory takes from them with `no-map` is reserved. The
+ * kernel keeps its image, at the first memory, and interrupt controllers: those that `/chosen`
+ * names in `seL4,kernel-devices`, else all that it knows. All else is devices. Nodes that are
+ * switched off, and what the processor cannot reach, are skipped.
  *
  * @param error  receives one line that names the node and property
  * @return 0, to be freed with board_free(), or -1

@@ -175,7 +175,7 @@ static int carve(memory_t *memory, memory_split_t *split, unsigned index, unsign
         mark_taken(memory, split, index);
     }
     memory->taken_bytes += 1ul << bits;
-    memory->free_bytes -= split->kind == MEMORY_REGULAR ? 1ul << bits : 0;
+    memory->free_bytes -= split->kind == HOSTED_MEMORY ? 1ul << bits : 0;
     *untyped = split->first_slot + index;
     return 0;
 }
@@ -245,7 +245,7 @@ bool memory_give(memory_t *memory, uint64_t paddr, unsigned bits)
         return false;
     }
     memory->taken_bytes -= 1ul << bits;
-    memory->free_bytes += split->kind == MEMORY_REGULAR ? 1ul << bits : 0;
+    memory->free_bytes += split->kind == HOSTED_MEMORY ? 1ul << bits : 0;
     release(memory, split, index);
     return true;
 }
@@ -266,7 +266,7 @@ int memory_init(memory_t *memory, slots_t *slots, const memory_root_t *roots, si
         root->kind = (uint8_t)roots[i].kind;
         root->first_slot = roots[i].slot;
         mark_free(memory, root, 0);
-        memory->free_bytes += root->kind == MEMORY_REGULAR ? 1ul << root->part_bits : 0;
+        memory->free_bytes += root->kind == HOSTED_MEMORY ? 1ul << root->part_bits : 0;
     }
     return 0;
 }

@@ -20,16 +20,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <hosted/system.h>
 #include <sel4/sel4.h>
 #include "slots.h"
 #include "tree.h"
 
-typedef enum memory_kind {
-    MEMORY_REGULAR,  /* RAM that the kernel clears */
-    MEMORY_RESERVED, /* RAM that the board reserved: device untypeds, not cleared */
-    MEMORY_DEVICE,   /* registers: only by address */
-    MEMORY_NUM_KINDS
-} memory_kind_t;
+/* HOSTED_MEMORY: for anybody; HOSTED_RESERVED: for frames, not cleared; HOSTED_DEVICE: only by
+ * address. */
+typedef hosted_physical_kind_t memory_kind_t;
+enum { MEMORY_NUM_KINDS = HOSTED_KERNEL };
 
 enum { MEMORY_SPLIT_MAX = 512, MEMORY_BITS = seL4_MaxUntypedBits + 1 };
 
@@ -53,7 +52,7 @@ typedef struct memory {
     size_t num_roots;
     tree_node_t *available[MEMORY_NUM_KINDS][MEMORY_BITS]; /* splits with free parts, by size */
     uint64_t taken_bytes;
-    uint64_t free_bytes; /* of MEMORY_REGULAR */
+    uint64_t free_bytes; /* of HOSTED_MEMORY */
 } memory_t;
 
 /** A board's untyped. */

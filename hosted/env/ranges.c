@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  */
 
-/* See ranges.h. A board has tens of ranges, so nothing here needs to be clever. */
+/* See ranges.h. Room doubles: it is full when the count is a power of two. */
 
 #include "ranges.h"
 
@@ -11,11 +11,14 @@
 
 int ranges_add(ranges_t *ranges, uint64_t base, uint64_t last, memory_kind_t kind)
 {
-    board_range_t *items = realloc(ranges->items, (ranges->count + 1) * sizeof(*items));
+    board_range_t *items = ranges->items;
+    if ((ranges->count & (ranges->count - 1)) == 0) {
+        items = realloc(items, (ranges->count ? ranges->count * 2 : 1) * sizeof(*items));
+    }
     if (!items) {
         return -1;
     }
-    items[ranges->count++] = (board_range_t){base, last, kind};
+    items[ranges->count++] = (board_range_t){base, last, kind, NULL};
     ranges->items = items;
     return 0;
 }
@@ -32,6 +35,7 @@ int ranges_subtract(ranges_t *ranges, uint64_t base, uint64_t last)
             if (ranges_add(ranges, last + 1, item.last, item.kind)) {
                 return -1;
             }
+            ranges->items[ranges->count - 1].name = item.name;
         } else if (item.base < base) {
             ranges->items[i].last = base - 1;
         } else if (item.last > last) {
@@ -62,7 +66,8 @@ void ranges_join(ranges_t *ranges)
     for (size_t i = 0; i < ranges->count; i++) {
         board_range_t item = ranges->items[i];
         if (kept && ranges->items[kept - 1].last + 1 == item.base &&
-            ranges->items[kept - 1].kind == item.kind) {
+            ranges->items[kept - 1].kind == item.kind &&
+            ranges->items[kept - 1].name == item.name) {
             ranges->items[kept - 1].last = item.last;
         } else {
             ranges->items[kept++] = item;

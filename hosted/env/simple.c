@@ -27,7 +27,7 @@ static void *frame_mapping(void *data, void *paddr, int size_bits)
 
 static size_t num_untypeds(const hosted_system_t *system)
 {
-    return system->bootinfo->untyped.end - system->bootinfo->untyped.start;
+    return system->board.num_untypeds;
 }
 
 static void *frame_info(void *data, void *paddr, int size_bits, seL4_CPtr *cap,
@@ -36,7 +36,7 @@ static void *frame_info(void *data, void *paddr, int size_bits, seL4_CPtr *cap,
     hosted_system_t *system = data;
     uint64_t base = (uint64_t)(uintptr_t)paddr;
     for (size_t i = 0; i < num_untypeds(system); i++) {
-        const seL4_UntypedDesc *untyped = &system->bootinfo->untypedList[i];
+        const seL4_UntypedDesc *untyped = &system->untypeds[i];
         if (base >= untyped->paddr && base - untyped->paddr < 1ul << untyped->sizeBits &&
             size_bits <= untyped->sizeBits) {
             *cap = system->bootinfo->untyped.start + i;
@@ -103,7 +103,7 @@ static seL4_CPtr nth_untyped(void *data, int n, size_t *size_bits, uintptr_t *pa
     if (n < 0 || (size_t)n >= num_untypeds(system)) {
         return seL4_CapNull;
     }
-    const seL4_UntypedDesc *untyped = &system->bootinfo->untypedList[n];
+    const seL4_UntypedDesc *untyped = &system->untypeds[n];
     if (size_bits) {
         *size_bits = untyped->sizeBits;
     }
@@ -137,7 +137,7 @@ static void print(void *data)
 {
     hosted_system_t *system = data;
     for (size_t i = 0; i < num_untypeds(system); i++) {
-        const seL4_UntypedDesc *untyped = &system->bootinfo->untypedList[i];
+        const seL4_UntypedDesc *untyped = &system->untypeds[i];
         printf("untyped %3zu: %#12lx, 2^%u bytes%s\n", i, untyped->paddr, untyped->sizeBits,
                untyped->isDevice ? ", device" : "");
     }

@@ -33,7 +33,9 @@ static int fail(char *error, size_t error_size, const char *why)
 static int make_untypeds(hosted_system_t *system, const board_t *board)
 {
     memory_root_t *roots = calloc(board->num_untypeds, sizeof(*roots));
-    if (!roots) {
+    system->untypeds = calloc(board->num_untypeds, sizeof(*system->untypeds));
+    if (!roots || !system->untypeds) {
+        free(roots);
         return -1;
     }
     seL4_BootInfo *info = system->bootinfo;
@@ -42,25 +44,29 @@ static int make_untypeds(hosted_system_t *system, const board_t *board)
     for (int device = 1; device >= 0; device--) {
         for (size_t i = 0; i < board->num_untypeds; i++) {
             const board_range_t *range = &board->untypeds[i];
-            if ((range->kind != MEMORY_REGULAR) != device) {
+            if ((range->kind != HOSTED_MEMORY) != device) {
                 continue;
             }
             unsigned bits = (unsigned)__builtin_ctzl(range->last - range->base + 1);
             roots[i] = (memory_root_t){range->base, bits, range->kind, slot};
-            info->untypedList[slot - info->untyped.start] = (seL4_UntypedDesc){
+            system->untypeds[slot - info->untyped.start] = (seL4_UntypedDesc){
                 .paddr = range->base, .sizeBits = (seL4_Uint8)bits, .isDevice = (seL4_Uint8)device};
             kernel_boot_untyped(&system->kernel, slot, range->base, bits, device);
             slot++;
         }
     }
-    info->untyped.end = slot;
+    size_t listed = MIN(board->num_untypeds, (size_t)CONFIG_MAX_NUM_BOOTINFO_UNTYPED_CAPS);
+    memcpy(info->untypedList, system->untypeds, listed * sizeof(*system->untypeds));
+    info->untyped.end = info->untyped.start + listed;
+    system->endpoint = slot;
     int error = memory_init(&system->memory, &system->slots, roots, board->num_untypeds);
     free(roots);
     return error;
 }
 
-static int boot(hosted_system_t *system, const board_t *board)
+static int boot(hosted_system_t *system)
 {
+    const board_t *board = &system->board;
     system->kernel.system = system;
     system->kernel.host_range_is_ours = vmm_vspace_holds;
     system->kernel.gicv_base = board->gicv_base;
@@ -78,7 +84,6 @@ static int boot(hosted_system_t *system, const board_t *board)
         return -1;
     }
     seL4_BootInfo *info = system->bootinfo;
-    system->endpoint = info->untyped.end;
     info->numNodes = CONFIG_MAX_NUM_NODES;
     info->initThreadCNodeSizeBits = CONFIG_ROOT_CNODE_SIZE_BITS;
     info->extraLen = system->board_dtb_size + sizeof(seL4_BootInfoHeader);
@@ -97,6 +102,8 @@ static void free_system(hosted_system_t *system)
     memory_free(&system->memory);
     slots_free(&system->slots);
     free(system->serials);
+    free(system->untypeds);
+    board_free(&system->board);
     free(system->bootinfo);
     free(system->board_dtb);
     free(system);
@@ -118,9 +125,8 @@ hosted_system_t *hosted_system_create(const void *board_dtb, size_t size, char *
     }
     memcpy(system->board_dtb, board_dtb, size);
     system->board_dtb_size = size;
-    int failed = boot(system, &board);
-    board_free(&board);
-    if (failed) {
+    system->board = board;
+    if (boot(system)) {
         fail(error, error_size, "the host has not enough memory or files for the board");
         free_system(system);
         return NULL;
@@ -221,6 +227,12 @@ void hosted_vmm_keep_tables(hosted_system_t *system)
 void hosted_system_refuse_remaps(hosted_system_t *system)
 {
     system->kernel.refuses_remaps = true;
+}
+
+size_t hosted_physical_ranges(hosted_system_t *system, const hosted_physical_range_t **ranges)
+{
+    *ranges = system->board.map;
+    return system->board.num_ranges;
 }
 
 ps_io_ops_t *hosted_io_ops(hosted_system_t *system)

@@ -38,7 +38,9 @@ typedef struct serial serial_t;
 
 struct hosted_system {
     kernel_t kernel;
-    seL4_BootInfo *bootinfo;
+    board_t board;
+    seL4_BootInfo *bootinfo;    /* has the first of the untypeds, as many as there is room for */
+    seL4_UntypedDesc *untypeds; /* all, in the order of their slots, from its untyped.start on */
     void *board_dtb;
     size_t board_dtb_size;
     slots_t slots;

@@ -108,10 +108,10 @@ static int utspace_alloc_maybe_device(void *data, const cspacepath_t *dest, seL4
         uint64_t paddr;
         seL4_CPtr untyped;
         if (can_use_dev && can_be_in_device_memory(type)) {
-            error = memory_take(&system->memory, MEMORY_RESERVED, bits, &paddr, &untyped);
+            error = memory_take(&system->memory, HOSTED_RESERVED, bits, &paddr, &untyped);
         }
         if (error) {
-            error = memory_take(&system->memory, MEMORY_REGULAR, bits, &paddr, &untyped);
+            error = memory_take(&system->memory, HOSTED_MEMORY, bits, &paddr, &untyped);
         }
         if (!error) {
             error =

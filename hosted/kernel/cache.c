@@ -140,7 +140,7 @@ void cache_forget(const bank_t *bank, uint64_t offset, uint64_t size)
     }
 }
 
-static int add_cache(bank_t *bank)
+int cache_add(bank_t *bank)
 {
     size_t size = bank->last - bank->base + 1;
     bank->cache_fd = memfd_create("guestmem-cache", MFD_CLOEXEC);
@@ -177,7 +177,7 @@ void cache_free(bank_t *bank)
 static int add_caches(kernel_t *kernel)
 {
     for (size_t i = 0; i < kernel->num_banks; i++) {
-        if (add_cache(&kernel->banks[i]) != 0) {
+        if (kernel->banks[i].memory && cache_add(&kernel->banks[i]) != 0) {
             ZF_LOGE("hosted_system_incoherent: the host has not enough memory or files");
             do {
                 cache_free(&kernel->banks[i]);
@@ -212,7 +212,9 @@ bool hosted_guest_enters(hosted_system_t *system, const seL4_Word *registers)
     }
     pthread_mutex_lock(&kernel->lock);
     for (size_t i = 0; i < kernel->num_banks; i++) {
-        clean_range(&kernel->banks[i], 0, kernel->banks[i].last - kernel->banks[i].base + 1);
+        if (kernel->banks[i].memory) {
+            clean_range(&kernel->banks[i], 0, kernel->banks[i].last - kernel->banks[i].base + 1);
+        }
     }
     pthread_mutex_unlock(&kernel->lock);
     return true;
@@ -223,7 +225,9 @@ void hosted_guest_stops(hosted_system_t *system)
     kernel_t *kernel = hosted_system_kernel(system);
     pthread_mutex_lock(&kernel->lock);
     for (size_t i = 0; i < kernel->num_banks && kernel->incoherent; i++) {
-        refresh_range(&kernel->banks[i], 0, kernel->banks[i].last - kernel->banks[i].base + 1);
+        if (kernel->banks[i].memory) {
+            refresh_range(&kernel->banks[i], 0, kernel->banks[i].last - kernel->banks[i].base + 1);
+        }
     }
     pthread_mutex_unlock(&kernel->lock);
 }

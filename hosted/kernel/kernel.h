@@ -229,11 +229,11 @@ typedef struct host_thread {
     struct host_thread *next;
 } host_thread_t;
 
-/** A piece of physical memory: RAM, or the registers of devices. */
+/** A piece of physical memory, or of what lies around it. */
 typedef struct bank {
     uint64_t base, last;
-    int fd;
-    uint8_t *memory; /* all of it */
+    int fd;          /* -1 until a frame of it is made */
+    uint8_t *memory; /* all of it, or NULL */
     /* In an incoherent system, see cache.c: */
     int cache_fd;
     uint8_t *cache, *cache_base;
@@ -492,9 +492,13 @@ void host_free_tables(vspace_object_t *vspace);
 /** Whether a page of the VMM is mapped in [vaddr, vaddr + size). */
 bool host_range_has_pages(kernel_t *kernel, uint64_t vaddr, uint64_t size);
 
-/* physical.c: banks. */
+/* physical.c: banks. They are disjoint, and added in ascending order. */
 int physical_add(kernel_t *kernel, uint64_t base, uint64_t last);
+/** Get host memory for the bank that holds `paddr`. @return it; NULL if there is none, or no memory
+ */
+bank_t *physical_open(kernel_t *kernel, uint64_t paddr);
 void physical_free(kernel_t *kernel);
+/** The open bank that holds `paddr`, or NULL. */
 const bank_t *physical_find(const kernel_t *kernel, uint64_t paddr);
 /** Let [paddr, paddr + size) read as zeros. */
 void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size);
@@ -511,6 +515,8 @@ void cache_operate(const kernel_t *kernel, cache_operation_t operation, uint64_t
 void cache_page_mapped(const bank_t *bank, uint64_t paddr, uint64_t size);
 /** The pages were cleared, in memory: so they are in the cache. */
 void cache_forget(const bank_t *bank, uint64_t offset, uint64_t size);
+/** Get the memory that an open bank needs for its cache. @return 0; -1: to be freed all the same */
+int cache_add(bank_t *bank);
 void cache_free(bank_t *bank);
 
 /* fingerprint.c: a hash of the derivation tree and of all that capabilities say. */

@@ -107,8 +107,9 @@ static seL4_Error commit(kernel_t *kernel, retype_t *retype)
     cap->used = paddr + size * retype->count - cap->paddr;
     for (seL4_Word i = 0; i < retype->count; i++) {
         cap_t object;
-        if (!object_create(kernel, retype->type, retype->size_bits, paddr + i * size, device,
-                           &object)) {
+        bool backed = !is_frame(retype->type) || physical_open(kernel, paddr + i * size);
+        if (!backed || !object_create(kernel, retype->type, retype->size_bits, paddr + i * size,
+                                      device, &object)) {
             while (i-- > 0) {
                 derivation_delete(kernel, &retype->slots[i]);
             }

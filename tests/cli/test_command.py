@@ -5,6 +5,8 @@ claim to be, and, where there are guests, their exact output, piped or on a term
 Usage: test_command.py GUESTMEM PART [ARGUMENTS]
   broken                     descriptions that are refused, and wrong usage
   map                        the forms of a map, and where descriptions and boards come from
+  board                      boards and their overlays
+  sources                    descriptions with macros, and from pipes
   guest EXAMPLE EXPECTED     the example guest, and the folder with what it prints
   sleeping ECHO.bin          a guest that sleeps until input interrupts it
   u-boot VM.dts              U-Boot, with piped input
@@ -74,15 +76,22 @@ BROKEN = (  # what is wrong, the nodes, what the line says
     ("out of memory", node("ram", "0x40000000", "0x4000000000", "ram"), "/ram: ",
      "[0x40000000, 0x403fffffff]"),
     ("physical memory that no untyped has", node(
-        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = /bits/ 64 <0x7f00000000>;"),
-     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x7f00000000"),
-    ("1:1 where the board has nothing", node("r", "0x7f00000000", "0x1000", "untyped"),
-     "/r: guestmem,backing [0x7f00000000, 0x7f00000fff]"),
+        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = /bits/ 64 <0x10000000000>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]", "0x10000000000"),
+    ("the kernel's distributor", node("r", "0x8000000", "0x10000", "untyped"),
+     "/r: guestmem,backing [0x8000000, 0x800ffff]: physical [0x8000000, 0x8000fff]",
+     "the kernel keeps it (the interrupt distributor)"),
+    ("the kernel's image", node("r", "0x40000000", "0x200000", "ram-untyped"),
+     "/r: guestmem,backing [0x40000000, 0x401fffff]: physical [0x40010000, 0x40237fff]",
+     "the kernel's image"),
+    ("the kernel's page by another address", node(
+        "r", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x8010000>;"),
+     "/r: guestmem,paddr [0x50000000, 0x50000fff]: physical [0x8010000, 0x8010fff]", "CPU interface"),
     ("the same physical memory twice",
      node("a", "0x50000000", "0x1000", "untyped-at", "guestmem,paddr = <0x60000000>;") +
      node("b", "0x60000000", "0x1000", "untyped"), "/b: guestmem,backing [0x60000000, 0x60000fff]"),
-    ("a device that the board lacks", node("d", "0x30000000", "0x1000", "device-frame"),
-     "/d: guestmem,backing [0x30000000, 0x30000fff]"),
+    ("a device page of the kernel", node("d", "0x8030000", "0x1000", "device-frame"),
+     "/d: guestmem,backing [0x8030000, 0x8030fff]: physical [0x8030000", "virtual control"),
     ("beyond the guest's address space", node("r", "0x10000000000", "0x1000", "frames"), "/r: ",
      "[0x10000000000, 0x10000000fff]"),
     ("missing file", node("ram", "0x40000000", "0x1000", "ram", 'guestmem,load = "no-such-file";'),
@@ -190,6 +199,24 @@ BROKEN = (  # what is wrong, the nodes, what the line says
 )
 
 
+# Overlays that a board is refused with: file, content, what the line says.
+OVERLAYS = (
+    ("label.dts", '/dts-v1/; /plugin/; &serial9 { status = "okay"; };', '"serial9"',
+     "which", "qemu-arm-virt"),
+    ("path.dts", '/dts-v1/; /plugin/; &{/nowhere} { status = "okay"; };', "/fragment@0: target-path",
+     'has no node "/nowhere"'),
+    ("tree.dtb", "/dts-v1/; / { };", "no valid flattened device tree"),
+    ("syntax.dts", "/ { chosen { oops }; };", "syntax.dts:1.", "syntax error"),
+    ("plugin.dts", "/dts-v1/; /plugin/; / { };", "no overlay"),
+    ("header.dts", '#include "missing.h"', "missing.h"),
+    # Written by hand, not as /plugin/ makes them: places that are not there.
+    ("far.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+     '__fixups__ { gic = "/fragment@0:target:4294967294"; }; };', "/__fixups__", "no such place"),
+    ("local.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+     "__local_fixups__ { fragment@0 { target = <4>; }; }; };", "/__local_fixups__"),
+)
+
+
 def test_broken(folder):
     for what, nodes, *says in BROKEN:
         refused(what, write(folder, nodes), *says)
@@ -207,6 +234,20 @@ def test_broken(folder):
     refused("a folder", "/", "Is a directory")
     refused("no dtc", write(folder, ""), "device-tree-compiler",
             environment={**os.environ, "PATH": folder})
+    refused("no cpp", write(folder, "#define X\n"), "cpp is not installed", "from line 3 on",
+            environment={**os.environ, "PATH": folder})
+    refused("no header", write(folder, '#include "none.h"\n'), "vm.dts:3:10: ", "none.h")
+    refused("an error below a macro", write(folder, "#define X\nn { X oops };"), "vm.dts:4.")
+    source = write(folder, "")
+    for name, content, *says in OVERLAYS:
+        path = os.path.join(folder, name)
+        with open(path, "w") as file:
+            file.write(content)
+        for command in (["map"], ["run", source], ["plan", source]):
+            done = guestmem(*command, "--board", "qemu-arm-virt", "--overlay", path)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+            assert all(part in done.stderr for part in (name, *says)), (says, done)
+    refused("an overlay as description", os.path.join(folder, "label.dts"), "this is an overlay")
     for wrong in ([], ["fly"], ["run"], ["map"], ["run", "a.dts", "b.dts"],
                   ["map", "--yaml", "a.dts"], ["run", "--max-seconds", "soon"],
                   ["run", "--max-seconds", "-1"], ["run", "--max-instructions", "0"],
@@ -239,7 +280,7 @@ top@ff00000000 { reg = <0xff 0 1 0>; guestmem,backing = "emulated"; guestmem,dev
 NAMES = ("rom@0", "lazy@100000", "at@200000", "page@300000", "dev@400000", "ram@40000000",
          "region@8", "placed", "top@ff00000000")
 BOARD = """memory@200000000 { device_type = "memory"; reg = <2 0 0 0x4000000>; };"""
-ON_BOARD = """n { reg = <2 0x100000 0 0x1000>; guestmem,backing = "untyped"; };"""
+ON_BOARD = """n { reg = <0 0x8000000 0 0x1000>; guestmem,backing = "untyped"; };"""
 
 
 def printed(*arguments):
@@ -310,13 +351,90 @@ def test_map(folder):
     write(boards, BOARD, "tiny.dts")
     with_data = {**os.environ, "GUESTMEM_DATA": folder}
     for board, options, environment, status in (
-            ("", (), None, 1),  # the default board has no memory there
+            ("", (), None, 1),  # the default board has its interrupt distributor there
             ("small.dts", (), None, 0), ("./small.dts", (), None, 0), ("", ("--board", small), None, 0),
             ("small.dts", ("--board", "qemu-arm-virt"), None, 1),
             ("tiny", (), with_data, 0), ("tiny", (), None, 1)):
         wanted = f'guestmem,board = "{board}";\n' if board else ""
         done = guestmem("map", write(folder, wanted + ON_BOARD), *options, environment=environment)
         assert done.returncode == status, (board, options, done)
+
+
+BARE = "/ { #address-cells = <2>; #size-cells = <2>; memory@40000000 { device_type = \"memory\"; " \
+    "reg = <0 0x40000000 0 0x10000000>; }; gic: controller@8000000 { compatible = \"arm,gic-400\"; " \
+    "reg = <0 0x8000000 0 0x10000>, <0 0x8010000 0 0x10000>; }; };"
+VM_HOLE = "/ { reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; hole { no-map; " \
+    "reg = <0 0x48000000 0 0x1000000>; }; }; };"
+
+
+def test_board(folder):
+    """What a board's addresses are, with overlays of each kind, on sources and flattened trees."""
+    def board(name, text, *options):
+        path = os.path.join(folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        if options:
+            subprocess.run(["dtc", "-q", *options, "-O", "dtb", "-o", path + ".dtb", path], check=True)
+        return path + (".dtb" if options else "")
+
+    def ranges(base, *overlays):
+        options = [part for overlay in overlays for part in ("--overlay", overlay)]
+        rows = json.loads(printed("--json", "--board", base, *options))["ranges"]
+        assert rows[0]["base"] == "0x0" and rows[-1]["last"] == "0xffffffffff", rows
+        assert all(int(low["last"], 16) + 1 == int(high["base"], 16)
+                   for low, high in zip(rows, rows[1:])), rows
+        return [(row["backing"], row["base"]) for row in rows]
+
+    bare = [("device", "0x0"), ("kernel", "0x8000000"), ("device", "0x8001000"),
+            ("kernel", "0x8010000"), ("device", "0x8011000"), ("memory", "0x40000000"),
+            ("kernel", "0x40010000"), ("memory", "0x40238000"), ("device", "0x50000000")]
+    hole = bare[:-1] + [("reserved", "0x48000000"), ("memory", "0x49000000")] + bare[-1:]
+    given = [("device", "0x0")] + bare[5:]
+    trees = [board("source.dts", "/dts-v1/; " + BARE), board("flat.dts", "/dts-v1/; " + BARE, "-@"),
+             board("macro.dts", "#define GIC 1\n#if GIC\n/dts-v1/;\n#endif\n" + BARE)]
+    append = board("append.dts", VM_HOLE)
+    plugin = "/dts-v1/; /plugin/; &{/}" + VM_HOLE[1:]
+    off = '/dts-v1/; /plugin/; &gic { status = "disabled"; };'
+    for tree in trees:
+        assert ranges(tree) == bare, tree
+        for overlay in (append, board("header.dts", "/dts-v1/; " + VM_HOLE), board("plugin.dts", plugin),
+                        board("flat-plugin.dts", plugin, "-@")):
+            assert ranges(tree, overlay) == hole, (tree, overlay)
+        assert ranges(tree, board("off.dts", off)) == given, tree
+        assert ranges(tree, board("off.dts", off), append)[-3:] == hole[-3:], tree
+    without_labels = board("plain.dts", "/dts-v1/; " + BARE, "-q")
+    done = guestmem("map", "--board", without_labels, "--overlay", board("off.dts", off))
+    assert done.returncode == 1 and '"gic"' in done.stderr and "dtc's option -@" in done.stderr, done
+    done = guestmem("map", "--board", trees[0], *["--overlay", append] * 16)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    # And a VM on it: its memory at the same address is there only with the overlay.
+    path = write(folder, node("vm", "0x48000000", "0x1000000", "ram-untyped"))
+    for base in ([], ["--overlay", append]):
+        assert "8 x 2M" in printed("--board", trees[0], *base, path)
+
+
+def test_sources(folder):
+    """Descriptions through the preprocessor and pipes, and what a guest reaches."""
+    nodes = ("#define BASE 0x10000000\n" + node("window", "BASE", "0x200000", "untyped") +
+             node("uart", "0x9000040", "0x40", "untyped") + '\n#include "more.dtsi"\n')
+    with open(os.path.join(folder, "more.dtsi"), "w") as file:
+        file.write(node("load", "0x80000000", "0x1000", "frames", LOAD))
+    path = write(folder, nodes)
+    map_text = printed(path)
+    for part in ("0x0000000010000000-00000000101fffff", "1 x 2M", "2 x 4K",
+                 "0x0000000009000000-0000000009000fff", "uart: 0x9000040-900007f was asked for"):
+        assert part in map_text, (part, map_text)
+    rows = {row["name"]: row for row in json.loads(printed("--json", path))["ranges"]}
+    assert [rows["uart"][key] for key in ("base", "last", "size", "reached_base", "reached_last")] \
+        == ["0x9000040", "0x900007f", 0x40, "0x9000000", "0x9000fff"], rows
+    source = open(path).read()
+    for content in (source, subprocess.run(
+            ["cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", path], check=True,
+            capture_output=True, text=True).stdout):
+        done = subprocess.run((GUESTMEM, "map", "/dev/stdin"), input=content, capture_output=True,
+                              text=True, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert done.stdout.splitlines()[1:] == map_text.splitlines()[1:], done
 
 
 def test_guest(folder):
@@ -537,5 +655,6 @@ def test_terminal(_):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    {"broken": test_broken, "map": test_map, "guest": test_guest, "sleeping": test_sleeping,
-     "u-boot": test_u_boot, "disk": test_disk, "linux": test_linux, "terminal": test_terminal}[PART](folder)
+    {"broken": test_broken, "map": test_map, "board": test_board, "sources": test_sources,
+     "guest": test_guest, "sleeping": test_sleeping, "u-boot": test_u_boot, "disk": test_disk,
+     "linux": test_linux, "terminal": test_terminal}[PART](folder)

@@ -298,8 +298,10 @@ static void create(model_t *model, model_vm_t *vm, const operation_t *operation,
     operation_mapped(model, vm, reservation, backing, rights);
     reservation->frames[0].touched = true;
     page[operation->arg] = (uint8_t)(operation->arg | 1);
+    /* Above its window the kernel cannot clean; devices, which are all there is, are uncached. */
     must(seL4_ARM_Page_Clean_Data(vspace_get_cap(&vm->vm.mem.vmm_vspace, page), operation->arg,
-                                  operation->arg + 1) == seL4_NoError,
+                                  operation->arg + 1) ==
+             (untyped && addr >= 0x7fc0000000 ? seL4_IllegalOperation : seL4_NoError),
          "the VMM's page could not be cleaned");
     model_tag(vm, addr + operation->arg, (uint8_t)(operation->arg | 1));
 }

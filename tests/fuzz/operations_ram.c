@@ -50,6 +50,9 @@ void operate_ram_at(model_t *model, model_vm_t *vm, const operation_t *operation
         return;
     }
     unsigned codes = ram_codes(vm, addr, size);
+    if (untyped && codes == 0 && addr + (size - 1) >= 0x7fc0000000) {
+        return; /* above its window the kernel has no RAM, and would clean none */
+    }
     model_say(model, "vm_ram_register_at(&vm[%u], 0x%lx, 0x%lx, %s);", vm->index,
               (unsigned long)addr, (unsigned long)size, untyped ? "true" : "false");
     model_begin_call(model, operation->inject);

@@ -98,42 +98,17 @@ static void boards_without_sense_are_refused_by_name(void **state)
     memory(&board, "memory@1000", 0x1000, -1ul);
     assert_refused(&board, "/memory@1000");
     begin(&board, 2, 2);
-    memory(&board, "memory@0", 0, 0x200000);
-    memory(&board, "memory@100000", 0x100000, 0x200000);
-    assert_refused(&board, "overlap at 0x100000");
+    memory(&board, "memory@100000", 0x100000, 0x300000);
+    assert_refused(&board, "room for the kernel's image");
+    begin(&board, 2, 2);
+    memory(&board, "memory@0", 0, 0x1000000);
+    fdt_begin_node(board.tree, "chosen");
+    fdt_property_string(board.tree, "seL4,kernel-devices", "serial7\n");
+    fdt_end_node(board.tree);
+    assert_refused(&board, "/chosen: seL4,kernel-devices: there is no node \"serial7 \"");
     begin(&board, 2, 1);
     memory(&board, "memory@0", 0, 0x200000);
     assert_refused(&board, "reg: 16 bytes");
-}
-
-static void buses_translate_and_are_checked(void **state)
-{
-    for (int good = 0; good < 2; good++) {
-        board_t board;
-        begin(&board, 2, 2);
-        memory(&board, "memory@40000000", 0x40000000, 0x100000);
-        fdt_begin_node(board.tree, "bus");
-        fdt_property_string(board.tree, "compatible", "simple-bus");
-        fdt_property_u32(board.tree, "#address-cells", 1);
-        fdt_property_u32(board.tree, "#size-cells", 1);
-        uint32_t ranges[] = {cpu_to_fdt32(0x1000), 0, cpu_to_fdt32(0x8000000),
-                             cpu_to_fdt32(0x4000)};
-        fdt_property(board.tree, "ranges", ranges, sizeof(ranges));
-        fdt_begin_node(board.tree, "device");
-        uint32_t reg[] = {cpu_to_fdt32(good ? 0x2100 : 0x9000), cpu_to_fdt32(0x100)};
-        fdt_property(board.tree, "reg", reg, sizeof(reg));
-        fdt_end_node(board.tree);
-        fdt_end_node(board.tree);
-        if (good) {
-            hosted_system_t *system = boot(&board);
-            assert_non_null(system);
-            assert_non_null(hosted_physical_memory(system, 0x8001000, 0x1000));
-            assert_null(hosted_physical_memory(system, 0x8002000, 1));
-            hosted_system_destroy(system);
-        } else {
-            assert_refused(&board, "/bus: ranges: 0x9000 is in none");
-        }
-    }
 }
 
 static bool has_untyped(hosted_system_t *system, seL4_Word paddr, unsigned bits, bool device)
@@ -148,40 +123,175 @@ static bool has_untyped(hosted_system_t *system, seL4_Word paddr, unsigned bits,
     return false;
 }
 
-static void reserved_and_device_ranges_are_cut_out(void **state)
+/* What [base, last] is, as a whole. */
+static bool is(hosted_system_t *system, hosted_physical_kind_t kind, seL4_Word base, seL4_Word last)
+{
+    const hosted_physical_range_t *ranges;
+    size_t count = hosted_physical_ranges(system, &ranges), i = 0;
+    while (i < count && ranges[i].last < base) {
+        i++;
+    }
+    return i < count && ranges[i].base <= base && ranges[i].last >= last && ranges[i].kind == kind;
+}
+
+/* Each address is something, once; and what is not the kernel's is in untypeds, once. */
+static void assert_complete(hosted_system_t *system, unsigned physical_bits)
+{
+    const hosted_physical_range_t *ranges;
+    size_t count = hosted_physical_ranges(system, &ranges);
+    seL4_Word next = 0, kept = 0, given = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(ranges[i].base, next);
+        next = ranges[i].last + 1;
+        assert_int_equal(ranges[i].name != NULL, ranges[i].kind == HOSTED_KERNEL);
+        kept += ranges[i].kind == HOSTED_KERNEL ? next - ranges[i].base : 0;
+    }
+    assert_int_equal(next, 1ul << physical_bits);
+    simple_t *simple = hosted_simple(system);
+    for (int i = 0; i < simple_get_untyped_count(simple); i++) {
+        size_t bits;
+        uintptr_t paddr;
+        bool device;
+        assert_int_not_equal(simple_get_nth_untyped(simple, i, &bits, &paddr, &device), 0);
+        given += 1ul << bits;
+        assert_true(is(system, device ? HOSTED_DEVICE : HOSTED_MEMORY, paddr, paddr) ||
+                    (device && is(system, HOSTED_RESERVED, paddr, paddr)));
+    }
+    assert_int_equal(kept + given, next);
+}
+
+static void every_address_is_something(void **state)
 {
     board_t board;
     memset(&board, 0, sizeof(board));
     fdt_create(board.tree, sizeof(board.tree));
-    fdt_add_reservemap_entry(board.tree, 0x40010800, 0x100);
+    fdt_add_reservemap_entry(board.tree, 0x41010000, 0x1000); /* for boot loaders: not the kernel */
     fdt_finish_reservemap(board.tree);
     fdt_begin_node(board.tree, "");
     fdt_property_u32(board.tree, "#address-cells", 2);
     fdt_property_u32(board.tree, "#size-cells", 2);
-    memory(&board, "memory@40000000", 0x40000000, 0x100000);
+    memory(&board, "memory@40100000", 0x40100000, 0xff00000);
+    memory(&board, "memory@48000000", 0x48000000, 0x10000000); /* overlaps */
+    open_node(&board, "memory@80000000", 0x80000000, 0x10000000);
+    fdt_property_string(board.tree, "device_type", "memory");
+    fdt_property_string(board.tree, "status", "disabled");
+    fdt_end_node(board.tree);
+    fdt_begin_node(board.tree, "memory"); /* without reg */
+    fdt_property_string(board.tree, "device_type", "memory");
+    fdt_end_node(board.tree);
     fdt_begin_node(board.tree, "reserved-memory");
     fdt_property_u32(board.tree, "#address-cells", 2);
     fdt_property_u32(board.tree, "#size-cells", 2);
     fdt_property(board.tree, "ranges", NULL, 0);
-    node(&board, "inside@40080000", 0x40080000, 0x1000);
-    node(&board, "outside@50000000", 0x50000000, 0x2000);
+    open_node(&board, "firmware@42000800", 0x42000800, 0x800);
+    fdt_property(board.tree, "no-map", NULL, 0);
     fdt_end_node(board.tree);
-    node(&board, "first@10000200", 0x10000200, 0x200);
-    node(&board, "second@10000e00", 0x10000e00, 0x400); /* shares the first's page */
-    node(&board, "in-memory@40000000", 0x40000000, 0x1000);
+    node(&board, "pool@44000000", 0x44000000, 0x4000000); /* Linux's, not the kernel's */
+    fdt_end_node(board.tree);
+    open_node(&board, "distributor@8000000", 0x8000000, 0x10000);
+    fdt_property_string(board.tree, "compatible", "arm,gic-v3");
+    fdt_end_node(board.tree);
     hosted_system_t *system = boot(&board);
     assert_non_null(system);
-    assert_true(has_untyped(system, 0x10000000, 13, true));
-    assert_true(has_untyped(system, 0x40000000, 16, false));
-    assert_false(has_untyped(system, 0x40010000, 12, false));
-    assert_true(has_untyped(system, 0x40011000, 12, false));
-    assert_true(has_untyped(system, 0x40080000, 12, true));
-    assert_true(has_untyped(system, 0x40081000, 12, false));
-    assert_true(has_untyped(system, 0x50000000, 13, true));
-    assert_non_null(hosted_physical_memory(system, 0x40000000, 0x100000));
-    assert_null(hosted_physical_memory(system, 0x40000000, 0x100001));
-    assert_null(hosted_physical_memory(system, 0x40000000, 0));
+    assert_complete(system, 40);
+    assert_true(is(system, HOSTED_DEVICE, 0, 0x7ffffff));
+    assert_true(is(system, HOSTED_KERNEL, 0x8000000, 0x800ffff));
+    assert_true(is(system, HOSTED_DEVICE, 0x8010000, 0x400fffff));
+    assert_true(
+        is(system, HOSTED_RESERVED, 0x40100000, 0x401fffff)); /* below a boundary of 2 MiB */
+    assert_true(is(system, HOSTED_MEMORY, 0x40200000, 0x4020ffff));
+    assert_true(is(system, HOSTED_KERNEL, 0x40210000, 0x40437fff));
+    assert_true(is(system, HOSTED_MEMORY, 0x40438000, 0x420007ff));
+    assert_true(is(system, HOSTED_RESERVED, 0x42000800, 0x42000fff));
+    assert_true(is(system, HOSTED_MEMORY, 0x42001000, 0x57ffffff));
+    assert_true(is(system, HOSTED_DEVICE, 0x58000000, 0xffffffffff));
+    assert_true(has_untyped(system, 0x40200000, 16, false));
+    assert_true(has_untyped(system, 0x8000000000, 39, true));
+    assert_non_null(hosted_physical_memory(system, 0x40200000, 0x17e00000));
+    assert_null(hosted_physical_memory(system, 0x40200000, 0x17e00001));
+    assert_null(hosted_physical_memory(system, 0x40200000, 0));
+    assert_non_null(hosted_physical_memory(system, 0xfffffff000, 0x1000));
+    assert_null(hosted_physical_memory(system, 0x10000000000, 1));
     hosted_system_destroy(system);
+}
+
+/* A device on a bus with addresses of its own, one outside of the bus's ranges, a bus without
+ * addresses, one that leads nowhere, and PCI's three cells: nobody's fault. */
+static void what_the_processor_cannot_reach_is_skipped(void **state)
+{
+    static const struct {
+        const char *bus;
+        uint32_t cells, reg;
+        bool ranges;
+    } buses[] = {{"good", 1, 0x2000, true},
+                 {"outside", 1, 0x9000, true},
+                 {"nowhere", 1, 0x2000, false},
+                 {"pci", 3, 0x2000, true}};
+    for (size_t i = 0; i < sizeof(buses) / sizeof(buses[0]); i++) {
+        board_t board;
+        uint32_t ranges[] = {cpu_to_fdt32(0x1000), 0, cpu_to_fdt32(0x8000000),
+                             cpu_to_fdt32(0x4000)};
+        uint32_t reg[] = {cpu_to_fdt32(buses[i].reg), cpu_to_fdt32(0x100)};
+        begin(&board, 2, 2);
+        memory(&board, "memory@40000000", 0x40000000, 0x1000000);
+        fdt_begin_node(board.tree, buses[i].bus);
+        fdt_property_u32(board.tree, "#address-cells", buses[i].cells);
+        fdt_property_u32(board.tree, "#size-cells", 1);
+        if (buses[i].ranges) {
+            fdt_property(board.tree, "ranges", ranges, sizeof(ranges));
+        }
+        fdt_begin_node(board.tree, "controller");
+        fdt_property_string(board.tree, "compatible", "brcm,bcm2836-l1-intc");
+        fdt_property(board.tree, "reg", reg, sizeof(reg));
+        fdt_end_node(board.tree);
+        fdt_begin_node(board.tree, "firmware");
+        fdt_property_string(board.tree, "compatible", "simple-bus");
+        fdt_end_node(board.tree);
+        fdt_end_node(board.tree);
+        hosted_system_t *system = boot(&board);
+        assert_non_null(system);
+        assert_complete(system, 40);
+        assert_int_equal(is(system, HOSTED_KERNEL, 0x8001000, 0x8001fff), i == 0);
+        hosted_system_destroy(system);
+    }
+}
+
+/* Of two controllers the kernel has that one which its platform names; a large processor's physical
+ * addresses have 44 bits. */
+static void platform_files_say_what_is_the_kernels(void **state)
+{
+    for (int named = 0; named < 2; named++) {
+        board_t board;
+        begin(&board, 2, 2);
+        memory(&board, "memory@40000000", 0x40000000, 0x1000000);
+        fdt_begin_node(board.tree, "aliases");
+        fdt_property_string(board.tree, "gic", "/gic@8000000");
+        fdt_end_node(board.tree);
+        fdt_begin_node(board.tree, "chosen");
+        if (named) {
+            fdt_property_string(board.tree, "seL4,kernel-devices", "gic");
+        }
+        fdt_end_node(board.tree);
+        fdt_begin_node(board.tree, "cpus");
+        fdt_begin_node(board.tree, "cpu@0");
+        fdt_property_string(board.tree, "compatible", named ? "arm,cortex-a72" : "arm,cortex-a53");
+        fdt_end_node(board.tree);
+        fdt_end_node(board.tree);
+        for (uint64_t base = 0x8000000; base <= 0x8100000; base += 0x100000) {
+            char name[32];
+            snprintf(name, sizeof(name), "gic@%lx", base);
+            open_node(&board, name, base, 0x20000);
+            fdt_property_string(board.tree, "compatible", "arm,gic-400");
+            fdt_end_node(board.tree);
+        }
+        hosted_system_t *system = boot(&board);
+        assert_non_null(system);
+        assert_complete(system, named ? 44 : 40);
+        assert_true(is(system, HOSTED_KERNEL, 0x8000000, 0x8000fff));
+        assert_true(is(system, HOSTED_DEVICE, 0x8001000, 0x80fffff)); /* not all of the node's */
+        assert_int_equal(is(system, HOSTED_KERNEL, 0x8100000, 0x8100fff), !named);
+        hosted_system_destroy(system);
+    }
 }
 
 /* The kernel cleans memory where it sees it itself, which is below its last GiB. */
@@ -191,8 +301,6 @@ static void caches_end_with_the_kernels_window(void **state)
     board_t board;
     begin(&board, 2, 2);
     memory(&board, "memory@40000000", 0x40000000, 0x1000000);
-    node(&board, "below@7fbffff000", pages[0], 0x1000);
-    node(&board, "above@7fc0000000", pages[1], 0x1000);
     world = boot(&board);
     assert_non_null(world);
     vka = hosted_vka(world);
@@ -209,18 +317,37 @@ static void caches_end_with_the_kernels_window(void **state)
     hosted_system_destroy(world);
 }
 
-static void too_many_untypeds_are_refused(void **state)
+/* Boot information has room for 230, in its page; the rest is there all the same. */
+static void there_may_be_any_number_of_untypeds(void **state)
 {
     board_t board;
     begin(&board, 2, 2);
     memory(&board, "memory@0", 0, 0x40000000);
+    fdt_begin_node(board.tree, "reserved-memory");
+    fdt_property_u32(board.tree, "#address-cells", 2);
+    fdt_property_u32(board.tree, "#size-cells", 2);
+    fdt_property(board.tree, "ranges", NULL, 0);
     for (uint64_t i = 0; i < 60; i++) {
         char name[32];
-        uint64_t base = 0x80001000 + i * 0x100000;
-        snprintf(name, sizeof(name), "device@%lx", base);
-        node(&board, name, base, 0x1e000);
+        uint64_t base = 0x1001000 + i * 0x100000;
+        snprintf(name, sizeof(name), "hole@%lx", base);
+        open_node(&board, name, base, 0x1e000);
+        fdt_property(board.tree, "no-map", NULL, 0);
+        fdt_end_node(board.tree);
     }
-    assert_refused(&board, "untypeds are needed, but boot information holds 230");
+    fdt_end_node(board.tree);
+    world = boot(&board);
+    assert_non_null(world);
+    assert_complete(world, 40);
+    simple_t *simple = hosted_simple(world);
+    const seL4_BootInfo *info = hosted_bootinfo(world);
+    int count = simple_get_untyped_count(simple);
+    assert_true(count > CONFIG_MAX_NUM_BOOTINFO_UNTYPED_CAPS);
+    assert_int_equal(info->untyped.end - info->untyped.start, CONFIG_MAX_NUM_BOOTINFO_UNTYPED_CAPS);
+    assert_int_equal(info->empty.start, info->untyped.start + count + 1);
+    vka_object_t frame;
+    assert_int_equal(vka_alloc_frame_at(hosted_vka(world), 21, 0x3fe00000, &frame), 0);
+    hosted_system_destroy(world);
 }
 
 int main(void)
@@ -228,10 +355,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_tree_is_refused),
         cmocka_unit_test(boards_without_sense_are_refused_by_name),
-        cmocka_unit_test(buses_translate_and_are_checked),
-        cmocka_unit_test(reserved_and_device_ranges_are_cut_out),
+        cmocka_unit_test(every_address_is_something),
+        cmocka_unit_test(what_the_processor_cannot_reach_is_skipped),
+        cmocka_unit_test(platform_files_say_what_is_the_kernels),
         cmocka_unit_test(caches_end_with_the_kernels_window),
-        cmocka_unit_test(too_many_untypeds_are_refused),
+        cmocka_unit_test(there_may_be_any_number_of_untypeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,8 +114,8 @@ static void boot_information_lists_the_untypeds(void **state)
         assert_int_equal(simple_get_nth_untyped(simple, i, &bits, &paddr, &device),
                          hosted_bootinfo(world)->untyped.start + i);
         assert_int_equal(paddr & ((1ul << bits) - 1), 0);
-        ram |= !device && paddr == 0x40000000 && bits == 27;
-        uart |= device && paddr == 0x9000000 && bits == 12;
+        ram |= !device && paddr == 0x80000000 && bits == 31;
+        uart |= device && paddr == 0x9000000 && bits == 24;
     }
     assert_true(ram);
     assert_true(uart);

@@ -10,9 +10,9 @@
  * An seL4 system (AArch64, hypervisor mode, 40-bit physical addresses) inside one Linux process.
  *
  * A system is made from a board's flattened device tree: its memory nodes become untyped memory,
- * its device nodes become device untypeds. The process plays the root task: the handles below are
- * what a root task builds from its boot information, and the seL4 invocations of `<sel4/sel4.h>`
- * go to the system that the calling thread has entered.
+ * all else but what the kernel keeps becomes device untypeds. The process plays the root task: the
+ * handles below are what a root task builds from its boot information, and the seL4 invocations of
+ * `<sel4/sel4.h>` go to the system that the calling thread has entered.
  */
 
 #include <stdbool.h>
@@ -56,6 +56,28 @@ simple_t *hosted_simple(hosted_system_t *system);
 vspace_t *hosted_vmm_vspace(hosted_system_t *system);
 ps_io_ops_t *hosted_io_ops(hosted_system_t *system);
 
+/** What a range of physical addresses is to the kernel. */
+typedef enum hosted_physical_kind {
+    HOSTED_MEMORY,   /* untypeds that the kernel can use itself */
+    HOSTED_RESERVED, /* memory that the board or the kernel leaves alone: device untypeds */
+    HOSTED_DEVICE,   /* registers, or nothing: device untypeds */
+    HOSTED_KERNEL    /* the kernel's own: nobody gets a capability for it */
+} hosted_physical_kind_t;
+
+typedef struct hosted_physical_range {
+    seL4_Word base, last;
+    hosted_physical_kind_t kind;
+    const char *name; /* of HOSTED_KERNEL: what it keeps there */
+} hosted_physical_range_t;
+
+/**
+ * All of the board's physical address space, in ascending order.
+ *
+ * @param ranges  receives them; they live as long as the system
+ * @return how many there are
+ */
+size_t hosted_physical_ranges(hosted_system_t *system, const hosted_physical_range_t **ranges);
+
 /**
  * From now on, leave a page table in the VMM's address space when the last page of it is unmapped,
  * as libsel4utils does: no large page can be mapped there then. By default such a table goes away,
@@ -91,6 +113,7 @@ seL4_CPtr hosted_host_endpoint(hosted_system_t *system);
  * always readable and writable, whoever has it mapped. Used by tests, and by models of devices.
  * In an incoherent system it is memory, not what the VMM's cache holds.
  *
- * @return NULL unless [paddr, paddr + size) lies within one bank or device of the board
+ * @return NULL unless [paddr, paddr + size) is in the physical address space and lies within one
+ *         range of RAM; outside of RAM, within 1 GiB
  */
 void *hosted_physical_memory(hosted_system_t *system, seL4_Word paddr, size_t size);
