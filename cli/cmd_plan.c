@@ -12,6 +12,7 @@
 #include "commands.h"
 
 #include "build_and_print.h"
+#include "plan.h"
 #include "report.h"
 
 #include <guestmem/error.h>
@@ -24,6 +25,7 @@
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_memory.h>
 #include <stddef.h>
+#include <string.h>
 
 static const char help[] =
     "Usage: guestmem plan [options] VM.dts|VM.dtb\n"
@@ -35,6 +37,7 @@ static const char help[] =
     "\n"
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
+    "  --microkit      a system description of Microkit, with the VM's memory\n"
     "  --board BOARD   a board's name or device tree, instead of the description's\n"
     "  --help          print this\n"
     "\n"
@@ -245,6 +248,25 @@ static void print_json(const plan_t *plan, const memory_map_t *map)
     fputs("\n}\n", stdout);
 }
 
+/** Say where the frame of an interrupt controller is: it is the board's page for guests. */
+static void find_controller(machine_t *machine, memory_map_t *map)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        memory_map_row_t *row = &map->rows[i];
+        hosted_stage2_mapping_t frame;
+        if (strcmp(row->backing, vm_backing_name(VM_BACKING_EMULATED)) == 0 &&
+            hosted_stage2_translate(machine_system(machine),
+                                    machine_vm(machine)->mem.vm_vspace_root.cptr, row->base,
+                                    &frame)) {
+            row->has_paddr = true;
+            row->paddr = frame.paddr;
+            row->cacheable = frame.cacheable;
+        }
+    }
+}
+
+enum { TEXT, JSON, MICROKIT };
+
 static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
 {
     memory_map_t map; /* for its title and board */
@@ -259,7 +281,17 @@ static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *e
     if (machine_memory_map(machine, &map) != 0) {
         return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
     }
-    (form == 0 ? print_text : print_json)(cookie, &map);
+    switch (form) {
+    case TEXT:
+        print_text(cookie, &map);
+        break;
+    case JSON:
+        print_json(cookie, &map);
+        break;
+    default:
+        find_controller(machine, &map);
+        plan_microkit(&map);
+    }
     memory_map_release(&map);
     return 0;
 }
@@ -269,7 +301,7 @@ int cmd_plan(int argc, char **argv)
     plan_t plan = {0};
     const printer_t printer = {
         .help = help,
-        .forms = {"text", "json"},
+        .forms = {[TEXT] = "text", [JSON] = "json", [MICROKIT] = "microkit"},
         .step = take_sample,
         .print = print_plan,
         .cookie = &plan,
