@@ -16,6 +16,7 @@
 void memory_map_release(memory_map_t *map)
 {
     free(map->rows);
+    free(map->pieces);
     map->rows = NULL;
     map->num_rows = 0;
 }
