@@ -24,6 +24,7 @@
 #include <inttypes.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_memory.h>
+#include <sel4vm/guest_ram.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static const char help[] =
     "\n"
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
+    "  --camkes        attributes of a virtual machine of camkes-vm\n"
     "  --microkit      a system description of Microkit, with the VM's memory\n"
     "  --board BOARD   a board's name or device tree, instead of the description's\n"
     "  --help          print this\n"
@@ -105,7 +107,7 @@ static const char *const part_names[NUM_PARTS] = {"VM", "memory", "VCPU", "on fa
 static const char *const part_keys[NUM_PARTS] = {"vm", "memory", "vcpu", "on_fault"};
 
 typedef struct plan {
-    sample_t samples[NUM_PARTS + 1]; /* before the first part, and after each */
+    sample_t samples[NUM_PARTS + 2]; /* before the first part, after each, and of plan_camkes() */
     int num_samples;
 } plan_t;
 
@@ -265,11 +267,56 @@ static void find_controller(machine_t *machine, memory_map_t *map)
     }
 }
 
-enum { TEXT, JSON, MICROKIT };
+static int touch_page(vm_t *vm, uintptr_t address, void *bytes, size_t size, size_t offset,
+                      void *cookie)
+{
+    (void)vm, (void)address, (void)bytes, (void)size, (void)offset, (void)cookie;
+    return 0;
+}
+
+/** Let the VMM touch all RAM, as one does whose devices work on it, and say what all takes. */
+static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_needs_t *needs,
+                      cli_error_t *error)
+{
+    const sample_t *before = &plan->samples[0];
+    const sample_t *after = &plan->samples[plan->num_samples];
+    uint64_t large = 0; /* frames of RAM: windows have no others of 2 MiB */
+
+    find_controller(machine, map);
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        uint64_t paddr;
+        if (memory_map_row_paddr(row, &paddr)) {
+            needs->free_bytes -= (row->frames[MAP_FRAMES_4K] << seL4_PageBits) +
+                                 (row->frames[MAP_FRAMES_2M] << seL4_LargePageBits);
+        }
+        if (strncmp(row->backing, "ram", 3) == 0) {
+            large += row->frames[MAP_FRAMES_2M];
+            if (vm_ram_touch(machine_vm(machine), row->base, memory_map_row_size(row), touch_page,
+                             NULL) != 0) {
+                return cli_error_set(error, "%s: %s: %s", machine_description(machine)->file,
+                                     row->name, guestmem_last_error(machine_vm(machine))->message);
+            }
+        }
+    }
+    take_sample(plan, machine);
+    needs->free_bytes += after->census.untyped_bytes - before->census.untyped_bytes;
+    needs->objects = after->objects - before->objects;
+    needs->windows = after->census.vmm_reservations - before->census.vmm_reservations;
+    needs->window_bytes = after->census.vmm_bytes - before->census.vmm_bytes;
+    needs->window_frames = after->census.vmm_mappings - before->census.vmm_mappings;
+    needs->window_small_frames = needs->window_frames > large ? needs->window_frames - large : 0;
+    needs->heap_bytes = after->census.heap_bytes - before->census.heap_bytes;
+    needs->heap_blocks = after->census.heap_blocks - before->census.heap_blocks;
+    return 0;
+}
+
+enum { TEXT, JSON, CAMKES, MICROKIT };
 
 static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
 {
-    memory_map_t map; /* for its title and board */
+    plan_needs_t needs = {0};
+    memory_map_t map;
     int result;
 
     hosted_log_to(drop_log, NULL);
@@ -282,6 +329,12 @@ static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *e
         return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
     }
     switch (form) {
+    case CAMKES:
+        result = find_needs(cookie, machine, &map, &needs, error);
+        if (result == 0) {
+            plan_camkes(&map, &needs);
+        }
+        break;
     case TEXT:
         print_text(cookie, &map);
         break;
@@ -293,7 +346,7 @@ static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *e
         plan_microkit(&map);
     }
     memory_map_release(&map);
-    return 0;
+    return result;
 }
 
 int cmd_plan(int argc, char **argv)
@@ -301,7 +354,7 @@ int cmd_plan(int argc, char **argv)
     plan_t plan = {0};
     const printer_t printer = {
         .help = help,
-        .forms = {[TEXT] = "text", [JSON] = "json", [MICROKIT] = "microkit"},
+        .forms = {[TEXT] = "text", [JSON] = "json", [CAMKES] = "camkes", [MICROKIT] = "microkit"},
         .step = take_sample,
         .print = print_plan,
         .cookie = &plan,

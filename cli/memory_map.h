@@ -59,6 +59,9 @@ void memory_map_release(memory_map_t *map);
 /** Bytes of a row; 0 stands for all 2^64. */
 uint64_t memory_map_row_size(const memory_map_row_t *row);
 
+/** Where a row's first byte is in physical memory; false if its frames are at no chosen address. */
+bool memory_map_row_paddr(const memory_map_row_t *row, uint64_t *paddr);
+
 /** Frames of each size in all rows. */
 void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES]);
 

@@ -35,18 +35,6 @@ static uint64_t size_in_pages(const memory_map_row_t *row)
     return (row->last | (MICROKIT_SMALL_PAGE - 1)) - first_page(row) + 1;
 }
 
-/** Where a row's memory is, if the description says so. */
-static bool physical(const memory_map_row_t *row, uint64_t *paddr)
-{
-    if (row->has_paddr) {
-        *paddr = row->paddr & ~(MICROKIT_SMALL_PAGE - 1);
-        return true;
-    }
-    *paddr = first_page(row);
-    return strcmp(row->backing, "untyped") == 0 || strcmp(row->backing, "ram-untyped") == 0 ||
-           strcmp(row->backing, "device-frame") == 0;
-}
-
 /** A row's name as that of a region: with its address where an earlier row has the same. */
 static const char *name_of(const memory_map_t *map, const memory_map_row_t *row,
                            char name[NAME_SIZE])
@@ -67,14 +55,15 @@ static void print_region(const memory_map_t *map, const memory_map_row_t *row)
 {
     char name[NAME_SIZE];
     uint64_t paddr;
-    bool fixed = physical(row, &paddr);
-    uint64_t bits = first_page(row) | size_in_pages(row) | (fixed ? paddr : 0);
+    bool fixed = memory_map_row_paddr(row, &paddr);
+    uint64_t bits =
+        first_page(row) | size_in_pages(row) | (fixed ? paddr & ~(MICROKIT_SMALL_PAGE - 1) : 0);
     uint64_t page = bits % MICROKIT_LARGE_PAGE == 0 ? MICROKIT_LARGE_PAGE : MICROKIT_SMALL_PAGE;
 
     printf("    <memory_region name=\"%s\" size=\"0x%" PRIx64 "\" page_size=\"0x%" PRIx64 "\"",
            name_of(map, row, name), size_in_pages(row), page);
     if (fixed) {
-        printf(" phys_addr=\"0x%" PRIx64 "\"", paddr);
+        printf(" phys_addr=\"0x%" PRIx64 "\"", paddr & ~(MICROKIT_SMALL_PAGE - 1));
     }
     printf(" />\n");
 }
