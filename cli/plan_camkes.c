@@ -29,7 +29,8 @@ enum {
      * and the capabilities that it is started with. */
     CAMKES_OBJECTS = 32, /* of up to a page */
     CAMKES_SLOTS = 128,
-    CAMKES_HEAP = 0x20000,
+    CAMKES_HEAP = 0x100000,
+    DEFAULT_HEAP = 0x300000, /* that VM_CONFIGURATION_DEF() sets */
 
     /* Of libsel4utils, for each 2 MiB of the VMM's address space that it maps: two pages of
      * records, and a page table where small pages are mapped. And at its start. */
@@ -39,8 +40,8 @@ enum {
     /* Of libsel4allocman: it halves untyped memory. Each half has a record and a slot, for good. */
     RECORD_BYTES = 128,
     START_RECORDS = 0x2000, /* bytes */
-    START_SLOTS = 64,
-    HALVES_LEFT = 24, /* that nothing is made in */
+    START_SLOTS = 32,
+    HALVES_LEFT = 12, /* that nothing is made in */
 
     HEAP_BLOCK = 32 /* bytes of malloc() itself for a block */
 };
@@ -144,6 +145,21 @@ static unsigned cnode_bits(uint64_t slots)
     return bits;
 }
 
+/** VM_CONFIGURATION_DEF() sets a heap, and CAmkES takes no attribute twice. */
+static void print_heap(const plan_needs_t *needs)
+{
+    uint64_t heap = needs->heap_bytes + needs->heap_blocks * HEAP_BLOCK;
+
+    if (heap + CAMKES_HEAP <= DEFAULT_HEAP) {
+        printf("// vm0.heap_size: 0x%" PRIx64
+               " of it for this, so VM_CONFIGURATION_DEF's 0x%x will do\n",
+               round_up(heap, PAGE), DEFAULT_HEAP);
+    } else {
+        printf("vm0.heap_size = 0x%" PRIx64 "; // instead of VM_CONFIGURATION_DEF's 0x%x\n",
+               round_up(heap + CAMKES_HEAP, PAGE), DEFAULT_HEAP);
+    }
+}
+
 void plan_camkes(const memory_map_t *map, const plan_needs_t *needs)
 {
     uint64_t pages = vmm_pages(needs) + CAMKES_OBJECTS;
@@ -173,8 +189,7 @@ void plan_camkes(const memory_map_t *map, const plan_needs_t *needs)
     printf("vm0.allocator_mempool_size = 0x%" PRIx64 ";\n",
            round_up(((uint64_t)1 << cnode_bits(slots)) / 8 + records * RECORD_BYTES + START_RECORDS,
                     PAGE));
-    printf("vm0.heap_size = 0x%" PRIx64 "; // instead of what VM_CONFIGURATION_DEF sets\n",
-           round_up(CAMKES_HEAP + needs->heap_bytes + needs->heap_blocks * HEAP_BLOCK, PAGE));
+    print_heap(needs);
     if (mmios > 0) {
         print_mmios(map);
     }
