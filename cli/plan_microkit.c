@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_SIZE = 96 };
+enum { NAME_SIZE = 96, LOWEST_RAM = 0x20000000 };
 
 /** Whether the guest can reach the row's memory, which is then a memory region. */
 static bool has_memory(const memory_map_row_t *row)
@@ -87,7 +87,8 @@ static void print_fault(const memory_map_row_t *row)
     printf(" -->\n");
 }
 
-/** Give the VMM the RAM too, for loading the guest: libvmm wants one region, where it likes. */
+/** Give the VMM the RAM too, for loading the guest, above where programs are. libvmm is told where.
+ */
 static void print_ram(const memory_map_t *map)
 {
     char name[NAME_SIZE];
@@ -95,9 +96,10 @@ static void print_ram(const memory_map_t *map)
     for (size_t i = 0; i < map->num_rows; i++) {
         const memory_map_row_t *row = &map->rows[i];
         if (has_memory(row) && strncmp(row->backing, "ram", 3) == 0) {
+            uint64_t vaddr = first_page(row) > LOWEST_RAM ? first_page(row) : LOWEST_RAM;
             printf("        <map mr=\"%s\" vaddr=\"0x%" PRIx64 "\" perms=\"rw\""
                    " setvar_vaddr=\"guest_ram_vaddr\" />\n",
-                   name_of(map, row, name), first_page(row));
+                   name_of(map, row, name), vaddr);
             return;
         }
     }

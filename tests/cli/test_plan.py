@@ -139,7 +139,7 @@ def write(folder, nodes):
 
 def board_with(folder, pools, mmios):
     """A board whose free memory is exactly these pools, apart from each other, and whose other memory
-    is at those addresses. The smallest comes in halves: the hosted allocator cuts up to 2 MiB into
+    is at those addresses; and as much as the kernel's image takes. The smallest comes in halves: the hosted allocator cuts up to 2 MiB into
     pages at once, and a VM has one object of two pages."""
     pools = [*pools[:-1], pools[-1] - 1, pools[-1] - 1]
     banks = [f"{0x100000000 + (i << 26)} {1 << bits}" for i, bits in enumerate(pools)]
@@ -152,7 +152,7 @@ def board_with(folder, pools, mmios):
                    'interrupt-controller@8000000 { compatible = "arm,cortex-a15-gic";'
                    "reg = <0 0x8000000 0 0x10000>, <0 0x8010000 0 0x10000>, <0 0x8030000 0 0x10000>,"
                    "<0 0x8040000 0 0x10000>; };" + "".join(others) +
-                   'memory@100000000 { device_type = "memory"; reg = /bits/ 64 <' + " ".join(banks) +
+                   'memory@100000000 { device_type = "memory"; reg = /bits/ 64 <0xc0000000 0x239000 ' + " ".join(banks) +
                    ">; }; };")
     return folder + "/board.dts"
 
