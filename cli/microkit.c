@@ -11,6 +11,7 @@
 
 #include "microkit.h"
 
+#include <errno.h>
 #include <expat.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,27 +135,26 @@ static bool only(reader_t *reader, const char *element, const char **attributes,
 static bool number(reader_t *reader, const char *element, const char *name, const char *text,
                    uint64_t *value)
 {
-    char digits[32];
+    char bare[32] = {0};
     size_t count = 0;
-    char *end;
+    const char *digits = bare;
     bool hexadecimal;
 
-    for (const char *c = text; *c != '\0' && count < sizeof(digits); c++) {
-        if (*c != '_') {
-            digits[count++] = *c;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c != '_' && count < sizeof(bare)) {
+            bare[count++] = *c;
         }
     }
-    digits[count < sizeof(digits) ? count : 0] = '\0';
-    hexadecimal = strncmp(digits, "0x", 2) == 0;
-    if (strspn(digits + (hexadecimal ? 2 : 0),
-               hexadecimal ? "0123456789abcdefABCDEF" : "0123456789") !=
-            strlen(digits + (hexadecimal ? 2 : 0)) ||
-        digits[hexadecimal ? 2 : 0] == '\0') {
+    hexadecimal = bare[0] == '0' && bare[1] == 'x';
+    digits += hexadecimal ? 2 : 0;
+    if (count == sizeof(bare) || *digits == '\0' ||
+        digits[strspn(digits, hexadecimal ? "0123456789abcdefABCDEF" : "0123456789")] != '\0') {
         fail(reader, line_of(reader), "<%s>: %s: \"%.40s\" is no number", element, name, text);
         return false;
     }
-    *value = strtoull(digits, &end, hexadecimal ? 16 : 10);
-    if (strlen(digits) > 18 && *value == UINT64_MAX) {
+    errno = 0;
+    *value = strtoull(digits, NULL, hexadecimal ? 16 : 10);
+    if (errno != 0) {
         fail(reader, line_of(reader), "<%s>: %s: \"%.40s\" has more than 64 bits", element, name,
              text);
         return false;
@@ -171,7 +171,6 @@ static void read_region(reader_t *reader, const char **attributes)
     const char *page_size = find(attributes, "page_size");
     const char *phys_addr = find(attributes, "phys_addr");
     const char *prefill = find(attributes, "prefill_path");
-    uint64_t page = MICROKIT_SMALL_PAGE;
     const char *name;
     const char *size;
     microkit_region_t *region;
@@ -196,26 +195,27 @@ static void read_region(reader_t *reader, const char **attributes)
         return;
     }
     region->line = line_of(reader);
+    region->page = MICROKIT_SMALL_PAGE;
     region->name = copy(reader, name);
     region->prefill = prefill != NULL ? copy(reader, prefill) : NULL;
     region->has_phys_addr = phys_addr != NULL;
     if (!number(reader, element, "size", size, &region->size) ||
-        (page_size != NULL && !number(reader, element, "page_size", page_size, &page)) ||
+        (page_size != NULL && !number(reader, element, "page_size", page_size, &region->page)) ||
         (phys_addr != NULL &&
          !number(reader, element, "phys_addr", phys_addr, &region->phys_addr))) {
         return;
     }
-    if (page != MICROKIT_SMALL_PAGE && page != MICROKIT_LARGE_PAGE) {
+    if (region->page != MICROKIT_SMALL_PAGE && region->page != MICROKIT_LARGE_PAGE) {
         fail(reader, region->line, "<%s> \"%s\": page_size is 0x1000 or 0x200000, not 0x%" PRIx64,
-             element, name, page);
-    } else if (region->size == 0 || region->size % page != 0) {
+             element, name, region->page);
+    } else if (region->size == 0 || region->size % region->page != 0) {
         fail(reader, region->line,
              "<%s> \"%s\": size 0x%" PRIx64 " is not a multiple of 0x%" PRIx64, element, name,
-             region->size, page);
-    } else if (region->phys_addr % page != 0) {
+             region->size, region->page);
+    } else if (region->phys_addr % region->page != 0) {
         fail(reader, region->line,
              "<%s> \"%s\": phys_addr 0x%" PRIx64 " is not a multiple of 0x%" PRIx64, element, name,
-             region->phys_addr, page);
+             region->phys_addr, region->page);
     } else if (region->has_phys_addr &&
                region->phys_addr + (region->size - 1) < region->phys_addr) {
         fail(reader, region->line, "<%s> \"%s\": phys_addr and size wrap", element, name);
@@ -453,9 +453,10 @@ static void finish_map(reader_t *reader, microkit_map_t *map)
     }
     region->num_users++;
     map->region = region;
-    if (map->vaddr % MICROKIT_SMALL_PAGE != 0) {
-        fail(reader, map->line, "<map> of \"%s\": vaddr 0x%" PRIx64 " is not a multiple of 0x1000",
-             map->mr, map->vaddr);
+    if (map->vaddr % region->page != 0) {
+        fail(reader, map->line,
+             "<map> of \"%s\": vaddr 0x%" PRIx64 " is not a multiple of 0x%" PRIx64, map->mr,
+             map->vaddr, region->page);
     } else if (map->vaddr + (region->size - 1) < map->vaddr) {
         fail(reader, map->line, "<map> of \"%s\": vaddr and size wrap", map->mr);
     }
@@ -463,6 +464,12 @@ static void finish_map(reader_t *reader, microkit_map_t *map)
 
 static void finish_vm(reader_t *reader, microkit_vm_t *vm)
 {
+    for (const microkit_vm_t *other = reader->system->vms; other < vm; other++) {
+        if (strcmp(other->name, vm->name) == 0) {
+            fail(reader, vm->line, "<virtual_machine>: \"%s\" is there already, in line %lu",
+                 vm->name, other->line);
+        }
+    }
     if (vm->num_vcpus == 0) {
         fail(reader, vm->line, "<virtual_machine> \"%s\": no vcpu", vm->name);
     }

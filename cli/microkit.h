@@ -30,6 +30,7 @@
 typedef struct microkit_region {
     char *name;    /* unique in the file */
     uint64_t size; /* at least a page */
+    uint64_t page; /* bytes, that its addresses are multiples of */
     uint64_t phys_addr;
     bool has_phys_addr;
     char *prefill;      /* the file that it is filled with, or NULL */
