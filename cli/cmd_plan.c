@@ -274,13 +274,28 @@ static int touch_page(vm_t *vm, uintptr_t address, void *bytes, size_t size, siz
     return 0;
 }
 
-/** Let the VMM touch all RAM, as one does whose devices work on it, and say what all takes. */
+/** Whether the VM has a device that works on any of the guest's RAM. */
+static bool has_driver(const memory_map_t *map)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const char *device = map->rows[i].device;
+        if (device != NULL &&
+            (strcmp(device, "virtio-block") == 0 || strcmp(device, "virtio-console") == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Say what all takes, once such a device has touched all of the RAM. */
 static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_needs_t *needs,
                       cli_error_t *error)
 {
     const sample_t *before = &plan->samples[0];
     const sample_t *after = &plan->samples[plan->num_samples];
+    bool touched = has_driver(map);
     uint64_t large = 0; /* frames of RAM: windows have no others of 2 MiB */
+    uint64_t small = 0; /* frames of 4 KiB, which may be in windows */
 
     find_controller(machine, map);
     for (size_t i = 0; i < map->num_rows; i++) {
@@ -290,10 +305,11 @@ static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_
             needs->free_bytes -= (row->frames[MAP_FRAMES_4K] << seL4_PageBits) +
                                  (row->frames[MAP_FRAMES_2M] << seL4_LargePageBits);
         }
+        small += row->frames[MAP_FRAMES_4K];
         if (strncmp(row->backing, "ram", 3) == 0) {
             large += row->frames[MAP_FRAMES_2M];
-            if (vm_ram_touch(machine_vm(machine), row->base, memory_map_row_size(row), touch_page,
-                             NULL) != 0) {
+            if (touched && vm_ram_touch(machine_vm(machine), row->base, memory_map_row_size(row),
+                                        touch_page, NULL) != 0) {
                 return cli_error_set(error, "%s: %s: %s", machine_description(machine)->file,
                                      row->name, guestmem_last_error(machine_vm(machine))->message);
             }
@@ -305,7 +321,9 @@ static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_
     needs->windows = after->census.vmm_reservations - before->census.vmm_reservations;
     needs->window_bytes = after->census.vmm_bytes - before->census.vmm_bytes;
     needs->window_frames = after->census.vmm_mappings - before->census.vmm_mappings;
-    needs->window_small_frames = needs->window_frames > large ? needs->window_frames - large : 0;
+    large = touched && needs->window_frames > large ? large : 0; /* that are surely among them */
+    small = small < needs->window_frames - large ? small : needs->window_frames - large;
+    needs->window_small_frames = small;
     needs->heap_bytes = after->census.heap_bytes - before->census.heap_bytes;
     needs->heap_blocks = after->census.heap_blocks - before->census.heap_blocks;
     return 0;

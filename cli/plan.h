@@ -9,14 +9,14 @@
 
 #include "memory_map.h"
 
-/** What a VM takes, with all of its RAM touched by the VMM. */
+/** What a VM takes, with all of its RAM in windows if a device for the guest works on it. */
 typedef struct plan_needs {
     uint64_t free_bytes;          /* of objects that are at no chosen address */
     uint64_t objects;             /* all of them */
     uint64_t windows;             /* ranges of the VMM's address space */
     uint64_t window_bytes;        /* bytes of them */
     uint64_t window_frames;       /* frames mapped there */
-    uint64_t window_small_frames; /* of 4 KiB, among them */
+    uint64_t window_small_frames; /* of 4 KiB, at most, among them */
     uint64_t heap_bytes;
     uint64_t heap_blocks;
 } plan_needs_t;

@@ -128,7 +128,9 @@ static void print_mmios(const memory_map_t *map)
 /** Pages of objects that libsel4utils makes for the windows. */
 static uint64_t vmm_pages(const plan_needs_t *needs)
 {
-    uint64_t parts = needs->window_bytes / LARGE_PAGE + 2 * needs->windows;
+    uint64_t all = needs->window_bytes / LARGE_PAGE + 2 * needs->windows;
+    uint64_t mapped = needs->window_frames + 2 * needs->windows; /* at most that many parts */
+    uint64_t parts = mapped < all ? mapped : all;
     uint64_t small = needs->window_small_frames < parts ? needs->window_small_frames : parts;
     uint64_t records = PAGES_PER_LARGE_PAGE * parts;
 
