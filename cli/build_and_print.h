@@ -9,7 +9,7 @@
 
 #include "machine.h"
 
-enum { PRINTER_MAX_FORMS = 3 };
+enum { PRINTER_MAX_FORMS = 4 };
 
 typedef struct printer {
     const char *help;

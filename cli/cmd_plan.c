@@ -12,6 +12,7 @@
 #include "commands.h"
 
 #include "build_and_print.h"
+#include "plan.h"
 #include "report.h"
 
 #include <guestmem/error.h>
@@ -23,7 +24,9 @@
 #include <inttypes.h>
 #include <sel4vm/boot.h>
 #include <sel4vm/guest_memory.h>
+#include <sel4vm/guest_ram.h>
 #include <stddef.h>
+#include <string.h>
 
 static const char help[] =
     "Usage: guestmem plan [options] VM.dts|VM.dtb\n"
@@ -35,6 +38,8 @@ static const char help[] =
     "\n"
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
+    "  --camkes        attributes of a virtual machine of camkes-vm\n"
+    "  --microkit      a system description of Microkit, with the VM's memory\n"
     "  --board BOARD   a board's name or device tree, instead of the description's\n"
     "  --overlay FILE  an overlay for the board's tree; can be given again\n"
     "  --help          print this\n"
@@ -103,7 +108,7 @@ static const char *const part_names[NUM_PARTS] = {"VM", "memory", "VCPU", "on fa
 static const char *const part_keys[NUM_PARTS] = {"vm", "memory", "vcpu", "on_fault"};
 
 typedef struct plan {
-    sample_t samples[NUM_PARTS + 1]; /* before the first part, and after each */
+    sample_t samples[NUM_PARTS + 2]; /* before the first part, after each, and of plan_camkes() */
     int num_samples;
 } plan_t;
 
@@ -246,9 +251,91 @@ static void print_json(const plan_t *plan, const memory_map_t *map)
     fputs("\n}\n", stdout);
 }
 
+/** Say where the frame of an interrupt controller is: it is the board's page for guests. */
+static void find_controller(machine_t *machine, memory_map_t *map)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        memory_map_row_t *row = &map->rows[i];
+        hosted_stage2_mapping_t frame;
+        if (strcmp(row->backing, vm_backing_name(VM_BACKING_EMULATED)) == 0 &&
+            hosted_stage2_translate(machine_system(machine),
+                                    machine_vm(machine)->mem.vm_vspace_root.cptr, row->base,
+                                    &frame)) {
+            row->has_paddr = true;
+            row->paddr = frame.paddr;
+            row->cacheable = frame.cacheable;
+        }
+    }
+}
+
+static int touch_page(vm_t *vm, uintptr_t address, void *bytes, size_t size, size_t offset,
+                      void *cookie)
+{
+    (void)vm, (void)address, (void)bytes, (void)size, (void)offset, (void)cookie;
+    return 0;
+}
+
+/** Whether the VM has a device that works on any of the guest's RAM. */
+static bool has_driver(const memory_map_t *map)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const char *device = map->rows[i].device;
+        if (device != NULL &&
+            (strcmp(device, "virtio-block") == 0 || strcmp(device, "virtio-console") == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Say what all takes, once such a device has touched all of the RAM. */
+static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_needs_t *needs,
+                      cli_error_t *error)
+{
+    const sample_t *before = &plan->samples[0];
+    const sample_t *after = &plan->samples[plan->num_samples];
+    bool touched = has_driver(map);
+    uint64_t large = 0; /* frames of RAM: windows have no others of 2 MiB */
+    uint64_t small = 0; /* frames of 4 KiB, which may be in windows */
+
+    find_controller(machine, map);
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        uint64_t paddr;
+        if (memory_map_row_paddr(row, &paddr)) {
+            needs->free_bytes -= (row->frames[MAP_FRAMES_4K] << seL4_PageBits) +
+                                 (row->frames[MAP_FRAMES_2M] << seL4_LargePageBits);
+        }
+        small += row->frames[MAP_FRAMES_4K];
+        if (strncmp(row->backing, "ram", 3) == 0) {
+            large += row->frames[MAP_FRAMES_2M];
+            if (touched && vm_ram_touch(machine_vm(machine), row->base, memory_map_row_size(row),
+                                        touch_page, NULL) != 0) {
+                return cli_error_set(error, "%s: %s: %s", machine_description(machine)->file,
+                                     row->name, guestmem_last_error(machine_vm(machine))->message);
+            }
+        }
+    }
+    take_sample(plan, machine);
+    needs->free_bytes += after->census.untyped_bytes - before->census.untyped_bytes;
+    needs->objects = after->objects - before->objects;
+    needs->windows = after->census.vmm_reservations - before->census.vmm_reservations;
+    needs->window_bytes = after->census.vmm_bytes - before->census.vmm_bytes;
+    needs->window_frames = after->census.vmm_mappings - before->census.vmm_mappings;
+    large = touched && needs->window_frames > large ? large : 0; /* that are surely among them */
+    small = small < needs->window_frames - large ? small : needs->window_frames - large;
+    needs->window_small_frames = small;
+    needs->heap_bytes = after->census.heap_bytes - before->census.heap_bytes;
+    needs->heap_blocks = after->census.heap_blocks - before->census.heap_blocks;
+    return 0;
+}
+
+enum { TEXT, JSON, CAMKES, MICROKIT };
+
 static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
 {
-    memory_map_t map; /* for its title and board */
+    plan_needs_t needs = {0};
+    memory_map_t map;
     int result;
 
     hosted_log_to(drop_log, NULL);
@@ -260,9 +347,25 @@ static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *e
     if (machine_memory_map(machine, &map) != 0) {
         return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
     }
-    (form == 0 ? print_text : print_json)(cookie, &map);
+    switch (form) {
+    case CAMKES:
+        result = find_needs(cookie, machine, &map, &needs, error);
+        if (result == 0) {
+            plan_camkes(&map, &needs);
+        }
+        break;
+    case TEXT:
+        print_text(cookie, &map);
+        break;
+    case JSON:
+        print_json(cookie, &map);
+        break;
+    default:
+        find_controller(machine, &map);
+        plan_microkit(&map);
+    }
     memory_map_release(&map);
-    return 0;
+    return result;
 }
 
 int cmd_plan(int argc, char **argv)
@@ -270,7 +373,7 @@ int cmd_plan(int argc, char **argv)
     plan_t plan = {0};
     const printer_t printer = {
         .help = help,
-        .forms = {"text", "json"},
+        .forms = {[TEXT] = "text", [JSON] = "json", [CAMKES] = "camkes", [MICROKIT] = "microkit"},
         .step = take_sample,
         .print = print_plan,
         .cookie = &plan,

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 
+#include "activity.h"
 #include "console.h"
 #include "machine.h"
 #include "report.h"
@@ -46,6 +47,7 @@ static const char help[] =
     "  --append TEXT          more arguments for the kernel (bootargs of the guest's tree)\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
+    "  --svg FILE             draw what the guest touched, and where it faulted, over the map\n"
     "  --max-seconds N        stop the run after N seconds\n"
     "  --max-instructions N   stop the run after about N instructions\n"
     "  --help                 print this\n"
@@ -58,6 +60,9 @@ static const double silence = 2.0;
 
 typedef struct run {
     const char *file;
+    const char *picture; /* file for one of the run, or NULL */
+    FILE *picture_out;
+    activity_t *activity; /* what was in memory before the run, for the picture */
     bool quiet;
     bool progress;
     bool spoke;         /* output has come since the last look */
@@ -162,11 +167,61 @@ static int print_end(const run_t *run, machine_t *machine, machine_end_t end, do
     return good ? STATUS_OK : STATUS_FAILED;
 }
 
+/** Make the file and look at the memory before the run, so that nothing is missing after it. */
+static int start_picture(run_t *run, machine_t *machine)
+{
+    if (run->picture == NULL) {
+        return 0;
+    }
+    run->picture_out = fopen(run->picture, "w");
+    if (run->picture_out == NULL) {
+        fprintf(stderr, "guestmem: %s: %s\n", run->picture, strerror(errno));
+        return -1;
+    }
+    run->activity = activity_start(machine);
+    if (run->activity == NULL) {
+        fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
+        return -1;
+    }
+    return 0;
+}
+
+/** @return 0; -1 with a message */
+static int draw_picture(run_t *run, machine_t *machine)
+{
+    memory_map_t map;
+
+    if (run->picture == NULL) {
+        return 0;
+    }
+    if (activity_end(run->activity, machine, &map) != 0) {
+        fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
+        return -1;
+    }
+    report_svg(run->picture_out, &map);
+    memory_map_release(&map);
+    if (fflush(run->picture_out) != 0 || ferror(run->picture_out)) {
+        fprintf(stderr, "guestmem: %s: cannot be written\n", run->picture);
+        return -1;
+    }
+    return 0;
+}
+
+static void end_picture(run_t *run)
+{
+    activity_free(run->activity);
+    if (run->picture_out != NULL) {
+        fclose(run->picture_out);
+    }
+}
+
 static int run_machine(run_t *run)
 {
     cli_error_t error = {0};
     machine_t *machine;
     machine_end_t end;
+    double seconds;
+    int drawn;
     int status;
 
     run->options.output = on_output;
@@ -184,10 +239,20 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
+    if (start_picture(run, machine) != 0) {
+        end_picture(run);
+        console_close(run->console);
+        machine_destroy(machine);
+        return STATUS_FAILED;
+    }
     print_start(run, machine);
     run->start = run->quiet_since = seconds_now();
     end = machine_run(machine, &run->until);
-    status = print_end(run, machine, end, seconds_now() - run->start);
+    seconds = seconds_now() - run->start;
+    drawn = draw_picture(run, machine); /* the report reads all of the memory */
+    status = print_end(run, machine, end, seconds);
+    status = drawn == 0 ? status : STATUS_FAILED;
+    end_picture(run);
     console_close(run->console);
     run->console = NULL;
     return machine_destroy(machine) == 0 ? status : STATUS_FAILED;
@@ -227,6 +292,7 @@ enum {
     APPEND,
     QUIET,
     PROGRESS,
+    SVG,
     MAX_SECONDS,
     MAX_INSTRUCTIONS,
     HELP
@@ -240,6 +306,7 @@ static const struct option options[] = {
     {"append", required_argument, NULL, APPEND},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
+    {"svg", required_argument, NULL, SVG},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
     {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
     {"help", no_argument, NULL, HELP},
@@ -270,6 +337,9 @@ static int take_option(run_t *run, int option, const char *value)
         return 0;
     case PROGRESS:
         run->progress = true;
+        return 0;
+    case SVG:
+        run->picture = value;
         return 0;
     case MAX_SECONDS:
         return parse_seconds(value, &run->until.max_seconds);

@@ -28,6 +28,7 @@ static void print_help(void)
            "  run        build a virtual machine from its description and run its guest\n"
            "  map        print the memory map of a virtual machine, as text, JSON or SVG\n"
            "  plan       print what a virtual machine takes: memory, slots, kernel invocations\n"
+           "  import     print a description of a virtual machine of a Microkit system\n"
            "\n"
            "  --help     print this; guestmem COMMAND --help prints a command's options\n"
            "  --version  print the version\n"
@@ -41,21 +42,22 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    static char run_name[] = "guestmem run"; /* what getopt's messages begin with */
-    static char map_name[] = "guestmem map";
-    static char plan_name[] = "guestmem plan";
+    static struct {
+        const char *word;
+        int (*run)(int argc, char **argv);
+        char name[16]; /* what getopt's messages begin with */
+    } commands[] = {
+        {"run", cmd_run, "guestmem run"},
+        {"map", cmd_map, "guestmem map"},
+        {"plan", cmd_plan, "guestmem plan"},
+        {"import", cmd_import, "guestmem import"},
+    };
 
-    if (argc >= 2 && strcmp(argv[1], "run") == 0) {
-        argv[1] = run_name;
-        return cmd_run(argc - 1, argv + 1);
-    }
-    if (argc >= 2 && strcmp(argv[1], "map") == 0) {
-        argv[1] = map_name;
-        return cmd_map(argc - 1, argv + 1);
-    }
-    if (argc >= 2 && strcmp(argv[1], "plan") == 0) {
-        argv[1] = plan_name;
-        return cmd_plan(argc - 1, argv + 1);
+    for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].word) == 0) {
+            argv[1] = commands[i].name;
+            return commands[i].run(argc - 1, argv + 1);
+        }
     }
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_help();

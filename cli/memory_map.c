@@ -12,10 +12,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void memory_map_release(memory_map_t *map)
 {
     free(map->rows);
+    free(map->pieces);
     map->rows = NULL;
     map->num_rows = 0;
 }
@@ -23,6 +25,13 @@ void memory_map_release(memory_map_t *map)
 uint64_t memory_map_row_size(const memory_map_row_t *row)
 {
     return row->reached_last - row->reached_base + 1;
+}
+
+bool memory_map_row_paddr(const memory_map_row_t *row, uint64_t *paddr)
+{
+    *paddr = row->has_paddr ? row->paddr : row->base;
+    return row->has_paddr || strcmp(row->backing, "untyped") == 0 ||
+           strcmp(row->backing, "ram-untyped") == 0 || strcmp(row->backing, "device-frame") == 0;
 }
 
 void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES])

@@ -31,19 +31,38 @@ typedef struct memory_map_row {
     uint64_t faults; /* faults dispatched to it so far */
 } memory_map_row_t;
 
+/**
+ * What happened in a run in 2 MiB of guest-physical addresses, or in that part of them that one row
+ * has. Pages are of 4 KiB.
+ */
+typedef struct memory_map_piece {
+    uint64_t base;
+    unsigned loaded;  /* pages that had been written before the guest ran */
+    unsigned touched; /* pages that were first read or written since */
+    uint64_t faults;  /* that the guest took here */
+} memory_map_piece_t;
+
+/** Most bytes of a piece, and where it begins unless its row begins later. */
+#define MAP_PIECE_SIZE ((uint64_t)0x200000)
+
 typedef struct memory_map {
     const char *title; /* the description's model, or its file */
     const char *board; /* the board's file */
     memory_map_row_t
         *rows; /* ascending; an anonymous region comes before what was carved from it */
     size_t num_rows;
+    memory_map_piece_t *pieces; /* ascending, where anything happened; NULL: no run to be shown */
+    size_t num_pieces;
 } memory_map_t;
 
-/** Free the rows. */
+/** Free the rows and the pieces. */
 void memory_map_release(memory_map_t *map);
 
 /** Bytes that the guest reaches through a row; 0 stands for all 2^64. */
 uint64_t memory_map_row_size(const memory_map_row_t *row);
+
+/** Where a row's first byte is in physical memory; false if its frames are at no chosen address. */
+bool memory_map_row_paddr(const memory_map_row_t *row, uint64_t *paddr);
 
 /** Frames of each size in all rows. */
 void memory_map_frames(const memory_map_t *map, uint64_t frames[MAP_NUM_FRAME_SIZES]);

@@ -19,5 +19,6 @@ void report_json(FILE *out, const memory_map_t *map);
 /** A string of JSON, with its quotes; NULL is `null`. */
 void report_json_string(FILE *out, const char *text);
 
-/** SVG 1.1: the address space as a column, from low to high addresses. */
+/** SVG 1.1: the address space as a column, from low to high addresses, with what
+ * happened in a run if the map has pieces. */
 void report_svg(FILE *out, const memory_map_t *map);

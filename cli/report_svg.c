@@ -27,6 +27,7 @@ enum {
     GAP = 30,
     INSET = 26, /* of what was carved from an anonymous region */
     LEGEND_ROW = 22,
+    STRIP = 4,          /* height of one that shows a run */
     NAME_SQUEEZED = 27, /* a name with more characters is squeezed to 270 px */
     NAME_LENGTH = 36,   /* and with more than these it is cut */
 };
@@ -110,7 +111,123 @@ static bool inside_region(const memory_map_row_t *row, bool have_region, uint64_
     return have_region && row->reached_base <= last && strcmp(row->backing, "anonymous") != 0;
 }
 
-static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
+/** What a strip shows of each piece. */
+typedef enum strip { FAULTS, TOUCHED, LOADED, NUM_STRIPS } strip_t;
+
+enum { NUM_SHADES = 4, MOST_FAULTS = 1024 /* with the full colour */ };
+
+static const struct {
+    const char *fill;
+    const char *says;
+} strips[NUM_STRIPS] = {
+    [FAULTS] = {"#d00000", "faults"},
+    [TOUCHED] = {"#14213d", "touched first in the run"},
+    [LOADED] = {"#6c757d", "written before the run"},
+};
+
+static bool piece_in_row(const memory_map_piece_t *piece, const memory_map_row_t *row)
+{
+    return strcmp(row->backing, "anonymous") != 0 &&
+           piece->base >= (row->reached_base & ~(uint64_t)0xfff) &&
+           piece->base <= row->reached_last;
+}
+
+/** How much of a row there is in a piece: from 0, nothing, to NUM_SHADES. */
+static unsigned shade_of(strip_t strip, const memory_map_piece_t *piece,
+                         const memory_map_row_t *row)
+{
+    uint64_t last = piece->base | (MAP_PIECE_SIZE - 1);
+    uint64_t amount = strip == TOUCHED ? piece->touched : piece->loaded;
+    uint64_t most =
+        (((last < row->reached_last ? last : row->reached_last) - piece->base) >> 12) + 1;
+
+    if (!piece_in_row(piece, row)) {
+        return 0;
+    }
+    if (strip == FAULTS) { /* which are known by the page, that rows without any may share */
+        amount = row->faults > 0 ? piece->faults : 0;
+        most = MOST_FAULTS;
+    }
+    return amount >= most ? NUM_SHADES : (unsigned)((amount * NUM_SHADES + most - 1) / most);
+}
+
+/** A strip over a box: from its row's first address on the left to its last on the right. */
+static void print_strip(FILE *out, const memory_map_t *map, const memory_map_row_t *row,
+                        strip_t strip, int x, int y)
+{
+    double size = (double)row->reached_last - (double)row->reached_base + 1;
+    double scale = (COLUMN_X + COLUMN_WIDTH - x) / size;
+
+    for (size_t i = 0; i < map->num_pieces; i++) {
+        const memory_map_piece_t *piece = &map->pieces[i];
+        unsigned shade = shade_of(strip, piece, row);
+        uint64_t end = (piece->base | (MAP_PIECE_SIZE - 1)) + 1;
+        if (shade == 0) {
+            continue;
+        }
+        while (i + 1 < map->num_pieces && map->pieces[i + 1].base == end &&
+               shade_of(strip, &map->pieces[i + 1], row) == shade) {
+            end += MAP_PIECE_SIZE;
+            i++;
+        }
+        double from =
+            piece->base > row->reached_base ? (double)(piece->base - row->reached_base) : 0;
+        double to = end - 1 < row->reached_last ? (double)(end - row->reached_base) : size;
+        double width = (to - from) * scale > STRIP ? (to - from) * scale : STRIP; /* to be seen */
+        fprintf(out,
+                "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\""
+                " fill-opacity=\"%.2f\"/>\n",
+                x + from * scale, y, width, STRIP, strips[strip].fill,
+                (1.0 + shade) / (1 + NUM_SHADES));
+    }
+}
+
+/** Sum up a run in a row's words, after its backing. */
+static void print_run(FILE *out, const memory_map_t *map, const memory_map_row_t *row)
+{
+    uint64_t pages[NUM_STRIPS] = {0};
+    char size[MAP_SIZE_TEXT];
+
+    for (size_t i = 0; i < map->num_pieces; i++) {
+        pages[TOUCHED] += piece_in_row(&map->pieces[i], row) ? map->pieces[i].touched : 0;
+        pages[LOADED] += piece_in_row(&map->pieces[i], row) ? map->pieces[i].loaded : 0;
+    }
+    for (unsigned s = TOUCHED; s < NUM_STRIPS; s++) {
+        if (pages[s] > 0) {
+            fprintf(out, "; %s %s", memory_map_size_text(size, pages[s] << 12),
+                    s == TOUCHED ? "touched" : "loaded");
+        }
+    }
+    if (row->faults > 0) {
+        fprintf(out, "; %" PRIu64 " fault%s", row->faults, row->faults == 1 ? "" : "s");
+    }
+}
+
+/** Faults where there is no row, from `base` to `last`. */
+static void print_stray_faults(FILE *out, const memory_map_t *map, uint64_t base, uint64_t last,
+                               int y)
+{
+    const memory_map_piece_t *first = NULL;
+    uint64_t faults = 0;
+
+    for (size_t i = 0; i < map->num_pieces; i++) {
+        const memory_map_piece_t *piece = &map->pieces[i];
+        if (piece->faults > 0 && piece->base >= base && piece->base <= last) {
+            first = first != NULL ? first : piece;
+            faults += piece->faults;
+        }
+    }
+    if (first != NULL) {
+        fprintf(out,
+                "<text class=\"d\" x=\"%d\" y=\"%d\" style=\"fill:%s\">%" PRIu64
+                " fault%s, the first page 0x%" PRIx64 "</text>\n",
+                DETAIL_X, y + GAP / 2 + 4, strips[FAULTS].fill, faults, faults == 1 ? "" : "s",
+                first->base);
+    }
+}
+
+static void print_box(FILE *out, const memory_map_t *map, const memory_map_row_t *row, int y,
+                      int inset)
 {
     char size[MAP_SIZE_TEXT];
     char frames[MAP_FRAMES_TEXT];
@@ -122,6 +239,9 @@ static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
             "stroke=\"#333\"%s/>\n",
             x, y, COLUMN_WIDTH - inset, height, colour_of(row->backing)->fill,
             row->on_fault ? " stroke-dasharray=\"6 3\"" : "");
+    print_strip(out, map, row, FAULTS, x, y + 1);
+    print_strip(out, map, row, TOUCHED, x, y + height - 2 * STRIP - 1);
+    print_strip(out, map, row, LOADED, x, y + height - STRIP - 1);
     fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
             COLUMN_X - 10, y + 13, row->reached_base);
     fprintf(out, "<text class=\"a\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0x%" PRIx64 "</text>\n",
@@ -143,6 +263,7 @@ static void print_box(FILE *out, const memory_map_row_t *row, int y, int inset)
     if (row->has_paddr) {
         fprintf(out, " (physical 0x%" PRIx64 ")", row->paddr);
     }
+    print_run(out, map, row);
     fprintf(out, "</text>\n<text class=\"f\" x=\"%d\" y=\"%d\">", DETAIL_X, y + height / 2 + 12);
     if (row->rights[0] != '\0') {
         fprintf(out, "%s, %s, %s", row->rights, row->cacheable ? "cached" : "uncached",
@@ -179,11 +300,12 @@ static int column(FILE *out, const memory_map_t *map, int y)
         if (!inside && row->reached_base > expected) {
             if (out != NULL) {
                 print_gap(out, row->reached_base - expected, y);
+                print_stray_faults(out, map, expected, row->reached_base - 1, y);
             }
             y += GAP;
         }
         if (out != NULL) {
-            print_box(out, row, y, inside ? INSET : 0);
+            print_box(out, map, row, y, inside ? INSET : 0);
         }
         y += box_height(row);
         if (strcmp(row->backing, "anonymous") == 0) {
@@ -191,6 +313,12 @@ static int column(FILE *out, const memory_map_t *map, int y)
             region_last = row->reached_last;
         }
         last = i == 0 || row->reached_last > last ? row->reached_last : last;
+    }
+    if (map->num_pieces > 0 && last != UINT64_MAX && map->pieces[map->num_pieces - 1].base > last) {
+        if (out != NULL) {
+            print_stray_faults(out, map, map->num_rows > 0 ? last + 1 : 0, UINT64_MAX, y);
+        }
+        y += GAP;
     }
     return y;
 }
@@ -203,6 +331,25 @@ static bool used(const memory_map_t *map, const colour_t *colour)
         }
     }
     return false;
+}
+
+/** Say what the strips are. @return the lower end */
+static int strips_legend(FILE *out, int y)
+{
+    for (int i = 0, x = MARGIN; i < NUM_STRIPS && out != NULL; i++, x += WIDTH / 4) {
+        fprintf(out,
+                "<rect x=\"%d\" y=\"%d\" width=\"22\" height=\"%d\" fill=\"%s\"/>\n"
+                "<text class=\"d\" x=\"%d\" y=\"%d\">%s</text>\n",
+                x, y + 5, STRIP, strips[i].fill, x + 32, y + 12, strips[i].says);
+    }
+    if (out != NULL) {
+        fprintf(
+            out,
+            "<text class=\"h\" x=\"%d\" y=\"%d\">A strip goes from a range's first address to its "
+            "last, in steps of 2 MiB; the darker, the more of it.</text>\n",
+            MARGIN, y + LEGEND_ROW + 12);
+    }
+    return y + 2 * LEGEND_ROW;
 }
 
 /** Draw the legend in two columns, or only measure it. @return its lower end */
@@ -227,7 +374,8 @@ static int legend(FILE *out, const memory_map_t *map, int y)
                 x, row_y, colours[i].fill, x + 32, row_y + 12, colours[i].backing,
                 colours[i].backing[0] != '\0' ? ": " : "", colours[i].says);
     }
-    return y + (count + 1) / 2 * LEGEND_ROW;
+    y += (count + 1) / 2 * LEGEND_ROW;
+    return map->pieces == NULL ? y : strips_legend(out, y);
 }
 
 void report_svg(FILE *out, const memory_map_t *map)

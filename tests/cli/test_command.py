@@ -453,6 +453,37 @@ def test_guest(folder):
         assert says in done.stderr, done
 
 
+    check_picture(folder)
+
+
+def check_picture(folder):
+    """The picture of a run that ends with a fault outside of all ranges: ldr w4, [x1];
+    str w4, [x2]; ldr w4, [x3]."""
+    with open(os.path.join(folder, "code.bin"), "wb") as code:
+        code.write(b"".join(word.to_bytes(4, "little") for word in (0xb9400024, 0xb9000044, 0xb9400064)))
+    path = write(folder, "guestmem,entry = <0x40000000>; guestmem,x1 = <0x40401000>;"
+                 "guestmem,x2 = <0x1000>; guestmem,x3 = <0x90000000>;" +
+                 node("memory", "0x40000000", "0x1000000", "frames", 'guestmem,load = "code.bin";') +
+                 node("dev", "0x1000", "0x100", "emulated", ONES) +
+                 node("still", "0x1100", "0x100", "emulated", ONES))
+    picture = os.path.join(folder, "run.svg")
+    done = guestmem("run", "--quiet", "--max-seconds", "60", "--svg", picture, path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "0x90000000" in done.stderr, done
+    root = ElementTree.parse(picture).getroot()
+    texts = [text.text for text in root.iter() if text.tag.endswith("text")]
+    for says in ("frames; 4 KiB touched; 4 KiB loaded", "emulated: ones; 1 fault",
+                 "emulated: ones", "1 fault, the first page 0x90000000"):
+        assert texts.count(says) == 1, (says, texts)
+    strips = [(box.get("fill"), float(box.get("x")), float(box.get("width")), box.get("fill-opacity"))
+              for box in root.iter() if box.get("fill-opacity")]
+    # Of eight pieces of 50 each, the first was loaded and the third touched.
+    assert strips == [("#d00000", 210, 400, "0.40"), ("#14213d", 310, 50, "0.40"),
+                      ("#6c757d", 210, 50, "0.40")], strips
+    for place, status in ((os.path.join(folder, "none", "run.svg"), 1), ("/dev/full", 1)):
+        done = guestmem("run", "--quiet", "--max-seconds", "60", "--svg", place, path)
+        assert (done.returncode, done.stdout) == (status, "") and place in done.stderr, done
+
+
 def test_sleeping(folder):
     path = write(folder, "interrupt-parent = <&gic>; guestmem,entry = <0x40000000>;" + node(
         "ram", "0x40000000", "0x10000", "ram", f'guestmem,load = "{ARGUMENTS[0]}";') + node(
