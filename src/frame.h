@@ -48,7 +48,7 @@ typedef struct gm_run {
     size_t count;
     size_t capacity;
     seL4_CapRights_t rights; /* the guest's; to a caller's frames, at most */
-    seL4_CapRights_t had;    /* the same, while gm_mapping_protect() may fail */
+    seL4_CapRights_t had;    /* the same, while gm_tracking_protect() may fail */
     uint8_t size_bits;
     bool caller; /* handed in by an iterator; they stay the caller's */
     bool device; /* of a device untyped, so the kernel did not clear them */

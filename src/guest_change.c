@@ -8,6 +8,7 @@
 #include <guestmem/change.h>
 #include <inttypes.h>
 #include "reservation.h"
+#include "tracking.h"
 
 /* The mapped reservation that holds a range. @return NULL after gm_fail() */
 static vm_memory_reservation_t *mapped_at(gm_memory_t *memory, uintptr_t addr, size_t size,
@@ -80,7 +81,7 @@ int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rig
     gm_mapping_t *mapping = reservation->mapping;
     uintptr_t from = addr == reservation->base ? mapping->first : addr;
     uintptr_t to = last == reservation->last ? mapping->last : last;
-    return gm_mapping_protect(memory, mapping, from, to, rights) == 0
+    return gm_tracking_protect(memory, mapping, from, to, rights) == 0
                ? 0
                : gm_report(memory, __func__, addr, last);
 }
@@ -114,8 +115,8 @@ int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, bool 
         return -1;
     }
     gm_mapping_t *mapping = mapping_of(memory, reservation);
-    return mapping != NULL && (on ? gm_mapping_track(memory, mapping)
-                                  : gm_mapping_track_no_more(memory, mapping)) == 0
+    return mapping != NULL &&
+                   (on ? gm_tracking_begin(memory, mapping) : gm_tracking_end(memory, mapping)) == 0
                ? 0
                : report_change(memory, reservation, __func__);
 }
@@ -128,7 +129,7 @@ static int report_written(gm_memory_t *memory, const vm_memory_reservation_t *re
     uintptr_t gpa = mapping->first;
     uintptr_t last;
     int result = 0;
-    while (result == 0 && gm_mapping_next_written(memory, mapping, &gpa, &last)) {
+    while (result == 0 && gm_tracking_next(memory, mapping, &gpa, &last)) {
         uintptr_t from = gpa > reservation->base ? gpa : reservation->base;
         uintptr_t to = last < reservation->last ? last : reservation->last;
         result = callback(memory->vm, from, to - from + 1, cookie);
@@ -150,7 +151,7 @@ int guestmem_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_wr
     } else if (mapping != NULL && mapping->written == NULL) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
                 "written pages are not tracked; call guestmem_track_written() first");
-    } else if (mapping != NULL && gm_mapping_rearm(memory, mapping) == 0) {
+    } else if (mapping != NULL && gm_tracking_rearm(memory, mapping) == 0) {
         return report_written(memory, reservation, callback, cookie);
     }
     return report_change(memory, reservation, __func__);

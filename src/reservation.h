@@ -11,19 +11,7 @@
  * they fail but do not report it.
  */
 
-#include "window.h"
-
-/** The frames of a reservation: mapped all at once, or each at the first fault. */
-typedef struct gm_mapping {
-    gm_frame_source_t source;
-    uintptr_t first; /* the pages of the reservation */
-    uintptr_t last;
-    bool on_fault; /* frames that are missing are mapped at the guest's first access */
-    bool refilled; /* likewise, and at the VMM's: some were discarded */
-    bool ram;      /* it is of RAM, and in the list of RAM */
-    gm_window_t window;
-    uint64_t *written; /* while written pages are tracked: a bit for each page; else NULL */
-} gm_mapping_t;
+#include "mapping.h"
 
 /** What a reservation is made of; the address is separate, as an anonymous region may choose it. */
 typedef struct gm_request {
@@ -84,57 +72,6 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
 /** Map a reservation from a source. @return 0; -1 after gm_fail(), and nothing has changed */
 int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                        const gm_frame_source_t *source, guestmem_map_time_t map_time);
-
-/**
- * Back the pages of `[gpa, end]` that have no frames, all or none.
- *
- * @param first, last  frames may lie in there, and around the range; a multiple of 4 KiB
- * @param filled       receives the new runs, the newest first
- * @return 0; -1 after gm_fail(), and nothing has changed
- * @see gm_mapping_empty
- */
-int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
-                    uintptr_t first, uintptr_t last, gm_run_t **filled);
-
-/** Undo gm_mapping_fill(), right after it. Cannot fail. */
-void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled);
-
-/** Release the frames that lie wholly in `[gpa, end]`, which are the library's.
- *  @return 0, and `*size` bytes of them; -1 after gm_fail(), and nothing has changed */
-int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
-                       uintptr_t *size);
-
-/** Give the guest these rights to `[first, last]`, whose pages have whole frames.
- *  @return 0; -1 after gm_fail(), and nothing has changed */
-int gm_mapping_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t first, uintptr_t last,
-                       seL4_CapRights_t rights);
-
-/**
- * Tracking of written pages. While it is on, a frame that the guest may read and write is mapped
- * without the right to write, until it is written: then it has the right, and its page's bit.
- */
-int gm_mapping_track(gm_memory_t *memory, gm_mapping_t *mapping);
-int gm_mapping_track_no_more(gm_memory_t *memory, gm_mapping_t *mapping);
-
-/** Take the right to write from all frames with written pages; their bits stay.
- *  @return 0; -1 after gm_fail(), and the bits are as before */
-int gm_mapping_rearm(gm_memory_t *memory, gm_mapping_t *mapping);
-
-/** Find the lowest written page from `*gpa` on, and the frame around it, if it has one; and forget
- * that these are written. @return whether there is one */
-bool gm_mapping_next_written(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t *gpa,
-                             uintptr_t *last);
-
-/** Note that `[gpa, end]` is written, if the mapping is tracked. */
-static inline void gm_mapping_note(gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
-{
-    if (mapping->written != NULL) {
-        size_t last = (size_t)((end - mapping->first) >> ARCH_PAGE_BITS);
-        for (size_t i = (size_t)((gpa - mapping->first) >> ARCH_PAGE_BITS); i <= last; i++) {
-            mapping->written[i / 64] |= UINT64_C(1) << i % 64;
-        }
-    }
-}
 
 /** What gm_reservation_fault() found. */
 typedef enum gm_fault {
