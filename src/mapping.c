@@ -132,8 +132,10 @@ int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, u
     if (map_runs(memory, &mapping->source, *filled) != 0) {
         return -1;
     }
-    for (const gm_run_t *run = *filled; run != NULL; run = run->older) {
+    for (const gm_run_t *run = mapping->written != NULL ? *filled : NULL; run != NULL;
+         run = run->older) {
         gm_mapping_note(mapping, run->base, gm_run_last(run));
+        gm_mapping_mark(mapping, mapping->given, run->base, gm_run_last(run), true);
     }
     return 0;
 }
@@ -205,7 +207,10 @@ int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa
     while (gm_range_map_previous(&memory->runs, end, &run) && run.last >= gpa) {
         gm_guest_space_unmap(memory, run.value);
     }
-    gm_mapping_note(mapping, gpa, end);
+    if (mapping->written != NULL) {
+        gm_mapping_note(mapping, gpa, end);
+        gm_mapping_mark(mapping, mapping->given, gpa, end, false);
+    }
     mapping->refilled |= memory->discarded == GUESTMEM_DISCARDED_REFILLED;
     if (mapping->source.use == GM_USE_KEPT_RAM) {
         mapping->source.use = GM_USE_RAM; /* what comes again is zeroed */
@@ -223,7 +228,7 @@ void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping)
         gm_guest_space_unmap(memory, run.value);
     }
     if (mapping->written != NULL) {
-        gm_heap_free(&memory->heap, mapping->written, gm_mapping_written_bytes(mapping));
+        gm_heap_free(&memory->heap, mapping->written, 2 * gm_mapping_written_bytes(mapping));
         memory->tracked--;
     }
     gm_heap_free(&memory->heap, mapping, sizeof(*mapping));

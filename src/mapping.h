@@ -17,7 +17,9 @@ typedef struct gm_mapping {
     bool refilled; /* likewise, and at the VMM's: some were discarded */
     bool ram;      /* it is of RAM, and in the list of RAM */
     gm_window_t window;
-    uint64_t *written; /* while written pages are tracked: a bit for each page; else NULL */
+    uint64_t *written; /* while written pages are tracked, else NULL: a bit for each page */
+    uint64_t *given;   /* behind it: one for the first page of each frame that the guest has got the
+                          right to write, as far as it may have it */
 } gm_mapping_t;
 
 /** Make a mapping of the pages `[first, last]`, with all frames or, on fault, none yet.
@@ -53,19 +55,27 @@ static inline size_t gm_mapping_page(const gm_mapping_t *mapping, uintptr_t gpa)
     return (size_t)((gpa - mapping->first) >> ARCH_PAGE_BITS);
 }
 
-/** The size of `written`. */
+/** The size of `written`, and of `given`. */
 static inline size_t gm_mapping_written_bytes(const gm_mapping_t *mapping)
 {
     return (gm_mapping_page(mapping, mapping->last) / 64 + 1) * sizeof(uint64_t);
+}
+
+/** Set or clear the bits of the pages of `[gpa, end]`. */
+static inline void gm_mapping_mark(const gm_mapping_t *mapping, uint64_t *bits, uintptr_t gpa,
+                                   uintptr_t end, bool set)
+{
+    size_t last = gm_mapping_page(mapping, end);
+    for (size_t i = gm_mapping_page(mapping, gpa); i <= last; i++) {
+        uint64_t bit = UINT64_C(1) << i % 64;
+        bits[i / 64] = set ? bits[i / 64] | bit : bits[i / 64] & ~bit;
+    }
 }
 
 /** Note that `[gpa, end]` is written, if the mapping is tracked. */
 static inline void gm_mapping_note(gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
 {
     if (mapping->written != NULL) {
-        size_t last = gm_mapping_page(mapping, end);
-        for (size_t i = gm_mapping_page(mapping, gpa); i <= last; i++) {
-            mapping->written[i / 64] |= UINT64_C(1) << i % 64;
-        }
+        gm_mapping_mark(mapping, mapping->written, gpa, end, true);
     }
 }

@@ -5,9 +5,9 @@
 
 /*
  * While a mapping is tracked, a frame that the guest may read and write is mapped without the right
- * to write, until it is written: then it has the right, and its page's bit. So the rights that a
- * frame is mapped with follow from the records. These are changed first, then frames are mapped by
- * them; if that fails, both are changed back.
+ * to write, until the guest writes it: then it gets the right, and the page's bit. So the rights
+ * that a frame is mapped with follow from the records. These are changed first, then frames are
+ * mapped by them; if that fails, both are changed back.
  */
 
 #include <inttypes.h>
@@ -40,23 +40,16 @@ static size_t next_bit(const uint64_t *written, size_t page, size_t last)
     return page;
 }
 
-static bool is_written(const gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
+/* Whether the guest has got the right to write a frame. */
+static bool has_right(const gm_mapping_t *mapping, const gm_run_t *run, size_t index)
 {
-    size_t last = gm_mapping_page(mapping, end);
-    return next_bit(mapping->written, gm_mapping_page(mapping, gpa), last) <= last;
-}
-
-static void clear_written(gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
-{
-    size_t last = gm_mapping_page(mapping, end);
-    for (size_t i = gm_mapping_page(mapping, gpa); i <= last; i++) {
-        mapping->written[i / 64] &= ~(UINT64_C(1) << i % 64);
-    }
+    size_t page = gm_mapping_page(mapping, gm_run_gpa(run, index));
+    return mapping->given[page / 64] >> page % 64 & 1;
 }
 
 static void forget_written(gm_memory_t *memory, gm_mapping_t *mapping)
 {
-    gm_heap_free(&memory->heap, mapping->written, gm_mapping_written_bytes(mapping));
+    gm_heap_free(&memory->heap, mapping->written, 2 * gm_mapping_written_bytes(mapping));
     mapping->written = NULL;
     memory->tracked--;
 }
@@ -71,8 +64,7 @@ static int map_without_write(gm_memory_t *memory, const gm_run_t *run, size_t in
 static int map_by_records(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run,
                           size_t index)
 {
-    return is_tracked(mapping, run, index) &&
-                   !is_written(mapping, gm_run_gpa(run, index), frame_last(run, index))
+    return is_tracked(mapping, run, index) && !has_right(mapping, run, index)
                ? map_without_write(memory, run, index)
                : gm_guest_space_remap(memory, run, index, gm_run_rights(run, index));
 }
@@ -124,16 +116,17 @@ int gm_tracking_give_right(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t
     size_t index;
     const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
     uintptr_t base = gm_run_gpa(run, index);
-    bool written = is_written(mapping, base, frame_last(run, index));
+    if (has_right(mapping, run, index)) {
+        return 0; /* another VCPU's fault was on its way while it got that */
+    }
+    gm_mapping_mark(mapping, mapping->given, base, base, true);
+    if (map_by_records(memory, mapping, run, index) != 0) {
+        gm_mapping_mark(mapping, mapping->given, base, base, false);
+        map_back(memory, mapping, base, run, index, true);
+        return -1;
+    }
     gm_mapping_note(mapping, gpa, gpa);
-    if (map_by_records(memory, mapping, run, index) == 0) {
-        return 0;
-    }
-    if (!written) {
-        clear_written(mapping, base, frame_last(run, index));
-    }
-    map_back(memory, mapping, base, run, index, true);
-    return -1;
+    return 0;
 }
 
 int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping)
@@ -154,10 +147,12 @@ int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping)
                                  NULL);
         }
     }
-    mapping->written = gm_heap_alloc_zeroed(&memory->heap, gm_mapping_written_bytes(mapping));
+    size_t bytes = gm_mapping_written_bytes(mapping);
+    mapping->written = gm_heap_alloc_zeroed(&memory->heap, 2 * bytes);
     if (mapping->written == NULL) {
-        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a bit for each page");
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for two bits for each page");
     }
+    mapping->given = mapping->written + bytes / sizeof(uint64_t);
     memory->tracked++;
     const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
     if (failed != NULL) {
@@ -188,46 +183,47 @@ int gm_tracking_end(gm_memory_t *memory, gm_mapping_t *mapping)
     return 0;
 }
 
-/* Map the frames with written pages up to `end` without the right to write, or with it again. */
-static int map_written(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t end, bool write,
-                       const gm_run_t **failed, size_t *index)
+/* Map the frames up to `end` that the guest has the right to write without it, or with it again.
+ * @return NULL; after gm_fail() the run of the first that cannot be mapped so, and its index */
+static const gm_run_t *map_given(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t end,
+                                 bool write, size_t *index)
 {
     size_t last = gm_mapping_page(mapping, end);
-    size_t page = 0;
-    while ((page = next_bit(mapping->written, page, last)) <= last) {
+    for (size_t page = 0; (page = next_bit(mapping->given, page, last)) <= last; page++) {
         const gm_run_t *run = gm_guest_space_find(
             memory, mapping->first + ((uintptr_t)page << ARCH_PAGE_BITS), index);
-        if (run != NULL && is_tracked(mapping, run, *index) &&
+        if (is_tracked(mapping, run, *index) &&
             (write ? map_by_records(memory, mapping, run, *index)
                    : map_without_write(memory, run, *index)) != 0) {
-            *failed = run;
-            return -1;
+            return run;
         }
-        page = run != NULL ? gm_mapping_page(mapping, frame_last(run, *index)) + 1 : page + 1;
+        page = gm_mapping_page(mapping, frame_last(run, *index));
     }
-    return 0;
+    return NULL;
 }
 
 int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
 {
-    const gm_run_t *failed;
     size_t index;
+    const gm_run_t *run;
     uintptr_t gpa = mapping->first;
     while (gm_window_next_pointed(memory, &mapping->window, &gpa, mapping->last)) {
-        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        run = gm_guest_space_find(memory, gpa, &index);
         gm_mapping_note(mapping, gpa, gpa);
         gpa = frame_last(run, index) + 1;
     }
-    if (map_written(memory, mapping, mapping->last, false, &failed, &index) == 0) {
+    run = map_given(memory, mapping, mapping->last, false, &index);
+    if (run == NULL) {
+        memset(mapping->given, 0, gm_mapping_written_bytes(mapping));
         return 0;
     }
     gm_failure_t failure = memory->failure;
     uintptr_t behind =
-        gm_guest_space_remaps(memory) ? gm_run_gpa(failed, index) : frame_last(failed, index) + 1;
+        gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
     while (behind > mapping->first &&
-           map_written(memory, mapping, behind - 1, true, &failed, &index) != 0) {
-        gm_guest_space_withdraw(memory, failed, index);
-        behind = gm_run_gpa(failed, index);
+           (run = map_given(memory, mapping, behind - 1, true, &index)) != NULL) {
+        gm_guest_space_withdraw(memory, run, index);
+        behind = gm_run_gpa(run, index);
     }
     memory->failure = failure;
     return -1;
@@ -251,7 +247,7 @@ bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_
         *gpa = gm_run_gpa(run, index);
         *last = frame_last(run, index);
     }
-    clear_written(mapping, *gpa, *last);
+    gm_mapping_mark(mapping, mapping->written, *gpa, *last, false);
     return true;
 }
 
