@@ -120,7 +120,7 @@ static bool is_unreadable(const model_vm_t *vm, uintptr_t addr, uintptr_t last)
         for (size_t j = 0; j < reservation->num_frames && reservation->supply != NULL; j++) {
             const model_frame_t *frame = &reservation->frames[j];
             uintptr_t frame_last = frame->gpa + (((uintptr_t)1 << frame->bits) - 1);
-            if (!frame->read && frame->gpa <= last && frame_last >= addr) {
+            if (!frame->had_read && frame->gpa <= last && frame_last >= addr) {
                 return true;
             }
         }
