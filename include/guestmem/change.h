@@ -76,7 +76,8 @@ int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rig
  * guestmem_copy() is noted too, and what it touches with a callback other than
  * vm_guest_ram_read_callback(). Frames to which it has a pointer (guestmem_pointer(), or those of
  * create_allocated_reservation_frame()) count as written at all times, for lack of better
- * knowledge. Not seen is what others write that share the frames (vspace_share_mem_at_vaddr()).
+ * knowledge. A caller's frames must have been handed in with no more rights than their capabilities
+ * have, or a write that these forbid runs again for ever. Not seen is what others write that share the frames (vspace_share_mem_at_vaddr()).
  *
  * The grain is the frame: guestmem_set_largest_frame() says how large they are. It takes a kernel
  * invocation for each frame that the guest may write.
