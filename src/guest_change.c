@@ -108,17 +108,22 @@ static int report_change(gm_memory_t *memory, const vm_memory_reservation_t *res
                      known ? reservation->last : 0);
 }
 
-int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, bool on)
+int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_track_t track)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
     gm_mapping_t *mapping = mapping_of(memory, reservation);
-    return mapping != NULL &&
-                   (on ? gm_tracking_begin(memory, mapping) : gm_tracking_end(memory, mapping)) == 0
-               ? 0
-               : report_change(memory, reservation, __func__);
+    int error = -1;
+    if ((unsigned)track > GUESTMEM_TRACK_PAGES) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%d is no guestmem_track_t", (int)track);
+    } else if (mapping != NULL) {
+        error = track == GUESTMEM_TRACK_NOTHING
+                    ? gm_tracking_end(memory, mapping)
+                    : gm_tracking_begin(memory, mapping, track == GUESTMEM_TRACK_PAGES);
+    }
+    return error == 0 ? 0 : report_change(memory, reservation, __func__);
 }
 
 /* Report what was written, which is watched again already. */

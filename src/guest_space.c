@@ -25,13 +25,15 @@ static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
     }
 }
 
-static int map_frames(gm_memory_t *memory, const gm_run_t *run)
+static int map_frames(gm_memory_t *memory, const gm_run_t *run, bool write)
 {
     for (size_t i = 0; i < run->count; i++) {
         uintptr_t gpa = gm_run_gpa(run, i);
         memory->counts.page_maps++;
-        seL4_Error error = gm_arch_frame_map(run->frames[i].cap, memory->root, gpa,
-                                             gm_run_rights(run, i), run->cacheable);
+        seL4_CapRights_t rights = gm_run_rights(run, i);
+        rights = write ? rights : seL4_CapRights_set_capAllowWrite(rights, 0);
+        seL4_Error error =
+            gm_arch_frame_map(run->frames[i].cap, memory->root, gpa, rights, run->cacheable);
         if (error != seL4_NoError) {
             unmap_frames(memory, run, i);
             return gm_fail_kernel(memory, error, "could not map the frame for GPA 0x%" PRIxPTR,
@@ -44,7 +46,7 @@ static int map_frames(gm_memory_t *memory, const gm_run_t *run)
 /* Map the frames of a run in the guest and its IO spaces. */
 static int map_everywhere(gm_memory_t *memory, gm_run_t *run)
 {
-    if (map_frames(memory, run) != 0) {
+    if (map_frames(memory, run, true) != 0) {
         return -1;
     }
     if (gm_iospaces_map(memory, run) != 0) {
@@ -101,7 +103,7 @@ static int cut_at(gm_memory_t *memory, uintptr_t gpa, bool *cut)
         gm_range_map_cancel(&memory->runs);
         return -1;
     }
-    gm_range_map_set_last(&memory->runs, run->base, gpa - 1);
+    gm_range_map_set(&memory->runs, run->base, gpa - 1, run);
     gm_range_map_insert(&memory->runs, gpa, gm_run_last(rest), rest);
     return 0;
 }
@@ -112,7 +114,7 @@ static void join_at(gm_memory_t *memory, uintptr_t gpa)
     gm_run_t *rest = gm_guest_space_find(memory, gpa, &index);
     gm_run_t *run = gm_guest_space_find(memory, gpa - 1, &index);
     gm_range_map_remove(&memory->runs, gpa);
-    gm_range_map_set_last(&memory->runs, run->base, gm_run_last(rest));
+    gm_range_map_set(&memory->runs, run->base, gm_run_last(rest), run);
     gm_iospaces_join(memory, run, rest);
     gm_run_join(memory, run, rest);
 }
@@ -194,6 +196,36 @@ void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
     }
     gm_run_release(memory, run);
     gm_page_tables_release(memory, base, count, size_bits);
+}
+
+static void swap_tables(gm_memory_t *memory, const gm_run_t *from, const gm_run_t *to)
+{
+    gm_page_tables_release(memory, from->base, from->count, from->size_bits);
+    gm_range_map_set(&memory->runs, from->base, gm_run_last(from), (void *)to);
+    memory->counts.frames[gm_arch_frame_counter(from->size_bits)] -= from->count;
+    memory->counts.frames[gm_arch_frame_counter(to->size_bits)] += to->count;
+}
+
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to)
+{
+    unmap_frames(memory, from, from->count);
+    int error = gm_page_tables_acquire(memory, to->base, to->count, to->size_bits);
+    if (error == 0) {
+        swap_tables(memory, from, to);
+        error = map_frames(memory, to, false);
+        if (error == 0) {
+            return 0;
+        }
+        /* The table that the larger frames lie in is there. */
+        (void)gm_page_tables_acquire(memory, from->base, from->count, from->size_bits);
+        swap_tables(memory, to, from);
+    }
+    gm_failure_t failure = memory->failure;
+    if (map_frames(memory, from, false) != 0) {
+        memory->counts.lost_objects += from->count; /* the guest does without them */
+    }
+    memory->failure = failure;
+    return -1;
 }
 
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,

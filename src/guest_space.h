@@ -44,6 +44,15 @@ int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_
 /** Undo gm_guest_space_cut(), right after it. Cannot fail. */
 void gm_guest_space_join(gm_memory_t *memory, const gm_cuts_t *cuts);
 
+/**
+ * Map a run in place of another at the same addresses, without the right to write. Not for a VM
+ * with IO spaces.
+ *
+ * @return 0, and `from` is mapped nowhere; -1 after gm_fail(), and `from` is mapped without the
+ *         right to write
+ */
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to);
+
 /** Whether the kernel, as far as is known, maps a frame again where it is mapped. */
 static inline bool gm_guest_space_remaps(const gm_memory_t *memory)
 {

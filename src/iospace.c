@@ -262,7 +262,7 @@ static int cut_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
     io_rest->count = io_rest->capacity = rest->count;
     memcpy(io_rest->copies, &io_run->copies[run->count], rest->count * sizeof(seL4_CPtr));
     io_run->count = run->count;
-    gm_range_map_set_last(&space->runs, run->base, rest->base - 1);
+    gm_range_map_set(&space->runs, run->base, rest->base - 1, io_run);
     gm_range_map_insert(&space->runs, rest->base, gm_run_last(rest), io_rest);
     return 0;
 }
@@ -275,7 +275,7 @@ static void join_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *r
     io_run_t *io_rest = gm_range_map_get(&space->runs, rest->base);
     io_run->count += io_rest->count;
     gm_range_map_remove(&space->runs, rest->base);
-    gm_range_map_set_last(&space->runs, run->base, gm_run_last(rest));
+    gm_range_map_set(&space->runs, run->base, gm_run_last(rest), io_run);
     gm_heap_free(&memory->heap, io_rest, io_run_bytes(io_rest->capacity));
 }
 

@@ -218,6 +218,119 @@ int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa
     return 0;
 }
 
+/* Breaking large frames. */
+
+/* Check that frames can be broken: that they are the library's, at no address of somebody's choice,
+ * and that nobody has a pointer that would lead to the old ones. */
+static int check_breakable(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run)
+{
+    uintptr_t gpa = run->base;
+    const char *why = run->caller ? "a caller's are not broken into small ones: the frames at"
+                      : mapping->source.backing == GUESTMEM_UNTYPED
+                          ? "what is at a physical address cannot move to small ones: the frames at"
+                      : gm_window_next_pointed(memory, &mapping->window, &gpa, gm_run_last(run))
+                          ? "the VMM has a pointer to, so they cannot move: the frames at"
+                          : NULL;
+    return why == NULL ? 0
+                       : gm_fail_range(memory, GUESTMEM_BAD_FRAME, run->base, gm_run_last(run),
+                                       NULL, why, NULL);
+}
+
+/* Acquire small frames for a run's addresses, as one run with what is in it. */
+static int acquire_broken(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t *run,
+                          gm_run_t **broken)
+{
+    gm_frame_source_t source = mapping->source;
+    source.backing = GUESTMEM_FREE_FRAMES;
+    source.largest_bits = ARCH_PAGE_BITS;
+    source.rights = run->rights;
+    uintptr_t last = gm_run_last(run);
+    *broken = NULL;
+    for (uintptr_t gpa = run->base;; gpa += ARCH_PAGE_SIZE) {
+        if (gm_frame_acquire(memory, &source, gpa, gpa, last, last, broken) != 0) {
+            break;
+        }
+        if (gm_run_last(*broken) == last) {
+            if (gm_window_copy(memory, run, *broken) != 0) {
+                break;
+            }
+            return 0;
+        }
+    }
+    gm_frames_discard(memory, *broken);
+    return -1;
+}
+
+/* The lowest run of large frames of a mapping at or above `gpa`, or NULL. */
+static gm_run_t *next_large(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa)
+{
+    gm_run_t *run = gpa <= mapping->last ? gm_guest_space_next(memory, gpa, mapping->last) : NULL;
+    while (run != NULL && run->size_bits == ARCH_PAGE_BITS) {
+        run = gm_guest_space_after(memory, run, mapping->last);
+    }
+    return run;
+}
+
+/* Acquire all that a mapping is broken into, the highest first. */
+static int acquire_all_broken(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
+    gm_run_t *broken;
+    for (gm_run_t *run = next_large(memory, mapping, mapping->first); run != NULL;
+         run = next_large(memory, mapping, gm_run_last(run) + 1)) {
+        if (check_breakable(memory, mapping, run) != 0 ||
+            acquire_broken(memory, mapping, run, &broken) != 0) {
+            gm_frames_discard(memory, *newest);
+            return -1;
+        }
+        broken->older = *newest;
+        *newest = broken;
+    }
+    return 0;
+}
+
+/* Unmap from the window what is in it of a run that was replaced. */
+static void drop_old(gm_memory_t *memory, gm_mapping_t *mapping, gm_run_t *old)
+{
+    size_t index;
+    uintptr_t last = gm_run_last(old);
+    gm_run_t *run = gm_guest_space_find(memory, old->base, &index);
+    gm_range_map_set(&memory->runs, old->base, last, old);
+    gm_window_drop(memory, &mapping->window, mapping->first, mapping->last, old->base, last);
+    gm_range_map_set(&memory->runs, old->base, last, run);
+}
+
+int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_run_t *newest = NULL;
+    gm_run_t *old = NULL; /* what was broken, the last one first */
+    size_t index;
+    if (acquire_all_broken(memory, mapping, &newest) != 0) {
+        return -1;
+    }
+    for (gm_run_t *run = newest; run != NULL; run = run->older) {
+        gm_run_t *large = gm_guest_space_find(memory, run->base, &index);
+        if (gm_guest_space_swap(memory, large, run) != 0) {
+            gm_failure_t failure = memory->failure;
+            while (old != NULL) {
+                large = old;
+                old = old->older;
+                (void)gm_guest_space_swap(memory, gm_guest_space_find(memory, large->base, &index),
+                                          large);
+            }
+            gm_frames_discard(memory, newest);
+            memory->failure = failure;
+            return -1;
+        }
+        large->older = old;
+        old = large;
+    }
+    for (gm_run_t *run = old; run != NULL; run = run->older) {
+        drop_old(memory, mapping, run);
+    }
+    gm_frames_discard(memory, old);
+    return 0;
+}
+
 /* The highest frames first. */
 void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping)
 {

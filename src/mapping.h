@@ -18,6 +18,7 @@ typedef struct gm_mapping {
     bool ram;      /* it is of RAM, and in the list of RAM */
     gm_window_t window;
     uint64_t *written; /* while written pages are tracked, else NULL: a bit for each page */
+    bool in_pages;     /* it is tracked in pages */
     uint64_t *given;   /* behind it: one for the first page of each frame that the guest has got the
                           right to write, as far as it may have it */
 } gm_mapping_t;
@@ -48,6 +49,10 @@ void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled);
  *  @return 0, and `*size` bytes of them; -1 after gm_fail(), and nothing has changed */
 int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
                        uintptr_t *size);
+
+/** Break all large frames into small ones, with what is in them; the guest has no right to write
+ *  now, and none then. @return 0; -1 after gm_fail(), and nothing has changed */
+int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping);
 
 /** The number of the page of a GPA, as in `written`. */
 static inline size_t gm_mapping_page(const gm_mapping_t *mapping, uintptr_t gpa)

@@ -88,14 +88,20 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
     return NULL;
 }
 
-/* Map the frames from `gpa` on by the records, which are as they were again, up to that which could
- * not be mapped otherwise; and that too, if the kernel has had to unmap it for that. */
+/* The end of what may have changed, where a frame could not be mapped: the kernel may have had to
+ * unmap it for that. */
+static uintptr_t behind_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
+{
+    return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
+}
+
+/* Map the frames of `[gpa, behind)` by the records, which are as they were again. */
 static void map_back(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
-                     const gm_run_t *run, size_t index, bool read_only_too)
+                     uintptr_t behind, bool read_only_too)
 {
     gm_failure_t failure = memory->failure;
-    uintptr_t behind =
-        gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
+    const gm_run_t *run;
+    size_t index;
     while (gpa < behind &&
            (run = map_all(memory, mapping, gpa, behind - 1, read_only_too, &index)) != NULL) {
         gm_guest_space_withdraw(memory, run, index);
@@ -122,18 +128,21 @@ int gm_tracking_give_right(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t
     gm_mapping_mark(mapping, mapping->given, base, base, true);
     if (map_by_records(memory, mapping, run, index) != 0) {
         gm_mapping_mark(mapping, mapping->given, base, base, false);
-        map_back(memory, mapping, base, run, index, true);
+        map_back(memory, mapping, base, behind_failure(memory, run, index), true);
         return -1;
     }
     gm_mapping_note(mapping, gpa, gpa);
     return 0;
 }
 
-int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping)
+int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping, bool pages)
 {
     size_t index;
     if (mapping->written != NULL) {
-        return 0;
+        return !pages || mapping->in_pages
+                   ? 0
+                   : gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                             "written frames are tracked, which may be large; end that first");
     }
     if (memory->iospaces != NULL) {
         return gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
@@ -157,9 +166,15 @@ int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping)
     const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
     if (failed != NULL) {
         forget_written(memory, mapping);
-        map_back(memory, mapping, mapping->first, failed, index, false);
+        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
         return -1;
     }
+    if (pages && gm_mapping_break(memory, mapping) != 0) {
+        forget_written(memory, mapping);
+        map_back(memory, mapping, mapping->first, mapping->last + 1, false);
+        return -1;
+    }
+    mapping->in_pages = pages;
     memory->recent = (gm_recent_t){0};
     return 0;
 }
@@ -175,7 +190,7 @@ int gm_tracking_end(gm_memory_t *memory, gm_mapping_t *mapping)
     const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
     mapping->written = written;
     if (failed != NULL) {
-        map_back(memory, mapping, mapping->first, failed, index, false);
+        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
         return -1;
     }
     forget_written(memory, mapping);
@@ -218,8 +233,7 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
         return 0;
     }
     gm_failure_t failure = memory->failure;
-    uintptr_t behind =
-        gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
+    uintptr_t behind = behind_failure(memory, run, index);
     while (behind > mapping->first &&
            (run = map_given(memory, mapping, behind - 1, true, &index)) != NULL) {
         gm_guest_space_withdraw(memory, run, index);
@@ -301,7 +315,7 @@ int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t fi
          run = gm_guest_space_after(memory, run, last)) {
         run->rights = run->had;
     }
-    map_back(memory, mapping, first, failed, index, true);
+    map_back(memory, mapping, first, behind_failure(memory, failed, index), true);
     gm_guest_space_join(memory, &cuts);
     return -1;
 }

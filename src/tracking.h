@@ -15,9 +15,10 @@
 int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t first, uintptr_t last,
                         seL4_CapRights_t rights);
 
-/** Begin and end to track which pages are written; does nothing where it is so already.
+/** Begin and end to track which frames are written; does nothing where it is so already. For
+ *  `pages`, large frames are broken into small ones.
  *  @return 0; -1 after gm_fail(), and nothing has changed */
-int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping);
+int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping, bool pages);
 int gm_tracking_end(gm_memory_t *memory, gm_mapping_t *mapping);
 
 /** Whether the frame at `gpa` is there, and a fault is of a guest that may write it but for

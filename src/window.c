@@ -347,6 +347,48 @@ int gm_window_clear(gm_memory_t *memory, const gm_run_t *run)
     return 0;
 }
 
+/* Where the guest's caches are off, what it wrote is found, and what is copied seen, in memory. */
+static seL4_Error clean_whole(const gm_memory_t *memory, seL4_CPtr cap, size_t size_bits)
+{
+    return memory->vm->mem.clean_cache ? gm_arch_frame_clean(cap, 0, (size_t)1 << size_bits)
+                                       : seL4_NoError;
+}
+
+/* Copy to the frames of `to` that lie in a frame of `from`, which the VMM has mapped. */
+static int copy_frame(gm_memory_t *memory, const gm_temporary_t *from, const gm_run_t *to)
+{
+    size_t size = (size_t)1 << to->size_bits;
+    size_t first = (size_t)((from->gpa - to->base) >> to->size_bits);
+    size_t count = (size_t)1 << (from->size_bits - to->size_bits);
+    seL4_Error error = clean_whole(memory, from->cap, from->size_bits);
+    for (size_t i = 0; i < count && error == seL4_NoError; i++) {
+        gm_temporary_t temporary = {.cap = to->frames[first + i].cap, .size_bits = to->size_bits};
+        if (map_anywhere(memory, to->cacheable, &temporary) != 0) {
+            return -1;
+        }
+        memcpy(temporary.vaddr, (const char *)from->vaddr + i * size, size);
+        error = clean_whole(memory, temporary.cap, to->size_bits);
+        unmap(memory, &temporary);
+    }
+    return error == seL4_NoError
+               ? 0
+               : gm_fail_kernel(memory, error, "could not clean a frame from the caches");
+}
+
+int gm_window_copy(gm_memory_t *memory, gm_run_t *from, const gm_run_t *to)
+{
+    int error = 0;
+    for (size_t i = 0; i < from->count && error == 0; i++) {
+        gm_temporary_t temporary;
+        error = map_copy(memory, from, i, &temporary);
+        if (error == 0) {
+            error = copy_frame(memory, &temporary, to);
+            unmap_copy(memory, &temporary);
+        }
+    }
+    return error;
+}
+
 /* Windows. */
 
 enum {

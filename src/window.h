@@ -79,6 +79,14 @@ void gm_temporary_unmap(gm_memory_t *memory, gm_temporary_t *temporary);
 void gm_temporary_forget(gm_memory_t *memory);
 
 /**
+ * Copy what is in a run's frames to another run at the same addresses, of frames that are no larger
+ * and not mapped anywhere yet.
+ *
+ * @return 0; -1 after gm_fail()
+ */
+int gm_window_copy(gm_memory_t *memory, gm_run_t *from, const gm_run_t *to);
+
+/**
  * Zero the frames of a run, which are not mapped anywhere yet, in memory: no cache has them.
  *
  * @return 0; -1 after gm_fail()

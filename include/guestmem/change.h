@@ -68,6 +68,14 @@ int guestmem_populate(vm_t *vm, uintptr_t addr, size_t size);
  */
 int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rights);
 
+/** What guestmem_track_written() notes. */
+typedef enum guestmem_track {
+    GUESTMEM_TRACK_NOTHING, /**< nothing (any more) */
+    GUESTMEM_TRACK_FRAMES,  /**< which frames are written, large or small as they are */
+    GUESTMEM_TRACK_PAGES    /**< which pages of 4 KiB are: large frames are broken into small ones
+                                 first, with what is in them */
+} guestmem_track_t;
+
 /**
  * Begin or end to note which frames of a reservation are written.
  *
@@ -77,18 +85,22 @@ int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rig
  * vm_guest_ram_read_callback(). Frames to which it has a pointer (guestmem_pointer(), or those of
  * create_allocated_reservation_frame()) count as written at all times, for lack of better
  * knowledge. A caller's frames must have been handed in with no more rights than their capabilities
- * have, or a write that these forbid runs again for ever. Not seen is what others write that share the frames (vspace_share_mem_at_vaddr()).
+ * have, or a write that these forbid runs again for ever. Not seen is what others write that share
+ * the frames (vspace_share_mem_at_vaddr()).
  *
- * The grain is the frame: guestmem_set_largest_frame() says how large they are. It takes a kernel
- * invocation for each frame that the guest may write.
+ * It takes a kernel invocation for each frame that the guest may write. Breaking frames takes as
+ * much free memory as they have, until the call returns, and is possible where they are the
+ * library's, at no chosen physical address, and the VMM has no pointer to them; what comes
+ * later may be large again. guestmem_set_largest_frame() is the way to have small ones at once.
  *
  * @param vm           the VM
  * @param reservation  one of its reservations, mapped
- * @param on           whether it is tracked from now on; nothing is written yet then
+ * @param track        from now on; where that is new, nothing is written yet
  * @return 0, also if it is so already; -1 with nothing changed if an argument is bad, the frames
- *         are a device's, the VM has IO spaces, the heap is exhausted, or the kernel refuses
+ *         are a device's, the VM has IO spaces, large frames cannot be broken, memory or heap is
+ *         exhausted, or the kernel refuses
  */
-int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, bool on);
+int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_track_t track);
 
 /**
  * Called for what was written. It may access the guest's memory, but not change what

@@ -53,7 +53,7 @@ static void changes_take_a_kernel_call_a_frame(suite_t *suite)
     REQUIRE(r != NULL && map_frame_alloc_reservation(&suite->vm, r) == 0);
     guestmem_statistics_t before = statistics_of(suite);
     EXPECT_EQUAL(before.frames[GUESTMEM_FRAME_2M], FRAMES);
-    EXPECT(guestmem_track_written(&suite->vm, r, true) == 0);
+    EXPECT(guestmem_track_written(&suite->vm, r, GUESTMEM_TRACK_FRAMES) == 0);
     EXPECT(guestmem_protect(&suite->vm, GPA, FRAMES * 2 * MEGABYTE, seL4_CanRead) == 0);
     guestmem_statistics_t now = statistics_of(suite);
     EXPECT_EQUAL(now.page_maps - before.page_maps, 2 * FRAMES);
@@ -178,7 +178,7 @@ static void what_the_guest_writes_is_reported_and_watched_again(suite_t *suite)
         size_t size = (size_t)1 << sizes_bits[i];
         vm_memory_reservation_t *r = map_frames(suite, sizes_bits[i], 4, &device);
         guest_store_now(suite, 8, GPA, 1);
-        EXPECT(guestmem_track_written(vm, r, true) == 0);
+        EXPECT(guestmem_track_written(vm, r, GUESTMEM_TRACK_FRAMES) == 0);
         for (uint64_t round = 0; round < 3; round++) {
             guest_clear(suite);
             size_t load = guest_load(suite, 8, GPA + size);
@@ -198,7 +198,7 @@ static void what_the_guest_writes_is_reported_and_watched_again(suite_t *suite)
             EXPECT_EQUAL(report.size, size);
             EXPECT_EQUAL(report_of(suite, r).count, 0);
         }
-        EXPECT(guestmem_track_written(vm, r, false) == 0);
+        EXPECT(guestmem_track_written(vm, r, GUESTMEM_TRACK_NOTHING) == 0);
         guest_store_now(suite, 8, GPA, 1);
         EXPECT_EQUAL(device.count, 0);
         EXPECT(vm_free_reserved_memory(vm, r) == 0);

@@ -243,9 +243,10 @@ void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation)
         codes = is_cached(reservation, &reservation->frames[i]) ? 0 : CODE(BAD_FRAME);
     }
     model_say(model, "guestmem_track_written(&vm[%u], %s, %s);", vm->index, picked.text,
-              on ? "true" : "false");
+              on ? "GUESTMEM_TRACK_FRAMES" : "GUESTMEM_TRACK_NOTHING");
     model_begin_call(model, operation->inject);
-    bool ok = guestmem_track_written(&vm->vm, picked.handle, on) == 0;
+    bool ok = guestmem_track_written(&vm->vm, picked.handle,
+                                     on ? GUESTMEM_TRACK_FRAMES : GUESTMEM_TRACK_NOTHING) == 0;
     model_finish_call(model, vm, ok, codes, 0);
     if (!ok || on == (reservation->written != NULL)) {
         return;
@@ -375,8 +376,8 @@ void model_forget_written(model_t *model, model_vm_t *vm)
         if (reservation->written == NULL) {
             continue;
         }
-        must(guestmem_track_written(&vm->vm, reservation->handle, false) == 0 &&
-                 guestmem_track_written(&vm->vm, reservation->handle, true) == 0,
+        must(guestmem_track_written(&vm->vm, reservation->handle, GUESTMEM_TRACK_NOTHING) == 0 &&
+                 guestmem_track_written(&vm->vm, reservation->handle, GUESTMEM_TRACK_FRAMES) == 0,
              "tracking does not begin again");
         for (size_t j = 0; j <= page_of(reservation, reservation->last); j++) {
             reservation->written[j] = false;

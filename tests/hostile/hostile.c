@@ -40,8 +40,10 @@ static int take_written(vm_t *vm, uintptr_t addr, size_t size, void *cookie)
 
 static void track(hostile_t *hostile, uintptr_t at)
 {
-    assert_int_equal(
-        guestmem_track_written(&hostile->vm, guestmem_find_reservation(&hostile->vm, at), true), 0);
+    assert_int_equal(guestmem_track_written(&hostile->vm,
+                                            guestmem_find_reservation(&hostile->vm, at),
+                                            GUESTMEM_TRACK_FRAMES),
+                     0);
 }
 
 static void report_written(hostile_t *hostile)

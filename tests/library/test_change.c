@@ -185,7 +185,7 @@ static void a_callers_and_a_devices_frames_are_refused(void **state)
     assert_int_equal(map_ut_alloc_reservation(&w->vm, uart), 0);
     assert_int_equal(guestmem_discard(&w->vm, UART, PAGE, NULL), -1);
     expect_failure(w, GUESTMEM_BAD_FRAME);
-    assert_int_equal(guestmem_track_written(&w->vm, uart, true), -1);
+    assert_int_equal(guestmem_track_written(&w->vm, uart, GUESTMEM_TRACK_FRAMES), -1);
     expect_failure(w, GUESTMEM_BAD_FRAME);
     vm_memory_destroy(&w->vm);
     vka_free_object(hosted_vka(w->system), &frames[0]);
@@ -205,9 +205,9 @@ static void ranges_must_lie_in_one_mapped_reservation(void **state)
     expect_failure(w, GUESTMEM_NOT_MAPPED);
     assert_int_equal(guestmem_protect(&w->vm, RAM - 1, PAGE, seL4_CanRead), -1);
     expect_failure(w, GUESTMEM_NOT_MAPPED);
-    assert_int_equal(guestmem_track_written(&w->vm, emulated, true), -1);
+    assert_int_equal(guestmem_track_written(&w->vm, emulated, GUESTMEM_TRACK_FRAMES), -1);
     expect_failure(w, GUESTMEM_NOT_MAPPED);
-    assert_int_equal(guestmem_track_written(&w->vm, NULL, true), -1);
+    assert_int_equal(guestmem_track_written(&w->vm, NULL, GUESTMEM_TRACK_FRAMES), -1);
     expect_failure(w, GUESTMEM_NO_RESERVATION);
 }
 
@@ -289,7 +289,7 @@ static seen_t report(world_t *w)
 
 static void track(world_t *w)
 {
-    assert_int_equal(guestmem_track_written(&w->vm, ram(w), true), 0);
+    assert_int_equal(guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_FRAMES), 0);
 }
 
 static void what_the_guest_writes_is_reported_once(void **state)
@@ -311,7 +311,7 @@ static void what_the_guest_writes_is_reported_once(void **state)
     assert_int_equal(seen.addr[1], RAM + 3 * LARGE);
     assert_false(guest_writes(w, RAM + LARGE) || guest_writes(w, RAM + 3 * LARGE));
     assert_int_equal(report(w).count, 0);
-    assert_int_equal(guestmem_track_written(&w->vm, ram(w), false), 0);
+    assert_int_equal(guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_NOTHING), 0);
     assert_true(guest_writes(w, RAM) && guest_writes(w, RAM + LARGE));
     assert_int_equal(guestmem_written(&w->vm, ram(w), see, &seen), -1);
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
@@ -400,6 +400,107 @@ static void rights_and_tracking_go_together(void **state)
     assert_int_equal(report(w).count, 1);
 }
 
+/* RAM of large frames with a word at the end of each page, which the VMM has mapped. */
+static void register_large_ram(world_t *w)
+{
+    register_ram(w, 2 * LARGE);
+    for (uint64_t gpa = RAM; gpa < RAM + 2 * LARGE; gpa += PAGE) {
+        assert_int_equal(guestmem_write(&w->vm, gpa + PAGE - 8, &gpa, sizeof(gpa)), 0);
+    }
+}
+
+static void expect_words(world_t *w)
+{
+    for (uintptr_t gpa = RAM; gpa < RAM + 2 * LARGE; gpa += PAGE) {
+        assert_int_equal(*(const uint64_t *)(guest_bytes(w, gpa) + PAGE - 8), gpa);
+        assert_int_equal(word_at(w, gpa + PAGE - 8), gpa);
+    }
+}
+
+static int track_pages(world_t *w)
+{
+    return guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_PAGES);
+}
+
+static void large_frames_are_broken_with_what_is_in_them(void **state)
+{
+    world_t *w = *state;
+    register_large_ram(w);
+    assert_int_equal(track_pages(w), 0);
+    assert_int_equal(guest_mapping_at(w, RAM).size_bits, 12);
+    expect_words(w);
+    assert_false(guest_writes(w, RAM + LARGE + 5 * PAGE));
+    assert_int_equal(fault_at(w, RAM + LARGE + 5 * PAGE), FAULT_RESTART);
+    seen_t seen = report(w);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.addr[0], RAM + LARGE + 5 * PAGE);
+    assert_int_equal(seen.size[0], PAGE);
+    assert_int_equal(track_pages(w), 0);
+    assert_int_equal(guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_NOTHING), 0);
+    assert_true(guest_writes(w, RAM));
+}
+
+/* Far operations are alike: fewer of them. */
+static void breaking_frames_is_all_or_nothing(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    register_large_ram(w);
+    hosted_census_take(w->system, &before);
+    int failures = 0;
+    for (uint64_t k = 1, fired = true; fired; k += 1 + k / 32) {
+        hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
+        int error = track_pages(w);
+        fired = hosted_inject_fired(w->system);
+        hosted_inject_stop(w->system);
+        assert_int_equal(error, fired ? -1 : 0);
+        if (fired) {
+            failures++;
+            expect_census(w, &before);
+            assert_true(guest_writes(w, RAM) && guest_writes(w, RAM + LARGE));
+            assert_int_equal(guest_mapping_at(w, RAM + LARGE).size_bits, 21);
+        }
+    }
+    assert_true(failures > 100);
+    expect_words(w);
+    w->log_lines = 0;
+}
+
+static void a_pointer_to_a_small_frame_outlives_the_large_ones(void **state)
+{
+    world_t *w = *state;
+    uint64_t word = 9;
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM - PAGE, LARGE + PAGE, false), 0);
+    volatile uint64_t *pointer = guestmem_pointer(&w->vm, RAM - PAGE, 8);
+    assert_non_null(pointer);
+    assert_int_equal(guestmem_write(&w->vm, RAM - 4, &word, sizeof(word)), 0);
+    assert_int_equal(track_pages(w), 0);
+    *pointer = 5;
+    assert_int_equal(word_at(w, RAM - PAGE), 5);
+    word = 0;
+    assert_int_equal(guestmem_read(&w->vm, RAM - 4, &word, sizeof(word)), 0);
+    assert_int_equal(word, 9);
+}
+
+static void frames_that_cannot_move_are_not_broken(void **state)
+{
+    world_t *w = *state;
+    register_large_ram(w);
+    assert_non_null(guestmem_pointer(&w->vm, RAM + LARGE, 8));
+    assert_int_equal(track_pages(w), -1);
+    expect_failure(w, GUESTMEM_BAD_FRAME);
+    assert_int_equal(guestmem_last_error(&w->vm)->other_base, RAM);
+    track(w);
+    assert_int_equal(track_pages(w), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM_PADDR, LARGE, true), 0);
+    vm_memory_reservation_t *fixed = guestmem_find_reservation(&w->vm, RAM_PADDR);
+    assert_int_equal(guestmem_track_written(&w->vm, fixed, GUESTMEM_TRACK_PAGES), -1);
+    expect_failure(w, GUESTMEM_BAD_FRAME);
+    assert_int_equal(guestmem_track_written(&w->vm, fixed, (guestmem_track_t)3), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+}
+
 /* A kernel that does not map a frame again where it is mapped. */
 static void where_the_kernel_refuses_remaps_frames_are_unmapped_before(void **state)
 {
@@ -441,7 +542,7 @@ static void costs_in_kernel_invocations(void **state)
     before = hosted_invocation_total(w->system);
     assert_int_equal(report(w).count, 5);
     assert_int_equal(hosted_invocation_total(w->system) - before, 5);
-    assert_int_equal(guestmem_track_written(&w->vm, ram(w), false), 0);
+    assert_int_equal(guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_NOTHING), 0);
 
     before = hosted_invocation_total(w->system);
     assert_int_equal(discard(w, RAM, FRAMES * LARGE), FRAMES * LARGE);
@@ -470,6 +571,10 @@ int main(void)
         world_test(memory_that_the_vmm_has_a_pointer_to_counts_as_written),
         world_test(a_report_may_end_early_and_goes_on_in_the_next),
         world_test(rights_and_tracking_go_together),
+        world_test(large_frames_are_broken_with_what_is_in_them),
+        world_test(breaking_frames_is_all_or_nothing),
+        world_test(a_pointer_to_a_small_frame_outlives_the_large_ones),
+        world_test(frames_that_cannot_move_are_not_broken),
         world_test(where_the_kernel_refuses_remaps_frames_are_unmapped_before),
         world_test(costs_in_kernel_invocations),
     };

@@ -392,12 +392,12 @@ static void what_devices_would_not_notice_is_refused(void **state)
     io_world_t *w = *state;
     vm_t *vm = &w->world->vm;
     vm_memory_reservation_t *r = map_pages(w, GPA, 2);
-    assert_int_equal(guestmem_track_written(vm, r, true), 0);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_FRAMES), 0);
     assert_int_equal(add(w, 0), -1);
     expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);
-    assert_int_equal(guestmem_track_written(vm, r, false), 0);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_NOTHING), 0);
     assert_int_equal(add(w, 0), 0);
-    assert_int_equal(guestmem_track_written(vm, r, true), -1);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_FRAMES), -1);
     expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);
     assert_int_equal(guestmem_protect(vm, GPA, PAGE, seL4_CanRead), -1);
     expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);

@@ -73,12 +73,12 @@ static int protect_middle(scene_t *s)
 
 static int track(scene_t *s)
 {
-    return guestmem_track_written(&s->world.vm, row_reservation(s, GPA), true);
+    return guestmem_track_written(&s->world.vm, row_reservation(s, GPA), GUESTMEM_TRACK_FRAMES);
 }
 
 static int track_no_more(scene_t *s)
 {
-    return guestmem_track_written(&s->world.vm, row_reservation(s, GPA), false);
+    return guestmem_track_written(&s->world.vm, row_reservation(s, GPA), GUESTMEM_TRACK_NOTHING);
 }
 
 static void map_tracked(scene_t *s)
