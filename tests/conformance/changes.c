@@ -205,10 +205,39 @@ static void what_the_guest_writes_is_reported_and_watched_again(suite_t *suite)
     }
 }
 
+static void large_frames_are_broken_under_the_guest(suite_t *suite)
+{
+    vm_t *vm = &suite->guest->vm;
+    device_t device = {.result = FAULT_IGNORE};
+    guestmem_reservation_info_t info;
+    vm_memory_reservation_t *r = map_frames(suite, 21, 2, &device);
+    for (uintptr_t i = 0; i < 4; i++) {
+        guest_store_now(suite, 8, GPA + i * MEGABYTE + 8, GUEST_VALUE + i);
+    }
+    EXPECT(guestmem_clean(vm, GPA, 4 * MEGABYTE) == 0); /* the guest's caches are off */
+    bool clean = vm->mem.clean_cache;
+    vm->mem.clean_cache = true;
+    EXPECT(guestmem_track_written(vm, r, GUESTMEM_TRACK_PAGES) == 0);
+    vm->mem.clean_cache = clean;
+    EXPECT(guestmem_reservation_info(vm, r, &info) == 0);
+    EXPECT_EQUAL(info.frames[GUESTMEM_FRAME_4K], 1024);
+    for (uintptr_t i = 0; i < 4; i++) {
+        EXPECT_EQUAL(guest_load_now(suite, 8, GPA + i * MEGABYTE + 8), GUEST_VALUE + i);
+    }
+    guest_store_now(suite, 8, GPA + 3 * MEGABYTE, 1);
+    report_t report = report_of(suite, r);
+    EXPECT_EQUAL(report.count, 1);
+    EXPECT_EQUAL(report.addr[0], GPA + 3 * MEGABYTE);
+    EXPECT_EQUAL(report.size, PAGE);
+    EXPECT_EQUAL(device.count, 0);
+    EXPECT(vm_free_reserved_memory(vm, r) == 0);
+}
+
 static const check_t guest_checks[] = {
     CHECK(discarded_memory_comes_again_with_the_guests_access),
     CHECK(guest_has_the_rights_that_it_was_given_last),
     CHECK(what_the_guest_writes_is_reported_and_watched_again),
+    CHECK(large_frames_are_broken_under_the_guest),
 };
 
 const area_t area_guest_changes = AREA("guest", FIXTURE_GUEST, guest_checks);

@@ -67,6 +67,7 @@ typedef struct model_reservation {
     bool on_fault;    /* frames still come at first access */
     bool refilled;    /* likewise, and the VMM's: some were discarded */
     bool *written;    /* while it is tracked: of each page */
+    bool in_pages;    /* it is tracked in pages */
     bool read, write; /* what the guest may do with frames that are not a caller's */
     unsigned largest_bits;
     uintptr_t paddr_offset;

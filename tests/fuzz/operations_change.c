@@ -6,6 +6,7 @@
 /* Operations of <guestmem/change.h>. */
 
 #include <guestmem/change.h>
+#include <hosted/stage2.h>
 #include <stdlib.h>
 #include "operations.h"
 
@@ -227,26 +228,89 @@ static bool has_limited(const model_t *model, const model_reservation_t *reserva
     return false;
 }
 
+/* Whether the library may move what is in a frame to others. */
+static bool is_movable(const model_reservation_t *reservation, const model_frame_t *frame)
+{
+    return reservation->backing != GUESTMEM_CALLER && reservation->backing != GUESTMEM_UNTYPED &&
+           !frame->pointed;
+}
+
+/* Pages of large frames. */
+static size_t large_pages(const model_reservation_t *reservation)
+{
+    size_t pages = 0;
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        unsigned bits = reservation->frames[i].bits;
+        pages += bits > 12 ? (size_t)1 << (bits - 12) : 0;
+    }
+    return pages;
+}
+
+/* The large frames are small ones now, with the same rights and content. */
+static void break_frames(model_t *model, model_vm_t *vm, model_reservation_t *reservation)
+{
+    size_t left = 0;
+    size_t count = reservation->num_frames;
+    model_frame_t *frames = reservation->frames;
+    reservation->room = count + large_pages(reservation);
+    reservation->frames = calloc(reservation->room + 1, sizeof(*frames));
+    must(reservation->frames != NULL, "no memory");
+    for (size_t i = 0; i < count; i++) {
+        for (uintptr_t gpa = frames[i].gpa; gpa <= frame_last(&frames[i]); gpa += PAGE) {
+            model_frame_t *frame = &reservation->frames[left++];
+            *frame = frames[i];
+            if (frame->bits > 12) {
+                hosted_stage2_mapping_t mapping = {0};
+                hosted_stage2_translate(model->machine->system, vm->vm.mem.vm_vspace_root.cptr, gpa,
+                                        &mapping);
+                frame->gpa = gpa;
+                frame->bits = 12;
+                frame->paddr = mapping.paddr;
+                frame->touched = false;
+            }
+        }
+    }
+    free(frames);
+    reservation->num_frames = left;
+}
+
+/* Why tracking cannot begin. */
+static unsigned track_codes(const model_reservation_t *reservation, bool pages)
+{
+    unsigned codes = 0;
+    if (reservation->written != NULL) {
+        return pages && !reservation->in_pages ? CODE(BAD_ARGUMENT) : 0;
+    }
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        const model_frame_t *frame = &reservation->frames[i];
+        codes |= is_cached(reservation, frame) ? 0 : CODE(BAD_FRAME);
+        codes |= pages && frame->bits > 12 && !is_movable(reservation, frame) ? CODE(BAD_FRAME) : 0;
+    }
+    return codes;
+}
+
 void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation)
 {
+    static const char *const names[] = {"NOTHING", "FRAMES", "PAGES"};
     picked_t picked = operation_pick(model, vm, operation);
     model_reservation_t *reservation = picked.reservation;
-    bool on = operation->arg % 4 != 0;
-    if (reservation != NULL && has_limited(model, reservation)) {
+    guestmem_track_t track = (guestmem_track_t)(operation->arg % 3);
+    bool on = track != GUESTMEM_TRACK_NOTHING;
+    bool pages = track == GUESTMEM_TRACK_PAGES;
+    if (reservation != NULL &&
+        (has_limited(model, reservation) ||
+         (pages && !operation_affordable(model, vm, PAGE, large_pages(reservation) * PAGE + 1)) ||
+         (pages && large_pages(reservation) > 1024))) {
         return;
     }
     unsigned codes = reservation == NULL    ? CODE(NO_RESERVATION)
                      : !reservation->mapped ? CODE(NOT_MAPPED)
+                     : on                   ? track_codes(reservation, pages)
                                             : 0;
-    for (size_t i = 0;
-         codes == 0 && on && reservation->written == NULL && i < reservation->num_frames; i++) {
-        codes = is_cached(reservation, &reservation->frames[i]) ? 0 : CODE(BAD_FRAME);
-    }
-    model_say(model, "guestmem_track_written(&vm[%u], %s, %s);", vm->index, picked.text,
-              on ? "GUESTMEM_TRACK_FRAMES" : "GUESTMEM_TRACK_NOTHING");
+    model_say(model, "guestmem_track_written(&vm[%u], %s, GUESTMEM_TRACK_%s);", vm->index,
+              picked.text, names[track]);
     model_begin_call(model, operation->inject);
-    bool ok = guestmem_track_written(&vm->vm, picked.handle,
-                                     on ? GUESTMEM_TRACK_FRAMES : GUESTMEM_TRACK_NOTHING) == 0;
+    bool ok = guestmem_track_written(&vm->vm, picked.handle, track) == 0;
     model_finish_call(model, vm, ok, codes, 0);
     if (!ok || on == (reservation->written != NULL)) {
         return;
@@ -254,6 +318,10 @@ void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation)
     free(reservation->written);
     reservation->written =
         on ? calloc(page_of(reservation, reservation->last) + 1, sizeof(bool)) : NULL;
+    reservation->in_pages = pages;
+    if (pages) {
+        break_frames(model, vm, reservation);
+    }
     for (size_t i = 0; i < reservation->num_frames; i++) {
         reservation->frames[i].given = false;
     }
@@ -379,6 +447,7 @@ void model_forget_written(model_t *model, model_vm_t *vm)
         must(guestmem_track_written(&vm->vm, reservation->handle, GUESTMEM_TRACK_NOTHING) == 0 &&
                  guestmem_track_written(&vm->vm, reservation->handle, GUESTMEM_TRACK_FRAMES) == 0,
              "tracking does not begin again");
+        reservation->in_pages = false;
         for (size_t j = 0; j <= page_of(reservation, reservation->last); j++) {
             reservation->written[j] = false;
         }
