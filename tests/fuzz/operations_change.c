@@ -312,7 +312,7 @@ void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation)
     model_begin_call(model, operation->inject);
     bool ok = guestmem_track_written(&vm->vm, picked.handle, track) == 0;
     model_finish_call(model, vm, ok, codes, 0);
-    if (!ok || on == (reservation->written != NULL)) {
+    if (!ok || reservation == NULL || on == (reservation->written != NULL)) {
         return;
     }
     free(reservation->written);
@@ -406,7 +406,7 @@ static void operate_report(model_t *model, model_vm_t *vm, const picked_t *picke
     model_begin_call(model, inject);
     int result = guestmem_written(&vm->vm, picked->handle, check_written, &report);
     model_finish_call(model, vm, result != -1, codes, 0);
-    if (result == -1) {
+    if (result == -1 || reservation == NULL) {
         must(report.left == most, "a report that fails has begun");
         return;
     }

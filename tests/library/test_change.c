@@ -534,7 +534,7 @@ static void costs_in_kernel_invocations(void **state)
     uint64_t before = hosted_invocation_total(w->system);
     track(w);
     assert_in_range(hosted_invocation_total(w->system) - before, 1, FRAMES + 1);
-    for (int i = 0; i < 5; i++) {
+    for (uintptr_t i = 0; i < 5; i++) {
         before = hosted_invocation_total(w->system);
         assert_int_equal(fault_at(w, RAM + 3 * i * LARGE), FAULT_RESTART);
         assert_int_equal(hosted_invocation_total(w->system) - before, 1);
