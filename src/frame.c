@@ -324,6 +324,42 @@ static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, con
     return 0;
 }
 
+static size_t count_in_window(const gm_run_t *run)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        count += gm_run_states(run)[i] != 0;
+    }
+    return count;
+}
+
+/* The first part keeps its block, so that joining needs no memory. */
+gm_run_t *gm_run_cut(gm_memory_t *memory, gm_run_t *run, size_t index)
+{
+    size_t count = run->count - index;
+    gm_run_t *rest = gm_heap_alloc(&memory->heap, run_bytes(count));
+    if (rest == NULL) {
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for frame records");
+        return NULL;
+    }
+    *rest = *run;
+    rest->base = gm_run_gpa(run, index);
+    rest->count = rest->capacity = count;
+    memcpy(rest->frames, &run->frames[index], count * sizeof(gm_frame_t));
+    memcpy(gm_run_states(rest), &gm_run_states(run)[index], count * sizeof(gm_frame_state_t));
+    rest->num_in_window = run->num_in_window > 0 ? count_in_window(rest) : 0;
+    run->num_in_window -= rest->num_in_window;
+    run->count = index;
+    return rest;
+}
+
+void gm_run_join(gm_memory_t *memory, gm_run_t *run, gm_run_t *rest)
+{
+    run->count += rest->count;
+    run->num_in_window += rest->num_in_window;
+    gm_heap_free(&memory->heap, rest, run_bytes(rest->capacity));
+}
+
 static void release(gm_memory_t *memory, bool caller, const gm_frame_t *frame, size_t size_bits)
 {
     if (!caller) {
@@ -400,7 +436,7 @@ static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
 
 void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4_CPtr copy)
 {
-    if (!delete_cap(memory, copy) && !run->caller) {
+    if (!delete_cap(memory, copy) && run != NULL && !run->caller) {
         run->frames[index].cookie = 0;
     }
 }

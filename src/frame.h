@@ -47,7 +47,8 @@ typedef struct gm_run {
     uintptr_t base;       /* GPA of the first frame */
     size_t count;
     size_t capacity;
-    seL4_CapRights_t rights; /* of the library's frames */
+    seL4_CapRights_t rights; /* the guest's; to a caller's frames, at most */
+    seL4_CapRights_t had;    /* the same, while gm_tracking_protect() may fail */
     uint8_t size_bits;
     bool caller; /* handed in by an iterator; they stay the caller's */
     bool device; /* of a device untyped, so the kernel did not clear them */
@@ -75,10 +76,20 @@ static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
     return run->base + ((uintptr_t)index << run->size_bits);
 }
 
+/** What of `rights` the guest may have to a frame. */
+static inline seL4_CapRights_t gm_run_limit(const gm_run_t *run, size_t index,
+                                            seL4_CapRights_t rights)
+{
+    if (run->caller) {
+        rights.words[0] &= run->frames[index].rights.words[0];
+    }
+    return rights;
+}
+
 /** The guest's rights to a frame. */
 static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
 {
-    return run->caller ? run->frames[index].rights : run->rights;
+    return gm_run_limit(run, index, run->rights);
 }
 
 /**
@@ -98,6 +109,17 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
 /** Free the unused capacity of a run, which may move. @return 0; -1 after gm_fail() */
 int gm_run_fit(gm_memory_t *memory, gm_run_t **run);
 
+/**
+ * Cut a run in two, before the frame `index`, which is not the first.
+ *
+ * @return the run of the frames from there on; NULL after gm_fail()
+ * @see gm_run_join
+ */
+gm_run_t *gm_run_cut(gm_memory_t *memory, gm_run_t *run, size_t index);
+
+/** Undo gm_run_cut(). Cannot fail. */
+void gm_run_join(gm_memory_t *memory, gm_run_t *run, gm_run_t *rest);
+
 /** Release a run's frames, the newest first, and free it. Deleting the library's frames unmaps
  *  them; a caller's frames must be unmapped before. */
 void gm_run_release(gm_memory_t *memory, gm_run_t *run);
@@ -114,7 +136,7 @@ void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest);
 int gm_frame_copy(gm_memory_t *memory, const gm_run_t *run, size_t index, seL4_CPtr *copy);
 
 /** Delete a copy, which unmaps it, and free its slot. If the kernel refuses, the frame's memory is
- *  not returned later: it may still be mapped. */
+ *  not returned later: it may still be mapped. `run` may be NULL: the frame is gone already. */
 void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4_CPtr copy);
 
 /** Delete the capability of an object of the library's, free its slot, and return its memory, if

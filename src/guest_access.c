@@ -142,6 +142,14 @@ static inline char *recent_pointer(const gm_memory_t *memory, uintptr_t addr, si
                                                                          : NULL;
 }
 
+/* Note that memory which was used last is written, if it is tracked. */
+static inline void note_recent(const gm_memory_t *memory, uintptr_t addr, size_t size)
+{
+    if (memory->recent.tracked != NULL) {
+        gm_mapping_note(memory->recent.tracked, addr, addr + (size - 1));
+    }
+}
+
 /* Remember RAM around `gpa`, which the VMM has mapped at `pointer`: the run if all of it is mapped
  * there, else the frame. */
 static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
@@ -156,8 +164,10 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     uintptr_t last = whole ? gm_run_last(run) : base + (((uintptr_t)1 << run->size_bits) - 1);
     base = base > reservation->base ? base : reservation->base;
     last = last < reservation->last ? last : reservation->last;
+    gm_mapping_t *mapping = reservation->mapping;
     memory->recent =
-        (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept};
+        (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept,
+                      mapping->written != NULL ? mapping : NULL};
 }
 
 /* Whether the VMM may access a frame so: what the library acquired always. */
@@ -179,15 +189,22 @@ static gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa, size_t *index)
     return run;
 }
 
-/* Check that the pages of `[gpa, last]` have frames, and that they may be accessed. */
-static int check_frames(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
-                        uintptr_t last)
+/* Check that the pages of `[gpa, last]` have frames, or get them again after a discard, and that
+ * they may be accessed. */
+static int check_frames(gm_memory_t *memory, const gm_access_t *access, bool refilled,
+                        uintptr_t gpa, uintptr_t last)
 {
     for (;;) {
         size_t index;
-        const gm_run_t *run = run_at(memory, gpa, &index);
+        gm_range_t next;
+        const gm_run_t *run =
+            refilled ? gm_guest_space_find(memory, gpa, &index) : run_at(memory, gpa, &index);
+        if (run == NULL && refilled && gm_range_map_overlap(&memory->runs, gpa, last, &next)) {
+            gpa = next.base;
+            continue;
+        }
         if (run == NULL) {
-            return -1;
+            return refilled ? 0 : -1;
         }
         for (; run->restricted && index < run->count && gm_run_gpa(run, index) <= last; index++) {
             if (!may_access(run, index, access)) {
@@ -221,7 +238,7 @@ static uintptr_t lower(uintptr_t a, uintptr_t b)
     return a < b ? a : b;
 }
 
-/* Check that all of a range may be accessed. */
+/* Check that all of a range may be accessed. It may have to be filled then. */
 static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
                         uintptr_t last)
 {
@@ -231,12 +248,61 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
     }
     for (;;) {
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-        if (reservation == NULL ||
-            check_frames(memory, access, gpa, lower(last, reservation->last)) != 0) {
+        if (reservation == NULL || check_frames(memory, access, reservation->mapping->refilled, gpa,
+                                                lower(last, reservation->last)) != 0) {
             return -1;
         }
         if (reservation->last >= last) {
             return 0;
+        }
+        gpa = reservation->last + 1;
+    }
+}
+
+static void empty(gm_memory_t *memory, gm_run_t **filled)
+{
+    gm_mapping_empty(memory, *filled);
+    *filled = NULL;
+}
+
+/* Fill what was discarded of a range that passed check_access().
+ * @return 0, and what to empty() if the access fails; -1 after gm_fail(), and nothing has changed
+ */
+static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **filled)
+{
+    const vm_memory_reservation_t *reservation;
+    while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
+        gm_mapping_t *mapping = reservation->mapping;
+        gm_run_t *newest = NULL;
+        uintptr_t end = lower(last, reservation->last);
+        if (mapping->refilled && gm_mapping_fill(memory, mapping, gpa, end, mapping->first,
+                                                 mapping->last, &newest) != 0) {
+            empty(memory, filled);
+            return -1;
+        }
+        while (newest != NULL) {
+            gm_run_t *older = newest->older;
+            newest->older = *filled;
+            *filled = newest;
+            newest = older;
+        }
+        if (end == last) {
+            break;
+        }
+        gpa = end + 1;
+    }
+    return 0;
+}
+
+/* Note that a range is written, where that is tracked. */
+static void note_written(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
+{
+    const vm_memory_reservation_t *reservation;
+    while (memory->tracked > 0 && (reservation = gm_reservation_find(memory, gpa)) != NULL &&
+           reservation->mapping != NULL) {
+        gm_mapping_note(reservation->mapping, gpa, lower(last, reservation->last));
+        if (reservation->last >= last) {
+            return;
         }
         gpa = reservation->last + 1;
     }
@@ -385,16 +451,21 @@ static int access_pieces(gm_memory_t *memory, uintptr_t *gpa, uintptr_t last,
 static int access_range(gm_memory_t *memory, uintptr_t base, uintptr_t last,
                         const gm_access_t *access, int *result)
 {
-    if (check_access(memory, access, base, last) != 0) {
+    gm_run_t *filled = NULL;
+    if (check_access(memory, access, base, last) != 0 || fill(memory, base, last, &filled) != 0) {
         return -1;
     }
     bool had_kept = memory->kept.vaddr != NULL;
     if (map_windows(memory, base, last) != 0) {
+        empty(memory, &filled);
         return -1;
     }
     settle_windows(memory, base, last, true);
     uintptr_t gpa = base;
     int error = access_pieces(memory, &gpa, last, access, result);
+    if (access->kind != ACCESS_READS) {
+        note_written(memory, base, gpa);
+    }
     if (memory->vm->mem.clean_cache && access->kind != ACCESS_READS &&
         clean(memory, base, gpa) != 0) {
         error = -1;
@@ -451,6 +522,9 @@ static int touch_range(vm_t *vm, uintptr_t addr, size_t size, gm_access_t *acces
     char *pointer = recent_pointer(memory, addr, size);
     if (pointer != NULL && size - 1 <= gm_page_last(addr) - addr && access->callback != NULL &&
         !memory->recent.kept && !memory->vm->mem.clean_cache) {
+        if (access->callback != vm_guest_ram_read_callback) {
+            note_recent(memory, addr, size);
+        }
         return access->callback(vm, addr, pointer, size, 0, access->cookie);
     }
     access->access = touch_piece;
@@ -582,6 +656,7 @@ int guestmem_write(vm_t *vm, uintptr_t addr, const void *buffer, size_t size)
     }
     char *pointer = recent_pointer(memory, addr, size);
     if (pointer != NULL && buffer != NULL && !vm->mem.clean_cache) {
+        note_recent(memory, addr, size);
         copy_in(pointer, buffer, size, true);
         return 0;
     }
@@ -647,6 +722,7 @@ static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
     gm_access_t read = read_access(NULL);
     gm_access_t write = write_access(NULL);
     bool had_kept = memory->kept.vaddr != NULL;
+    gm_run_t *filled = NULL;
     int error;
     if (size == 0) {
         return 0;
@@ -655,7 +731,11 @@ static int copy_ram(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t si
         gm_check_range(memory, from, size, &from_last) != 0 ||
         check_access(memory, &read, from, from_last) != 0 ||
         check_access(memory, &write, to, to_last) != 0 ||
-        map_both(memory, to, to_last, from, from_last) != 0) {
+        fill(memory, from, from_last, &filled) != 0 || fill(memory, to, to_last, &filled) != 0) {
+        return -1;
+    }
+    if (map_both(memory, to, to_last, from, from_last) != 0) {
+        empty(memory, &filled);
         return -1;
     }
     if (to <= from_last && from <= to_last) {
@@ -687,6 +767,7 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
 {
     uintptr_t last;
     char *pointer = NULL;
+    gm_run_t *filled = NULL;
     gm_access_t access = {.scope = SCOPE_RAM, .kind = ACCESS_UNKNOWN};
     if (gm_check_range(memory, addr, size, &last) != 0 ||
         check_access(memory, &access, addr, last) != 0) {
@@ -709,6 +790,9 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
                 "the VM's policy is to keep no windows; see guestmem_set_windows()");
         return NULL;
     }
+    if (fill(memory, addr, last, &filled) != 0) {
+        return NULL;
+    }
     if (gm_window_map(memory, window, mapping->first, mapping->last, addr, last) == 0 &&
         gm_window_find(memory, window, mapping->first, addr, last, &pointer) != last) {
         gm_fail(memory, GUESTMEM_NO_ADDRESS,
@@ -716,6 +800,11 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
         pointer = NULL;
     }
     gm_window_settle(memory, window, mapping->first, addr, last, pointer != NULL);
+    if (pointer != NULL) {
+        gm_window_point(memory, window, addr, last);
+    } else {
+        empty(memory, &filled);
+    }
     return pointer;
 }
 

@@ -320,6 +320,7 @@ static void *make_shared_page(gm_memory_t *memory, uintptr_t addr, const gm_fram
         return NULL;
     }
     gm_window_settle(memory, window, reservation->base, reservation->base, reservation->last, true);
+    gm_window_point(memory, window, reservation->base, reservation->last);
     return window->base;
 }
 

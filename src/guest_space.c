@@ -25,13 +25,15 @@ static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
     }
 }
 
-static int map_frames(gm_memory_t *memory, const gm_run_t *run)
+static int map_frames(gm_memory_t *memory, const gm_run_t *run, bool write)
 {
     for (size_t i = 0; i < run->count; i++) {
         uintptr_t gpa = gm_run_gpa(run, i);
         memory->counts.page_maps++;
-        seL4_Error error = gm_arch_frame_map(run->frames[i].cap, memory->root, gpa,
-                                             gm_run_rights(run, i), run->cacheable);
+        seL4_CapRights_t rights = gm_run_rights(run, i);
+        rights = write ? rights : seL4_CapRights_set_capAllowWrite(rights, 0);
+        seL4_Error error =
+            gm_arch_frame_map(run->frames[i].cap, memory->root, gpa, rights, run->cacheable);
         if (error != seL4_NoError) {
             unmap_frames(memory, run, i);
             return gm_fail_kernel(memory, error, "could not map the frame for GPA 0x%" PRIxPTR,
@@ -44,7 +46,7 @@ static int map_frames(gm_memory_t *memory, const gm_run_t *run)
 /* Map the frames of a run in the guest and its IO spaces. */
 static int map_everywhere(gm_memory_t *memory, gm_run_t *run)
 {
-    if (map_frames(memory, run) != 0) {
+    if (map_frames(memory, run, true) != 0) {
         return -1;
     }
     if (gm_iospaces_map(memory, run) != 0) {
@@ -79,6 +81,108 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
     return 0;
 }
 
+/* Let a run begin at `gpa`, the first address of a frame or the end of one.
+ * @return 0, `*cut` says whether one had to be cut; -1 after gm_fail(), and nothing has changed */
+static int cut_at(gm_memory_t *memory, uintptr_t gpa, bool *cut)
+{
+    size_t index;
+    gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    *cut = run != NULL && gpa != run->base;
+    if (!*cut) {
+        return 0;
+    }
+    if (gm_range_map_prepare(&memory->runs, gpa) != 0) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
+    }
+    gm_run_t *rest = gm_run_cut(memory, run, index);
+    if (rest != NULL && gm_iospaces_cut(memory, run, rest) != 0) {
+        gm_run_join(memory, run, rest);
+        rest = NULL;
+    }
+    if (rest == NULL) {
+        gm_range_map_cancel(&memory->runs);
+        return -1;
+    }
+    gm_range_map_set(&memory->runs, run->base, gpa - 1, run);
+    gm_range_map_insert(&memory->runs, gpa, gm_run_last(rest), rest);
+    return 0;
+}
+
+static void join_at(gm_memory_t *memory, uintptr_t gpa)
+{
+    size_t index;
+    gm_run_t *rest = gm_guest_space_find(memory, gpa, &index);
+    gm_run_t *run = gm_guest_space_find(memory, gpa - 1, &index);
+    gm_range_map_remove(&memory->runs, gpa);
+    gm_range_map_set(&memory->runs, run->base, gm_run_last(rest), run);
+    gm_iospaces_join(memory, run, rest);
+    gm_run_join(memory, run, rest);
+}
+
+int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_cuts_t *cuts)
+{
+    *cuts = (gm_cuts_t){.first = first, .last = last};
+    if (cut_at(memory, first, &cuts->at_first) != 0) {
+        return -1;
+    }
+    if (cut_at(memory, last + 1, &cuts->behind_last) != 0) {
+        cuts->behind_last = false;
+        gm_guest_space_join(memory, cuts);
+        return -1;
+    }
+    return 0;
+}
+
+void gm_guest_space_join(gm_memory_t *memory, const gm_cuts_t *cuts)
+{
+    if (cuts->behind_last) {
+        join_at(memory, cuts->last + 1);
+    }
+    if (cuts->at_first) {
+        join_at(memory, cuts->first);
+    }
+}
+
+/* Unmap and map a frame, where the kernel does not map over a mapping. */
+static seL4_Error map_anew(gm_memory_t *memory, seL4_CPtr cap, uintptr_t gpa,
+                           seL4_CapRights_t rights, bool cacheable)
+{
+    memory->counts.page_unmaps++;
+    seL4_Error error = gm_arch_frame_unmap(cap);
+    if (error == seL4_NoError) {
+        memory->counts.page_maps++;
+        error = gm_arch_frame_map(cap, memory->root, gpa, rights, cacheable);
+    }
+    return error;
+}
+
+int gm_guest_space_remap(gm_memory_t *memory, const gm_run_t *run, size_t index,
+                         seL4_CapRights_t rights)
+{
+    seL4_CPtr cap = run->frames[index].cap;
+    uintptr_t gpa = gm_run_gpa(run, index);
+    seL4_Error error = seL4_DeleteFirst;
+    if (gm_guest_space_remaps(memory)) {
+        memory->counts.page_maps++;
+        error = gm_arch_frame_map(cap, memory->root, gpa, rights, run->cacheable);
+        memory->remap_refused = error == seL4_DeleteFirst;
+    }
+    if (error == seL4_DeleteFirst) {
+        error = map_anew(memory, cap, gpa, rights, run->cacheable);
+    }
+    return error == seL4_NoError
+               ? 0
+               : gm_fail_kernel(memory, error,
+                                "could not change the rights to the frame at GPA 0x%" PRIxPTR, gpa);
+}
+
+void gm_guest_space_withdraw(gm_memory_t *memory, const gm_run_t *run, size_t index)
+{
+    memory->counts.lost_objects++;
+    memory->counts.page_unmaps++;
+    (void)gm_arch_frame_unmap(run->frames[index].cap);
+}
+
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
 {
     uintptr_t base = run->base;
@@ -92,6 +196,36 @@ void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
     }
     gm_run_release(memory, run);
     gm_page_tables_release(memory, base, count, size_bits);
+}
+
+static void swap_tables(gm_memory_t *memory, const gm_run_t *from, const gm_run_t *to)
+{
+    gm_page_tables_release(memory, from->base, from->count, from->size_bits);
+    gm_range_map_set(&memory->runs, from->base, gm_run_last(from), (void *)to);
+    memory->counts.frames[gm_arch_frame_counter(from->size_bits)] -= from->count;
+    memory->counts.frames[gm_arch_frame_counter(to->size_bits)] += to->count;
+}
+
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to)
+{
+    unmap_frames(memory, from, from->count);
+    int error = gm_page_tables_acquire(memory, to->base, to->count, to->size_bits);
+    if (error == 0) {
+        swap_tables(memory, from, to);
+        error = map_frames(memory, to, false);
+        if (error == 0) {
+            return 0;
+        }
+        /* The table that the larger frames lie in is there. */
+        (void)gm_page_tables_acquire(memory, from->base, from->count, from->size_bits);
+        swap_tables(memory, to, from);
+    }
+    gm_failure_t failure = memory->failure;
+    if (map_frames(memory, from, false) != 0) {
+        memory->counts.lost_objects += from->count; /* the guest does without them */
+    }
+    memory->failure = failure;
+    return -1;
 }
 
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,

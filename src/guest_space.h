@@ -24,6 +24,51 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run);
 /** Unmap a run, release its frames, and free it. Cannot fail. */
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run);
 
+/** Where runs were cut for a range. */
+typedef struct gm_cuts {
+    uintptr_t first;
+    uintptr_t last;
+    bool at_first;
+    bool behind_last;
+} gm_cuts_t;
+
+/**
+ * Cut the runs at both ends of `[first, last]`, which are ends of frames or not mapped, so that
+ * each run is inside or outside.
+ *
+ * @return 0; -1 after gm_fail(), and nothing has changed
+ * @see gm_guest_space_join
+ */
+int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_cuts_t *cuts);
+
+/** Undo gm_guest_space_cut(), right after it. Cannot fail. */
+void gm_guest_space_join(gm_memory_t *memory, const gm_cuts_t *cuts);
+
+/**
+ * Map a run in place of another at the same addresses, without the right to write. Not for a VM
+ * with IO spaces.
+ *
+ * @return 0, and `from` is mapped nowhere; -1 after gm_fail(), and `from` is mapped without the
+ *         right to write
+ */
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to);
+
+/** Whether the kernel, as far as is known, maps a frame again where it is mapped. */
+static inline bool gm_guest_space_remaps(const gm_memory_t *memory)
+{
+    return gm_arch_frame_remaps && !memory->remap_refused;
+}
+
+/** Map a frame where it is mapped, with other rights. IO spaces are left alone.
+ *  @return 0; -1 after gm_fail(): nothing has changed, or without gm_guest_space_remaps() the frame
+ *          may be unmapped */
+int gm_guest_space_remap(gm_memory_t *memory, const gm_run_t *run, size_t index,
+                         seL4_CapRights_t rights);
+
+/** Unmap a frame to which the guest has other rights than it should, and that the kernel does not
+ *  map otherwise; it is counted as lost. */
+void gm_guest_space_withdraw(gm_memory_t *memory, const gm_run_t *run, size_t index);
+
 /** The run that holds `gpa`, and the frame's index in it; NULL if `gpa` is not mapped. */
 static inline gm_run_t *gm_guest_space_find(const gm_memory_t *memory, uintptr_t gpa, size_t *index)
 {

@@ -247,3 +247,17 @@ int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram)
     memory->fixed_ram = fixed_ram;
     return 0;
 }
+
+int guestmem_set_discarded(vm_t *vm, guestmem_discarded_t discarded)
+{
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return -1;
+    }
+    if (discarded != GUESTMEM_DISCARDED_REFILLED && discarded != GUESTMEM_DISCARDED_LEFT) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%d is no guestmem_discarded_t", (int)discarded);
+        return gm_report(memory, __func__, 0, 0);
+    }
+    memory->discarded = discarded;
+    return 0;
+}

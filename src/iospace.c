@@ -38,6 +38,7 @@ typedef struct new_tables {
 /* A run that an IO space has mapped. */
 typedef struct io_run {
     size_t count;
+    size_t capacity;
     seL4_CPtr copies[]; /* null where the guest may not read */
 } io_run_t;
 
@@ -186,7 +187,7 @@ static void destroy_io_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *r
             unmap_frame(memory, space, run, i, io_run->copies[i]);
         }
     }
-    gm_heap_free(&memory->heap, io_run, io_run_bytes(run->count));
+    gm_heap_free(&memory->heap, io_run, io_run_bytes(io_run->capacity));
 }
 
 static void unmap_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run)
@@ -211,6 +212,7 @@ static int map_run(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run)
         return gm_fail(memory, GUESTMEM_NO_HEAP,
                        "the heap has no room for the record of an IO space's frames");
     }
+    io_run->capacity = run->count;
     for (size_t i = 0; i < run->count; i++) {
         io_run->count = i;
         seL4_CapRights_t rights = gm_run_rights(run, i);
@@ -244,6 +246,56 @@ void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run)
 {
     for (gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
         unmap_run(memory, space, run);
+    }
+}
+
+static int cut_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run,
+                   const gm_run_t *rest)
+{
+    io_run_t *io_run = gm_range_map_get(&space->runs, run->base);
+    io_run_t *io_rest = gm_heap_alloc(&memory->heap, io_run_bytes(rest->count));
+    if (io_rest == NULL || gm_range_map_prepare(&space->runs, rest->base) != 0) {
+        gm_heap_free(&memory->heap, io_rest, io_run_bytes(rest->count));
+        return gm_fail(memory, GUESTMEM_NO_HEAP,
+                       "the heap has no room for the record of an IO space's frames");
+    }
+    io_rest->count = io_rest->capacity = rest->count;
+    memcpy(io_rest->copies, &io_run->copies[run->count], rest->count * sizeof(seL4_CPtr));
+    io_run->count = run->count;
+    gm_range_map_set(&space->runs, run->base, rest->base - 1, io_run);
+    gm_range_map_insert(&space->runs, rest->base, gm_run_last(rest), io_rest);
+    return 0;
+}
+
+/* The first part has kept its block, and the copies in it. */
+static void join_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run,
+                     const gm_run_t *rest)
+{
+    io_run_t *io_run = gm_range_map_get(&space->runs, run->base);
+    io_run_t *io_rest = gm_range_map_get(&space->runs, rest->base);
+    io_run->count += io_rest->count;
+    gm_range_map_remove(&space->runs, rest->base);
+    gm_range_map_set(&space->runs, run->base, gm_run_last(rest), io_run);
+    gm_heap_free(&memory->heap, io_rest, io_run_bytes(io_rest->capacity));
+}
+
+int gm_iospaces_cut_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    for (gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
+        if (cut_run(memory, space, run, rest) != 0) {
+            for (gm_iospace_t *done = memory->iospaces; done != space; done = done->next) {
+                join_run(memory, done, run, rest);
+            }
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void gm_iospaces_join_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    for (gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
+        join_run(memory, space, run, rest);
     }
 }
 
@@ -289,6 +341,10 @@ static int add_space(gm_memory_t *memory, seL4_CPtr iospace)
     if (iospace == seL4_CapNull) {
         return gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the IO space is null");
     }
+    if (memory->tracked > 0) {
+        return gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                       "written pages are tracked, and what devices write would not be seen");
+    }
     for (const gm_iospace_t *space = memory->iospaces; space != NULL; space = space->next) {
         if (space->cap == iospace) {
             return gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the VM has the IO space already");
@@ -323,6 +379,17 @@ int gm_iospaces_map_run(gm_memory_t *memory, gm_run_t *run)
 void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run)
 {
     (void)memory, (void)run;
+}
+
+int gm_iospaces_cut_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    (void)memory, (void)run, (void)rest;
+    return 0;
+}
+
+void gm_iospaces_join_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    (void)memory, (void)run, (void)rest;
 }
 
 void gm_iospaces_destroy(gm_memory_t *memory)

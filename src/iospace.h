@@ -32,5 +32,22 @@ static inline void gm_iospaces_unmap(gm_memory_t *memory, gm_run_t *run)
     }
 }
 
+/** Cut the records of a run as gm_run_cut() has cut it. @return 0; -1 after gm_fail(), unchanged */
+int gm_iospaces_cut_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest);
+void gm_iospaces_join_run(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest);
+
+static inline int gm_iospaces_cut(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    return memory->iospaces != NULL ? gm_iospaces_cut_run(memory, run, rest) : 0;
+}
+
+/** Undo gm_iospaces_cut(). Cannot fail. */
+static inline void gm_iospaces_join(gm_memory_t *memory, const gm_run_t *run, const gm_run_t *rest)
+{
+    if (memory->iospaces != NULL) {
+        gm_iospaces_join_run(memory, run, rest);
+    }
+}
+
 /** Free the records of all IO spaces; nothing is mapped in them any more. */
 void gm_iospaces_destroy(gm_memory_t *memory);

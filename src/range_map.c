@@ -217,6 +217,13 @@ void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, vo
     map->num_ranges++;
 }
 
+void gm_range_map_set(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value)
+{
+    const gm_range_slot_t *slot = &map->slots[gm_range_chunk_at(map, base)];
+    slot->chunk->rest[gm_range_floor(slot->chunk->base, slot->count, base)] =
+        (gm_range_rest_t){last, value};
+}
+
 bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base)
 {
     size_t at = gm_range_chunk_at(map, base);

@@ -69,6 +69,10 @@ void gm_range_map_cancel(gm_range_map_t *map);
 /** Insert a range that overlaps none, right after gm_range_map_prepare() of its base. */
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
+/** Let the range that starts at `base` end at `last`, where it overlaps no other, with that value.
+ */
+void gm_range_map_set(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value);
+
 /** Remove the range that starts at `base`; needs no memory. @return whether there was one */
 bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base);
 

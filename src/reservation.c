@@ -7,14 +7,12 @@
  * Reservations of all kinds are in one map, so that one look-up serves every fault. Anonymous
  * regions are in a second one, which only reserving looks at. Each step checks everything, gets its
  * memory, and then cannot fail.
- *
- * Mapping is in three passes: acquire all frames, as a list of runs; clear what the kernel did not;
- * map the runs. Whatever fails is undone, by steps that cannot fail.
  */
 
 #include <inttypes.h>
 #include <sel4vm/guest_memory_helpers.h>
 #include "reservation.h"
+#include "tracking.h"
 
 int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last)
 {
@@ -270,138 +268,52 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
     return 0;
 }
 
-/* Acquire frames for all of a mapping. An iterator may hand them out in any order: it is asked
- * until they are as many bytes as the mapping, and that they do not overlap is seen when they are
- * mapped. */
-static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
-{
-    uintptr_t gpa = mapping->first;
-    for (;;) {
-        uintptr_t first = mapping->source.backing == GUESTMEM_CALLER ? mapping->first : gpa;
-        if (gm_frame_acquire(memory, &mapping->source, gpa, first, mapping->last, mapping->last,
-                             newest) != 0) {
-            return -1;
-        }
-        uintptr_t size = (uintptr_t)1 << (*newest)->size_bits;
-        if (size - 1 == mapping->last - gpa) {
-            return gm_run_fit(memory, newest);
-        }
-        if (size - 1 > mapping->last - gpa) {
-            return gm_fail(memory, GUESTMEM_BAD_FRAME,
-                           "the map iterator's frames are more than the reservation");
-        }
-        gpa += size;
-    }
-}
-
-/* The same, without any runs after a failure. */
-static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
-{
-    *newest = NULL;
-    if (acquire_frames(memory, mapping, newest) == 0) {
-        return 0;
-    }
-    gm_frames_discard(memory, *newest);
-    return -1;
-}
-
-/* Clear the runs of free memory that the kernel did not, and map them all, the newest first. On
- * failure none is mapped, and all are discarded. */
-static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run_t *newest)
-{
-    bool clear = source->use == GM_USE_RAM || source->backing == GUESTMEM_MAYBE_DEVICE;
-    for (const gm_run_t *run = newest; run != NULL && clear; run = run->older) {
-        if (run->device && gm_window_clear(memory, run) != 0) {
-            gm_frames_discard(memory, newest);
-            return -1;
-        }
-    }
-    for (gm_run_t *run = newest; run != NULL; run = run->older) {
-        if (gm_guest_space_map(memory, run) != 0) {
-            while (newest != run) {
-                gm_run_t *older = newest->older;
-                gm_guest_space_unmap(memory, newest);
-                newest = older;
-            }
-            gm_frames_discard(memory, run);
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                        const gm_frame_source_t *source, guestmem_map_time_t map_time)
 {
     if (check_mappable(memory, reservation) != 0) {
         return -1;
     }
-    gm_mapping_t *mapping = gm_heap_alloc(&memory->heap, sizeof(*mapping));
-    if (mapping == NULL) {
-        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
-    }
-    *mapping = (gm_mapping_t){
-        .source = *source,
-        .first = gm_page_of(reservation->base),
-        .last = gm_page_last(reservation->last),
-        .on_fault = map_time == GUESTMEM_MAP_ON_FAULT,
-    };
-    mapping->source.iterator_from = reservation->base;
+    gm_frame_source_t from = *source;
+    from.iterator_from = reservation->base;
     if (reservation->largest_frame_bits != 0) {
-        mapping->source.largest_bits = reservation->largest_frame_bits;
+        from.largest_bits = reservation->largest_frame_bits;
     }
-    gm_run_t *newest;
-    if (!mapping->on_fault && (acquire_runs(memory, mapping, &newest) != 0 ||
-                               map_runs(memory, &mapping->source, newest) != 0)) {
-        gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
-        return -1;
-    }
-    reservation->mapping = mapping;
-    return 0;
+    reservation->mapping =
+        gm_mapping_make(memory, &from, gm_page_of(reservation->base),
+                        gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
+    return reservation->mapping != NULL ? 0 : -1;
 }
 
 gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                                 uintptr_t gpa)
 {
     gm_mapping_t *mapping = reservation->mapping;
+    gm_run_t *filled;
     size_t index;
-    if (mapping == NULL || !mapping->on_fault || gm_guest_space_find(memory, gpa, &index) != NULL) {
+    if (mapping == NULL) {
         return GM_FAULT_NONE;
     }
-    uintptr_t first = mapping->first;
-    uintptr_t last = mapping->last;
-    gm_run_t *newest = NULL;
-    gpa = gm_page_of(gpa);
-    gm_guest_space_hole(memory, gpa, &first, &last);
-    int error = gm_frame_acquire(memory, &mapping->source, gpa, first, last, gpa, &newest);
-    if (error == 0 && (gpa < newest->base || gpa > gm_run_last(newest))) {
-        error = gm_fail(memory, GUESTMEM_BAD_FRAME,
-                        "the map iterator's frame at 0x%" PRIxPTR " does not hold GPA 0x%" PRIxPTR,
-                        newest->base, gpa);
-        gm_frames_discard(memory, newest);
-    } else if (error == 0) {
-        error = map_runs(memory, &mapping->source, newest);
+    if (gm_guest_space_find(memory, gpa, &index) != NULL) {
+        return !gm_tracking_holds(memory, mapping, gpa)            ? GM_FAULT_NONE
+               : gm_tracking_give_right(memory, mapping, gpa) == 0 ? GM_FAULT_MAPPED
+                                                                   : GM_FAULT_FAILED;
     }
-    mapping->on_fault = error == 0;
-    return error == 0 ? GM_FAULT_MAPPED : GM_FAULT_FAILED;
-}
-
-/* Unmap the window and the frames, the highest first, and free the mapping. */
-static void destroy_mapping(gm_memory_t *memory, gm_mapping_t *mapping)
-{
-    gm_range_t run;
-    gm_window_close(memory, &mapping->window, mapping->first, mapping->last);
-    while (gm_range_map_previous(&memory->runs, mapping->last, &run) &&
-           run.last >= mapping->first) {
-        gm_guest_space_unmap(memory, run.value);
+    if (!mapping->on_fault && !mapping->refilled) {
+        return GM_FAULT_NONE;
     }
-    gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+    if (gm_mapping_fill(memory, mapping, gpa, gpa, mapping->first, mapping->last, &filled) != 0) {
+        mapping->on_fault = false;
+        mapping->refilled = false;
+        return GM_FAULT_FAILED;
+    }
+    return GM_FAULT_MAPPED;
 }
 
 void gm_reservation_free(gm_memory_t *memory, vm_memory_reservation_t *reservation)
 {
     if (reservation->mapping != NULL) {
-        destroy_mapping(memory, reservation->mapping);
+        gm_mapping_destroy(memory, reservation->mapping);
     }
     gm_region_t *region = gm_region_of(reservation);
     if (region != NULL && reservation->base < region->no_room_below) {

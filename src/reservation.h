@@ -11,17 +11,7 @@
  * they fail but do not report it.
  */
 
-#include "window.h"
-
-/** The frames of a reservation: mapped all at once, or each at the first fault. */
-typedef struct gm_mapping {
-    gm_frame_source_t source;
-    uintptr_t first; /* the pages of the reservation */
-    uintptr_t last;
-    bool on_fault; /* frames that are missing are mapped at the guest's first access */
-    bool ram;      /* it is of RAM, and in the list of RAM */
-    gm_window_t window;
-} gm_mapping_t;
+#include "mapping.h"
 
 /** What a reservation is made of; the address is separate, as an anonymous region may choose it. */
 typedef struct gm_request {
@@ -87,12 +77,12 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
 typedef enum gm_fault {
     GM_FAULT_NONE,   /* nothing to map: the frame's rights forbid the access, an earlier map failed,
                         or the reservation is emulated */
-    GM_FAULT_MAPPED, /* the frame was mapped now */
+    GM_FAULT_MAPPED, /* the frame was mapped now, or is written now */
     GM_FAULT_FAILED, /* it could not be mapped, see gm_fail(); it is not tried again */
 } gm_fault_t;
 
-/** Map the frame for an access to `gpa`, if the reservation is mapped on fault and it is missing.
- */
+/** Map the frame for an access to `gpa`, if the reservation is mapped on fault and it is missing,
+ *  or with the right to write, if it was taken for tracking. */
 gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                                 uintptr_t gpa);
 

@@ -37,6 +37,7 @@ typedef struct gm_recent {
     size_t length;
     char *pointer;
     bool kept; /* it is in the frame that stays mapped, which another access may replace */
+    struct gm_mapping *tracked; /* whose written pages are noted; NULL if they are not */
 } gm_recent_t;
 
 /** A guest frame that the VMM has mapped by itself, for an access. */
@@ -45,9 +46,8 @@ typedef struct gm_temporary {
     seL4_CPtr cap;
     size_t size_bits;
     reservation_t range; /* of the VMM's address space, for a large frame */
-    struct gm_run *run;  /* whose frame it is */
-    size_t index;
-    bool kept; /* it is the one that stays mapped */
+    uintptr_t gpa;       /* of the frame */
+    bool kept;           /* it is the one that stays mapped */
 } gm_temporary_t;
 
 /** The untyped that was looked up last; base > last if there is none. */
@@ -66,6 +66,7 @@ typedef struct vm_memory_reservation_cookie {
     gm_range_map_t regions;      /* anonymous ones; other reservations are disjoint from them */
     struct gm_region *oldest_region;
     bool in_iterator; /* a caller's map iterator is running: no call for this VM is allowed */
+    size_t tracked;   /* mappings whose written pages are noted */
 
     /* guest_space.c, page_table.c, iospace.c */
     seL4_CPtr root;      /* of the guest's VSpace object; null until vm_init_guest_vspace() */
@@ -91,6 +92,7 @@ typedef struct vm_memory_reservation_cookie {
     size_t largest_frame_bits;
     guestmem_windows_t windows;
     guestmem_fixed_ram_t fixed_ram;
+    guestmem_discarded_t discarded;
     guestmem_statistics_t counts; /* faults: of freed reservations; what can be read elsewhere: 0 */
 
     /* error.c */

@@ -222,13 +222,15 @@ static void unmap(gm_memory_t *memory, const gm_temporary_t *temporary)
 static void unmap_copy(gm_memory_t *memory, gm_temporary_t *temporary)
 {
     unmap(memory, temporary);
-    gm_frame_delete_copy(memory, temporary->run, temporary->index, temporary->cap);
+    size_t index;
+    gm_run_t *run = gm_guest_space_find(memory, temporary->gpa, &index);
+    gm_frame_delete_copy(memory, run, index, temporary->cap);
     temporary->vaddr = NULL;
 }
 
 static int map_copy(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary)
 {
-    *temporary = (gm_temporary_t){.size_bits = run->size_bits, .run = run, .index = index};
+    *temporary = (gm_temporary_t){.size_bits = run->size_bits, .gpa = gm_run_gpa(run, index)};
     if (gm_frame_copy(memory, run, index, &temporary->cap) != 0) {
         return -1;
     }
@@ -266,7 +268,7 @@ static int map_another(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temp
 int gm_temporary_map(gm_memory_t *memory, gm_run_t *run, size_t index, gm_temporary_t *temporary)
 {
     gm_temporary_t *kept = &memory->kept;
-    if (kept->vaddr == NULL || kept->run != run || kept->index != index) {
+    if (kept->vaddr == NULL || kept->gpa != gm_run_gpa(run, index)) {
         if (map_another(memory, run, index, temporary) != 0) {
             return -1;
         }
@@ -345,9 +347,56 @@ int gm_window_clear(gm_memory_t *memory, const gm_run_t *run)
     return 0;
 }
 
+/* Where the guest's caches are off, what it wrote is found, and what is copied seen, in memory. */
+static seL4_Error clean_whole(const gm_memory_t *memory, seL4_CPtr cap, size_t size_bits)
+{
+    return memory->vm->mem.clean_cache ? gm_arch_frame_clean(cap, 0, (size_t)1 << size_bits)
+                                       : seL4_NoError;
+}
+
+/* Copy to the frames of `to` that lie in a frame of `from`, which the VMM has mapped. */
+static int copy_frame(gm_memory_t *memory, const gm_temporary_t *from, const gm_run_t *to)
+{
+    size_t size = (size_t)1 << to->size_bits;
+    size_t first = (size_t)((from->gpa - to->base) >> to->size_bits);
+    size_t count = (size_t)1 << (from->size_bits - to->size_bits);
+    seL4_Error error = clean_whole(memory, from->cap, from->size_bits);
+    for (size_t i = 0; i < count && error == seL4_NoError; i++) {
+        gm_temporary_t temporary = {.cap = to->frames[first + i].cap, .size_bits = to->size_bits};
+        if (map_anywhere(memory, to->cacheable, &temporary) != 0) {
+            return -1;
+        }
+        memcpy(temporary.vaddr, (const char *)from->vaddr + i * size, size);
+        error = clean_whole(memory, temporary.cap, to->size_bits);
+        unmap(memory, &temporary);
+    }
+    return error == seL4_NoError
+               ? 0
+               : gm_fail_kernel(memory, error, "could not clean a frame from the caches");
+}
+
+int gm_window_copy(gm_memory_t *memory, gm_run_t *from, const gm_run_t *to)
+{
+    int error = 0;
+    for (size_t i = 0; i < from->count && error == 0; i++) {
+        gm_temporary_t temporary;
+        error = map_copy(memory, from, i, &temporary);
+        if (error == 0) {
+            error = copy_frame(memory, &temporary, to);
+            unmap_copy(memory, &temporary);
+        }
+    }
+    return error;
+}
+
 /* Windows. */
 
-enum { FRAME_OUTSIDE, FRAME_IN_WINDOW, FRAME_NEW /* in the window, until it is settled */ };
+enum {
+    FRAME_OUTSIDE,
+    FRAME_IN_WINDOW,
+    FRAME_NEW,    /* in the window, until it is settled */
+    FRAME_POINTED /* in the window, and there is a pointer to it that the VMM may write by */
+};
 
 /* The HVA of a GPA in the window of a mapping that begins with `first`. */
 static char *address_of(const gm_window_t *window, uintptr_t first, uintptr_t gpa)
@@ -559,6 +608,33 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
     return found < end ? found : end;
 }
 
+void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, uintptr_t end)
+{
+    for (gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        size_t stop = index_at(run, end) + 1;
+        for (size_t i = index_at(run, gpa); i < stop; i++) {
+            gm_run_states(run)[i] = FRAME_POINTED;
+        }
+    }
+    window->pointed = true;
+}
+
+bool gm_window_next_pointed(const gm_memory_t *memory, const gm_window_t *window, uintptr_t *gpa,
+                            uintptr_t end)
+{
+    for (const gm_run_t *run = window->pointed ? gm_guest_space_next(memory, *gpa, end) : NULL;
+         run != NULL; run = gm_guest_space_after(memory, run, end)) {
+        for (size_t i = index_at(run, *gpa); run->num_in_window > 0 && i < run->count; i++) {
+            if (gm_run_states(run)[i] == FRAME_POINTED && gm_run_gpa(run, i) >= *gpa) {
+                *gpa = gm_run_gpa(run, i);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* The first frame of `[gpa, end]` that is in the window, or NULL. */
 static gm_run_t *first_in_window(const gm_memory_t *memory, uintptr_t gpa, uintptr_t end,
                                  size_t *index)
@@ -610,23 +686,60 @@ static void visit_unused_parts(gm_memory_t *memory, const gm_window_t *window, u
     }
 }
 
-void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
+static void forget_in(gm_memory_t *memory, uintptr_t first, uintptr_t last)
 {
-    if (memory->kept.vaddr != NULL && memory->kept.run->base >= first &&
-        memory->kept.run->base <= last) {
+    if (memory->kept.vaddr != NULL && memory->kept.gpa >= first && memory->kept.gpa <= last) {
         gm_temporary_forget(memory);
     }
+}
+
+/* Unmap the frames of a run that are in the window. */
+static void unmap_run(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run)
+{
+    for (size_t i = 0; i < run->count && run->num_in_window > 0; i++) {
+        if (gm_run_states(run)[i] != FRAME_OUTSIDE) {
+            unmap_frame(memory, window, first, run, i);
+        }
+    }
+}
+
+void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last)
+{
+    forget_in(memory, first, last);
     if (window->num_frames > 0) {
         visit_unused_parts(memory, window, first, last);
     }
     for (gm_run_t *run = window->num_frames > 0 ? gm_guest_space_next(memory, first, last) : NULL;
          run != NULL; run = gm_guest_space_after(memory, run, last)) {
-        for (size_t i = 0; i < run->count && run->num_in_window > 0; i++) {
-            if (gm_run_states(run)[i] != FRAME_OUTSIDE) {
-                unmap_frame(memory, window, first, run, i);
-            }
-        }
+        unmap_run(memory, window, first, run);
     }
     close_empty(memory, window);
     memory->recent = (gm_recent_t){0};
+}
+
+/* How many frames of `[gpa, end]`, which are whole, are in the window. */
+static size_t count_frames(const gm_memory_t *memory, uintptr_t gpa, uintptr_t end)
+{
+    size_t count = 0;
+    for (const gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        count += run->num_in_window;
+    }
+    return count;
+}
+
+void gm_window_drop(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last,
+                    uintptr_t gpa, uintptr_t end)
+{
+    size_t count = window->num_frames > 0 ? count_frames(memory, gpa, end) : 0;
+    if (count > 0 && count == window->num_frames) {
+        gm_window_close(memory, window, first, last);
+        return;
+    }
+    forget_in(memory, gpa, end);
+    memory->recent = (gm_recent_t){0};
+    for (gm_run_t *run = count > 0 ? gm_guest_space_next(memory, gpa, end) : NULL; run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        unmap_run(memory, window, first, run);
+    }
 }

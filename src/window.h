@@ -22,6 +22,7 @@ typedef struct gm_window {
     size_t num_new;      /* of them, those that gm_window_settle() may unmap again */
     uint64_t refused_at; /* how many windows were closed when it was */
     bool cacheable;
+    bool pointed; /* the VMM has pointers to some of its frames, see gm_window_point() */
     bool refused; /* the VMM has no addresses for it: not asked again until a window is closed */
 } gm_window_t;
 
@@ -46,9 +47,22 @@ void gm_window_settle(gm_memory_t *memory, gm_window_t *window, uintptr_t first,
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
                          uintptr_t gpa, uintptr_t end, char **pointer);
 
+/** Note that the VMM has a pointer to `[gpa, end]`, which is in the window. */
+void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, uintptr_t end);
+
+/** Find the lowest frame from `*gpa` on to `end` that the VMM has a pointer to.
+ *  @return whether there is one; `*gpa` is its first address then */
+bool gm_window_next_pointed(const gm_memory_t *memory, const gm_window_t *window, uintptr_t *gpa,
+                            uintptr_t end);
+
 /** Unmap the window of a mapping, if it is open, and what is mapped for access of its frames.
  *  Cannot fail. */
 void gm_window_close(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last);
+
+/** The same for the frames of `[gpa, end]`, which are whole runs; the window of `[first, last]` is
+ *  closed with its last frame. */
+void gm_window_drop(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uintptr_t last,
+                    uintptr_t gpa, uintptr_t end);
 
 /**
  * Map a frame of a run for an access. It stays mapped afterwards, until another one is needed.
@@ -63,6 +77,14 @@ void gm_temporary_unmap(gm_memory_t *memory, gm_temporary_t *temporary);
 
 /** Unmap the frame that is still mapped, if there is one. Cannot fail. */
 void gm_temporary_forget(gm_memory_t *memory);
+
+/**
+ * Copy what is in a run's frames to another run at the same addresses, of frames that are no larger
+ * and not mapped anywhere yet.
+ *
+ * @return 0; -1 after gm_fail()
+ */
+int gm_window_copy(gm_memory_t *memory, gm_run_t *from, const gm_run_t *to);
 
 /**
  * Zero the frames of a run, which are not mapped anywhere yet, in memory: no cache has them.

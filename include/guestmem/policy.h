@@ -96,6 +96,24 @@ typedef enum guestmem_fixed_ram {
  */
 int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram);
 
+/** What an access finds where guestmem_discard() has given a frame back. */
+typedef enum guestmem_discarded {
+    GUESTMEM_DISCARDED_REFILLED, /**< zeroed memory: the access gets a frame, be it the guest's or
+                                      the VMM's (the default) */
+    GUESTMEM_DISCARDED_LEFT      /**< nothing, until guestmem_populate(): the guest's access faults
+                                      into the reservation's callback, the VMM's fails */
+} guestmem_discarded_t;
+
+/**
+ * Choose for later calls of guestmem_discard(). A reservation of which something was discarded to
+ * be refilled is refilled wherever frames are missing.
+ *
+ * @param vm         the VM
+ * @param discarded  for what is discarded from now on
+ * @return 0; -1 if an argument is bad
+ */
+int guestmem_set_discarded(vm_t *vm, guestmem_discarded_t discarded);
+
 #ifdef __cplusplus
 }
 #endif

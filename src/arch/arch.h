@@ -77,6 +77,10 @@ seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
                              seL4_CapRights_t rights, bool cacheable);
 seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
 
+/** Whether the kernel maps a frame in a guest again where it is mapped, with other rights. Some
+ *  that do refuse it with seL4_DeleteFirst. */
+extern const bool gm_arch_frame_remaps;
+
 /** Make what the VMM wrote to bytes of a frame visible to a guest that runs with its caches off,
  * and what such a guest writes to the VMM. The capability must be mapped, anywhere. */
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);

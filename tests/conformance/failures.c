@@ -10,6 +10,7 @@
  * is free.
  */
 
+#include <guestmem/change.h>
 #include "objects.h"
 #include "vm_memory.h"
 #include <stdio.h>
@@ -194,6 +195,24 @@ static void failed_access_to_ram_leaves_no_window(suite_t *suite)
     EXPECT_HELD(&before);
 }
 
+static int call_populate(suite_t *suite)
+{
+    return guestmem_populate(&suite->vm, GPA, 4 * PAGE);
+}
+
+static int undo_populate(suite_t *suite)
+{
+    return guestmem_discard(&suite->vm, GPA, 4 * PAGE, NULL);
+}
+
+static void failed_populating_changes_nothing(suite_t *suite)
+{
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 12) == 0);
+    EXPECT(vm_ram_register_at(&suite->vm, GPA, 4 * PAGE, false) == 0);
+    EXPECT(undo_populate(suite) == 0);
+    fail_each(suite, call_populate, undo_populate, GPA, 8);
+}
+
 static int call_init(suite_t *suite)
 {
     static vm_t other;
@@ -232,6 +251,7 @@ static const check_t checks[] = {
     CHECK(half_failed_map_of_the_callers_frames_leaves_them_unmapped),
     CHECK(failed_reservation_page_or_ram_takes_nothing),
     CHECK(failed_access_to_ram_leaves_no_window),
+    CHECK(failed_populating_changes_nothing),
     CHECK(failed_initialisation_takes_nothing),
     CHECK(map_succeeds_after_it_failed),
 };

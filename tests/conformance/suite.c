@@ -138,11 +138,12 @@ int conformance_run(const conformance_env_t *env)
 {
     static const area_t *const areas[] = {
 #ifdef CONFIG_ARCH_AARCH64
-        &area_page_map, &area_tables,       &area_capabilities, &area_untyped,
+        &area_page_map,      &area_tables,       &area_capabilities, &area_untyped,
 #endif
-        &area_refusals, &area_reservations, &area_mapping,      &area_ownership, &area_frames,
-        &area_failures, &area_faults,       &area_ram,          &area_guest,     &area_guest_faults,
-        &area_rights,   &area_guest_kernel, &area_guest_end,
+        &area_refusals,      &area_reservations, &area_mapping,      &area_ownership,
+        &area_frames,        &area_failures,     &area_faults,       &area_ram,
+        &area_changes,       &area_guest,        &area_guest_faults, &area_rights,
+        &area_guest_changes, &area_guest_kernel, &area_guest_end,
     };
     char line[96];
     suite_t *suite = calloc(1, sizeof(*suite));

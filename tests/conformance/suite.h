@@ -84,7 +84,7 @@ void suite_skip(suite_t *suite, const char *why);
 extern const area_t area_page_map, area_tables, area_capabilities, area_untyped;
 extern const area_t area_refusals, area_reservations, area_mapping, area_ownership, area_frames;
 extern const area_t area_failures, area_faults, area_ram, area_guest, area_guest_faults,
-    area_rights, area_guest_kernel, area_guest_end;
+    area_rights, area_guest_kernel, area_guest_end, area_changes, area_guest_changes;
 
 /* Expectations: each answers whether it was met. Only the first unmet one of a check is told. */
 

@@ -36,8 +36,7 @@ static void check_size(const model_t *model, const model_reservation_t *reservat
                        const hosted_stage2_mapping_t *mapping, unsigned predicted)
 {
     /* 1 GiB of free memory in one piece may not be there; nor may memory at an address. */
-    bool may_be_less = predicted == 30 || model->fired ||
-                       (reservation->backing == GUESTMEM_UNTYPED && reservation->on_fault);
+    bool may_be_less = predicted == 30 || model->fired || reservation->backing == GUESTMEM_UNTYPED;
     must(mapping->size_bits == predicted || (may_be_less && mapping->size_bits < predicted),
          "a frame of 2^%u bytes at 0x%lx, where 2^%u fit", mapping->size_bits,
          (unsigned long)mapping->gpa, predicted);
@@ -80,8 +79,18 @@ static void insert(model_reservation_t *reservation, const hosted_stage2_mapping
     for (; i > 0 && reservation->frames[i - 1].gpa > mapping->gpa; i--) {
         reservation->frames[i] = reservation->frames[i - 1];
     }
-    reservation->frames[i] = (model_frame_t){mapping->gpa,  mapping->size_bits, mapping->paddr,
-                                             mapping->read, mapping->write,     false};
+    reservation->frames[i] = (model_frame_t){
+        .gpa = mapping->gpa,
+        .bits = mapping->size_bits,
+        .paddr = mapping->paddr,
+        .read = mapping->read,
+        .write = mapping->write,
+        .had_read = mapping->read || reservation->backing != GUESTMEM_CALLER,
+        .had_write = mapping->write || reservation->backing != GUESTMEM_CALLER,
+        .may_read = mapping->read,
+        .may_write = mapping->write,
+        .given = reservation->written != NULL,
+    };
 }
 
 /* Learn the frame at `gpa`, in the hole `[first, last]`. @return its last byte */
@@ -100,6 +109,7 @@ static uintptr_t learn(model_t *model, model_vm_t *vm, model_reservation_t *rese
     }
     check_frame(model, reservation, &mapping);
     insert(reservation, &mapping);
+    model_note_written(reservation, mapping.gpa, frame_last);
     return frame_last;
 }
 
@@ -116,11 +126,10 @@ void model_learn_all(model_t *model, model_vm_t *vm, model_reservation_t *reserv
     }
 }
 
-void model_learn_one(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
-                     uintptr_t gpa)
+/* The same in a part of the reservation. */
+static void learn_in(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
+                     uintptr_t gpa, uintptr_t first, uintptr_t last)
 {
-    uintptr_t first = first_page(reservation);
-    uintptr_t last = last_page(reservation);
     for (size_t i = 0; i < reservation->num_frames; i++) {
         const model_frame_t *frame = &reservation->frames[i];
         uintptr_t frame_last = frame->gpa + (((uintptr_t)1 << frame->bits) - 1);
@@ -132,6 +141,32 @@ void model_learn_one(model_t *model, model_vm_t *vm, model_reservation_t *reserv
         }
     }
     learn(model, vm, reservation, gpa, first, last);
+}
+
+void model_learn_one(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
+                     uintptr_t gpa)
+{
+    learn_in(model, vm, reservation, gpa, first_page(reservation), last_page(reservation));
+}
+
+void model_learn_missing(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
+                         uintptr_t gpa, uintptr_t end, uintptr_t first, uintptr_t last)
+{
+    for (gpa &= ~(PAGE - 1); gpa <= end; gpa += PAGE) {
+        if (!model_present(reservation, gpa)) {
+            learn_in(model, vm, reservation, gpa, first, last);
+            /* What comes again is zero. */
+            const uintptr_t ends[] = {gpa | 8, gpa | (PAGE - 1)};
+            for (int i = 0; i < 2; i++) {
+                hosted_stage2_mapping_t mapping;
+                hosted_stage2_translate(model->machine->system, vm->vm.mem.vm_vspace_root.cptr, gpa,
+                                        &mapping);
+                if (!model_is_device(mapping.paddr) || reservation->ram) {
+                    model_tag(vm, ends[i], 0);
+                }
+            }
+        }
+    }
 }
 
 void model_untag(model_vm_t *vm, uintptr_t base, uintptr_t last)

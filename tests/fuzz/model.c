@@ -56,6 +56,7 @@ void model_add(model_vm_t *vm, model_reservation_t *reservation, vm_memory_reser
 void model_drop(model_reservation_t *reservation)
 {
     free(reservation->frames);
+    free(reservation->written);
     free(reservation);
 }
 
@@ -246,13 +247,20 @@ bool model_is_ram(const model_vm_t *vm, uintptr_t base, uintptr_t last, int stat
     return false;
 }
 
-bool model_complete(const model_reservation_t *reservation)
+bool model_has_frames(const model_reservation_t *reservation, uintptr_t base, uintptr_t last)
 {
     uintptr_t bytes = 0;
+    base &= ~(PAGE - 1);
+    last |= PAGE - 1;
     for (size_t i = 0; i < reservation->num_frames; i++) {
-        bytes += (uintptr_t)1 << reservation->frames[i].bits;
+        const model_frame_t *frame = &reservation->frames[i];
+        uintptr_t frame_last = frame->gpa + (((uintptr_t)1 << frame->bits) - 1);
+        if (overlap(base, last, frame->gpa, frame_last)) {
+            bytes += (frame_last < last ? frame_last : last) -
+                     (frame->gpa > base ? frame->gpa : base) + 1;
+        }
     }
-    return reservation->mapped && bytes == last_page(reservation) - first_page(reservation) + 1;
+    return reservation->mapped && bytes == last - base + 1;
 }
 
 bool model_present(const model_reservation_t *reservation, uintptr_t gpa)

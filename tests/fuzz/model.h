@@ -39,8 +39,12 @@ typedef struct model_frame {
     uintptr_t gpa;
     unsigned bits;
     uintptr_t paddr;
-    bool read, write; /* what the guest may do */
-    bool touched;     /* by the VMM */
+    bool read, write;         /* what the guest may do */
+    bool touched;             /* by the VMM */
+    bool had_read, had_write; /* the most that it may have: a caller's, what it came with */
+    bool may_read, may_write; /* and now, but for tracking */
+    bool given;               /* it has got the right to write since that was taken */
+    bool pointed;             /* the VMM has a pointer to it */
 } model_frame_t;
 
 /** A byte that must be found in guest memory. */
@@ -61,6 +65,9 @@ typedef struct model_reservation {
     guestmem_backing_t backing;
     bool anonymous, ram, mapped;
     bool on_fault;    /* frames still come at first access */
+    bool refilled;    /* likewise, and the VMM's: some were discarded */
+    bool *written;    /* while it is tracked: of each page */
+    bool in_pages;    /* it is tracked in pages */
     bool read, write; /* what the guest may do with frames that are not a caller's */
     unsigned largest_bits;
     uintptr_t paddr_offset;
@@ -90,6 +97,7 @@ typedef struct model_vm {
     model_piece_t ram[MODEL_PIECES]; /* ascending; neighbours of one state are one */
     size_t num_ram;
     bool map_on_fault;
+    bool discarded_left;
     unsigned largest_bits;
     uint64_t faults;
     uint64_t faults_unhandled;
@@ -155,8 +163,8 @@ void model_set_ram(model_vm_t *vm, uintptr_t base, uintptr_t last, int state);
 /** Whether a range is all RAM of that state, or of any (-1). */
 bool model_is_ram(const model_vm_t *vm, uintptr_t base, uintptr_t last, int state);
 
-/** Whether all of a reservation's pages have frames. */
-bool model_complete(const model_reservation_t *reservation);
+/** Whether all pages of a range of a reservation have frames. */
+bool model_has_frames(const model_reservation_t *reservation, uintptr_t base, uintptr_t last);
 bool model_present(const model_reservation_t *reservation, uintptr_t gpa);
 
 /** Whether a physical address is a device's, or reserved memory. */
@@ -182,6 +190,10 @@ void model_learn_all(model_t *model, model_vm_t *vm, model_reservation_t *reserv
 void model_learn_one(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
                      uintptr_t gpa);
 
+/** Learn all frames that are missing in `[gpa, end]`, and came within `[first, last]`. */
+void model_learn_missing(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
+                         uintptr_t gpa, uintptr_t end, uintptr_t first, uintptr_t last);
+
 /** Note that a byte has that value; forget what was known of `[base, last]`. */
 void model_tag(model_vm_t *vm, uintptr_t gpa, uint8_t value);
 void model_untag(model_vm_t *vm, uintptr_t base, uintptr_t last);
@@ -191,6 +203,20 @@ void model_check_tags(model_t *model, model_vm_t *vm, const model_reservation_t 
 
 /** Whether each page of physical memory can be allocated now. */
 bool model_physical_free(model_t *model, uintptr_t paddr, size_t pages);
+
+/* operations_change.c: rights, and what is written. */
+
+/** What the guest may do to each frame, from its rights and tracking. */
+void model_set_rights(model_reservation_t *reservation);
+
+/** Whether the guest's first write to a frame is noted. */
+bool model_is_tracked(const model_reservation_t *reservation, const model_frame_t *frame);
+
+/** Note that pages are written, if the reservation is tracked. */
+void model_note_written(model_reservation_t *reservation, uintptr_t base, uintptr_t last);
+
+/** Begin all tracking anew, after a call of which it is not known what it has written. */
+void model_forget_written(model_t *model, model_vm_t *vm);
 
 /* compare.c: the library against the model. */
 void model_compare_vm(model_t *model, model_vm_t *vm);

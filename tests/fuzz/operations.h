@@ -70,6 +70,14 @@ void operate_touch(model_t *model, model_vm_t *vm, const operation_t *operation)
 void operate_access(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_fault(model_t *model, model_vm_t *vm, const operation_t *operation);
 
+/* operations_change.c */
+void operate_discard(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_populate(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_discarded(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_protect(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_written(model_t *model, model_vm_t *vm, const operation_t *operation);
+
 /* operations_map.c, for RAM too */
 
 /** A supply for a reservation of `[base, base + size)`, as the operation says. */

@@ -6,6 +6,7 @@
 /* Operations that access memory: the VMM's touches, and the guest's faults. */
 
 #include <guestmem/memory.h>
+#include <hosted/stage2.h>
 #include <sel4vm/guest_ram.h>
 #include "operations.h"
 
@@ -39,18 +40,58 @@ static int touch_page(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t si
     return touch->pages == touch->stop ? STOPPED : 0;
 }
 
-/* Whether all of the range is mapped, and has its frames. */
-static bool accessible(model_vm_t *vm, uintptr_t addr, uintptr_t last)
+/* Whether all of the range is mapped, and has its frames or gets them. `*scarce` if perhaps not. */
+static bool accessible(model_vm_t *vm, uintptr_t addr, uintptr_t last, bool *scarce)
 {
     for (;;) {
         const model_reservation_t *reservation = model_find(vm, addr);
-        if (reservation == NULL || !model_complete(reservation)) {
+        if (reservation == NULL || !reservation->mapped) {
             return false;
         }
-        if (reservation->last >= last) {
+        uintptr_t end = reservation->last < last ? reservation->last : last;
+        bool there = model_has_frames(reservation, addr, end);
+        if (!there && !reservation->refilled) {
+            return false;
+        }
+        *scarce |= !there && reservation->backing == GUESTMEM_UNTYPED;
+        if (end == last) {
             return true;
         }
-        addr = reservation->last + 1;
+        addr = end + 1;
+    }
+}
+
+/* Learn what an access to a range has filled; where it failed, that may be nothing. */
+static void learn_filled(model_t *model, model_vm_t *vm, uintptr_t addr, uintptr_t last, bool ok)
+{
+    for (size_t i = 0; i < vm->num_reservations; i++) {
+        model_reservation_t *reservation = vm->reservations[i];
+        hosted_stage2_mapping_t mapping;
+        if (!reservation->refilled || reservation->base > last || reservation->last < addr) {
+            continue;
+        }
+        uintptr_t gpa = reservation->base > addr ? reservation->base : addr;
+        uintptr_t end = reservation->last < last ? reservation->last : last;
+        while (gpa <= end && model_present(reservation, gpa)) {
+            gpa = (gpa | (PAGE - 1)) + 1;
+        }
+        if (gpa <= end &&
+            (ok || hosted_stage2_translate(model->machine->system, vm->vm.mem.vm_vspace_root.cptr,
+                                           gpa, &mapping))) {
+            model_learn_missing(model, vm, reservation, gpa, end, first_page(reservation),
+                                last_page(reservation));
+        }
+    }
+}
+
+static void note_written(model_vm_t *vm, uintptr_t addr, uintptr_t last)
+{
+    for (size_t i = 0; i < vm->num_reservations; i++) {
+        model_reservation_t *reservation = vm->reservations[i];
+        if (reservation->base <= last && reservation->last >= addr) {
+            model_note_written(reservation, reservation->base > addr ? reservation->base : addr,
+                               reservation->last < last ? reservation->last : last);
+        }
     }
 }
 
@@ -79,7 +120,7 @@ static bool is_unreadable(const model_vm_t *vm, uintptr_t addr, uintptr_t last)
         for (size_t j = 0; j < reservation->num_frames && reservation->supply != NULL; j++) {
             const model_frame_t *frame = &reservation->frames[j];
             uintptr_t frame_last = frame->gpa + (((uintptr_t)1 << frame->bits) - 1);
-            if (!frame->read && frame->gpa <= last && frame_last >= addr) {
+            if (!frame->had_read && frame->gpa <= last && frame_last >= addr) {
                 return true;
             }
         }
@@ -134,7 +175,9 @@ static void run_touch(model_t *model, model_vm_t *vm, const operation_t *operati
     };
     unsigned codes = size > 0 && last < addr ? CODE(BAD_RANGE) : 0;
     codes |= callback ? 0 : CODE(BAD_ARGUMENT);
+    bool scarce = false;
     codes |= codes == 0 && size > 0 && !possible ? code : 0;
+    codes |= codes == 0 && size > 0 && !accessible(vm, addr, last, &scarce) ? CODE(NOT_MAPPED) : 0;
     codes |= (codes == 0 || codes == CODE(NOT_MAPPED)) && size > 0 && is_unreadable(vm, addr, last)
                  ? CODE(NO_RIGHT)
                  : 0;
@@ -145,9 +188,15 @@ static void run_touch(model_t *model, model_vm_t *vm, const operation_t *operati
     /* Without a window, or where only cleaning fails, a touch that fails may have begun. */
     model->compares = model->compares && !model->injected;
     int result = touch(&vm->vm, addr, size, callback ? touch_page : NULL, &state);
-    model_finish_call(model, vm, result != -1, codes, 0);
+    model_finish_call(model, vm, result != -1, codes, scarce ? CODE(NO_FRAME) : 0);
+    if (size > 0 && (result != -1 || model->fired)) {
+        learn_filled(model, vm, addr, last, result != -1);
+    }
     if (result == -1) {
         must(state.pages == 0 || model->fired, "called back by a touch that fails");
+        if (model->fired) {
+            model_forget_written(model, vm);
+        }
         if (state.pages > 0) {
             note_touched(vm, addr, last);
             model_untag(vm, addr, last);
@@ -160,6 +209,7 @@ static void run_touch(model_t *model, model_vm_t *vm, const operation_t *operati
     }
     must(result != 0 || state.offset == size, "0x%zx bytes touched of 0x%zx", state.offset, size);
     note_touched(vm, addr, last);
+    note_written(vm, addr, addr + (state.offset - 1));
     if (state.value >= 0) {
         model_untag(vm, addr, addr + (state.offset - 1));
         model_tag(vm, addr, (uint8_t)state.value);
@@ -182,10 +232,7 @@ void operate_access(model_t *model, model_vm_t *vm, const operation_t *operation
     uintptr_t addr;
     size_t size;
     choose_access(vm, operation, &addr, &size);
-    bool possible =
-        size > 0 && addr + (size - 1) >= addr && accessible(vm, addr, addr + (size - 1));
-    run_touch(model, vm, operation, "guestmem_access", guestmem_access, possible, CODE(NOT_MAPPED),
-              addr, size);
+    run_touch(model, vm, operation, "guestmem_access", guestmem_access, true, 0, addr, size);
 }
 
 memory_fault_result_t operation_callback(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t fault_addr,
@@ -225,11 +272,38 @@ static memory_fault_result_t finish_on_fault(model_t *model, model_vm_t *vm,
         supply_end(supply, ok);
     }
     if (ok) {
-        model_learn_one(model, vm, reservation, addr);
+        model_learn_missing(model, vm, reservation, addr, addr, first_page(reservation),
+                            last_page(reservation));
     } else {
         reservation->on_fault = false; /* it is not tried again */
+        reservation->refilled = false;
     }
     return result;
+}
+
+static model_frame_t *tracked_frame(model_reservation_t *reservation, uintptr_t gpa)
+{
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        model_frame_t *frame = &reservation->frames[i];
+        if (gpa >= frame->gpa && gpa - frame->gpa < (uintptr_t)1 << frame->bits) {
+            return model_is_tracked(reservation, frame) ? frame : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* What the fault does to a frame that is tracked. */
+static void finish_tracked(model_t *model, model_vm_t *vm, model_reservation_t *reservation,
+                           model_frame_t *frame, uintptr_t addr, memory_fault_result_t result)
+{
+    bool ok = result == FAULT_RESTART;
+    must(ok || result == FAULT_ERROR, "a fault answered %d", (int)result);
+    model_finish_call(model, vm, ok, 0, 0);
+    if (ok && !frame->given) {
+        frame->given = true;
+        model_note_written(reservation, addr, addr);
+        model_set_rights(reservation);
+    }
 }
 
 static void run_fault(model_t *model, model_vm_t *vm, const operation_t *operation, uintptr_t addr,
@@ -237,8 +311,10 @@ static void run_fault(model_t *model, model_vm_t *vm, const operation_t *operati
 {
     model_reservation_t *reservation = model_find(vm, addr);
     bool whole = reservation != NULL && (size == 0 || size - 1 <= reservation->last - addr);
-    bool maps = whole && reservation->on_fault && !model_present(reservation, addr);
-    bool calls = whole && !maps && !reservation->ram;
+    bool present = whole && model_present(reservation, addr);
+    bool maps = whole && (reservation->on_fault || reservation->refilled) && !present;
+    model_frame_t *given = present ? tracked_frame(reservation, addr) : NULL;
+    bool calls = whole && !maps && given == NULL && !reservation->ram;
     model_fault_t *fault = &model->fault;
     unsigned depth = fault->depth;
     *fault = (model_fault_t){.expected = calls ? reservation : NULL,
@@ -264,6 +340,10 @@ static void run_fault(model_t *model, model_vm_t *vm, const operation_t *operati
     must(fault->calls == (calls ? 1u : 0u), "%u call backs", fault->calls);
     if (maps) {
         finish_on_fault(model, vm, reservation, addr, result);
+        return;
+    }
+    if (given != NULL) {
+        finish_tracked(model, vm, reservation, given, addr, result);
         return;
     }
     model_end_injection(model);

@@ -297,6 +297,7 @@ static void create(model_t *model, model_vm_t *vm, const operation_t *operation,
     model_add(vm, reservation, guestmem_find_reservation(&vm->vm, addr), addr, addr | (PAGE - 1));
     operation_mapped(model, vm, reservation, backing, rights);
     reservation->frames[0].touched = true;
+    reservation->frames[0].pointed = true;
     page[operation->arg] = (uint8_t)(operation->arg | 1);
     /* Above its window the kernel cannot clean; devices, which are all there is, are uncached. */
     must(seL4_ARM_Page_Clean_Data(vspace_get_cap(&vm->vm.mem.vmm_vspace, page), operation->arg,

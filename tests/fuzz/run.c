@@ -58,6 +58,13 @@ static const operation_fn operations[] = {operate_reserve,
                                           operate_fault,
                                           operate_destroy};
 
+/* These are chosen by the highest bytes, so that older ones mean what they did. */
+static const operation_fn changes[] = {operate_discard,   operate_discard, operate_populate,
+                                       operate_discarded, operate_protect, operate_track,
+                                       operate_written};
+
+enum { FIRST_CHANGE = 6 * ARRAY_SIZE(operations) };
+
 void model_say(model_t *model, const char *format, ...)
 {
     if (model->trace != NULL) {
@@ -232,7 +239,11 @@ void model_run_operation(model_t *model)
         .arg = bytes[7],
     };
     model_vm_t *vm = &model->vms[bytes[1] % MODEL_VMS];
-    operations[operation.kind](model, vm, &operation);
+    if (bytes[0] < FIRST_CHANGE) {
+        operations[operation.kind](model, vm, &operation);
+    } else {
+        changes[(bytes[0] - FIRST_CHANGE) % ARRAY_SIZE(changes)](model, vm, &operation);
+    }
     model->steps++;
     if (model->fault.depth == 0) {
         if (model->steps % COMPARE_ALL_STEPS == 0) {

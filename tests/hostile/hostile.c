@@ -6,11 +6,13 @@
 /* See hostile.h. */
 
 #include "hostile.h"
+#include <hosted/stage2.h>
 #include <utils/util.h>
 #include <vka/capops.h>
 
 #define FRAME_PATTERN   0xa5
 #define BYSTANDER_BYTES (64 * PAGE)
+#define WATCHED_RUNS    200 /* of a test: comparing all RAM takes long */
 
 /* PSCI SYSTEM_OFF. */
 static const uint32_t switch_off[] = {
@@ -19,6 +21,69 @@ static const uint32_t switch_off[] = {
     0xd4000002, /* hvc  #0 */
     0x14000000, /* b    . */
 };
+
+/* The RAM before a run, and the pages of it that are reported as written. */
+typedef struct watch {
+    uint8_t before[HOSTILE_RAM_SIZE];
+    uint8_t after[HOSTILE_RAM_SIZE];
+    bool written[HOSTILE_RAM_SIZE / PAGE];
+    unsigned runs;
+} watch_t;
+
+static int take_written(vm_t *vm, uintptr_t addr, size_t size, void *cookie)
+{
+    watch_t *watch = cookie;
+    assert_int_equal(size, PAGE);
+    watch->written[(addr - HOSTILE_RAM) / PAGE] = true;
+    return 0;
+}
+
+static void track(hostile_t *hostile, uintptr_t at)
+{
+    assert_int_equal(guestmem_track_written(&hostile->vm,
+                                            guestmem_find_reservation(&hostile->vm, at),
+                                            GUESTMEM_TRACK_FRAMES),
+                     0);
+}
+
+static void report_written(hostile_t *hostile)
+{
+    assert_int_equal(guestmem_written(&hostile->vm,
+                                      guestmem_find_reservation(&hostile->vm, HOSTILE_RAM),
+                                      take_written, hostile->watch),
+                     0);
+}
+
+/* Read the RAM without the VMM, so that none of it is mapped there for this. */
+static void read_ram(hostile_t *hostile, uint8_t *bytes)
+{
+    for (uintptr_t offset = 0; offset < HOSTILE_RAM_SIZE; offset += PAGE) {
+        hosted_stage2_mapping_t mapping;
+        assert_true(hosted_stage2_translate(hostile->system, hostile->vm.mem.vm_vspace_root.cptr,
+                                            HOSTILE_RAM + offset, &mapping));
+        memcpy(bytes + offset, hosted_physical_memory(hostile->system, mapping.paddr, PAGE), PAGE);
+    }
+}
+
+static void watch_begin(hostile_t *hostile)
+{
+    watch_t *watch = hostile->watch;
+    report_written(hostile);
+    memset(watch->written, 0, sizeof(watch->written));
+    read_ram(hostile, watch->before);
+}
+
+static void watch_end(hostile_t *hostile)
+{
+    watch_t *watch = hostile->watch;
+    report_written(hostile);
+    read_ram(hostile, watch->after);
+    for (size_t i = 0; i < ARRAY_SIZE(watch->written); i++) {
+        if (!watch->written[i]) {
+            assert_memory_equal(watch->before + i * PAGE, watch->after + i * PAGE, PAGE);
+        }
+    }
+}
 
 static void count_line(void *cookie, int level, const char *line)
 {
@@ -69,6 +134,9 @@ static memory_fault_result_t on_device(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
                      0);
     assert_true(length == 0 || length - 1 <= info.last - address);
     assert_true(length <= 64 && get_vcpu_fault_size(vcpu) <= 8);
+    if (hostile->watch != NULL) {
+        report_written(hostile);
+    }
     seL4_Word data = get_vcpu_fault_data(vcpu);
     if (is_vcpu_read_fault(vcpu)) {
         assert_int_equal(data, 0);
@@ -153,6 +221,9 @@ static void make_hostile_vm(hostile_t *hostile)
 {
     hostile->vcpu = make_vm(hostile, &hostile->vm, "hostile");
     vm_t *vm = &hostile->vm;
+    if (hostile->watch != NULL) {
+        assert_int_equal(guestmem_set_largest_frame(vm, seL4_PageBits), 0);
+    }
     assert_int_equal(vm_ram_register_at(vm, HOSTILE_RAM, HOSTILE_RAM_SIZE, false), 0);
     hostile->next_code = HOSTILE_CODE;
     add_device(hostile, HOSTILE_DEVICE, HOSTILE_SMALL - HOSTILE_DEVICE, "device");
@@ -165,6 +236,10 @@ static void make_hostile_vm(hostile_t *hostile)
     assert_non_null(lazy);
     assert_int_equal(guestmem_set_map_time(vm, GUESTMEM_MAP_ON_FAULT), 0);
     assert_int_equal(map_frame_alloc_reservation(vm, lazy), 0);
+    if (hostile->watch != NULL) {
+        track(hostile, HOSTILE_RAM);
+        track(hostile, HOSTILE_LAZY);
+    }
 }
 
 void hostile_renew(hostile_t *hostile)
@@ -220,6 +295,10 @@ int hostile_make(void **state)
     if (hostile->system == NULL) {
         fail_msg("%s", error);
     }
+    if (getenv("TRACKED") != NULL) {
+        hostile->watch = calloc(1, sizeof(*hostile->watch));
+        assert_non_null(hostile->watch);
+    }
     hosted_log_to(count_line, hostile);
     hosted_census_take(hostile->system, &hostile->before);
     make_bystander(hostile);
@@ -242,6 +321,7 @@ int hostile_end(void **state)
     assert_true(hosted_census_equal(&hostile->before, &after));
     hosted_system_destroy(hostile->system);
     hosted_log_to(NULL, NULL);
+    free(hostile->watch);
     free(hostile);
     return 0;
 }
@@ -264,7 +344,14 @@ uintptr_t hostile_load(hostile_t *hostile, const uint32_t *code, size_t words)
 int hostile_go_on(hostile_t *hostile)
 {
     hostile->log_lines = 0;
+    bool watched = hostile->watch != NULL && hostile->watch->runs++ < WATCHED_RUNS;
+    if (watched) {
+        watch_begin(hostile);
+    }
     int result = vm_run(&hostile->vm);
+    if (watched) {
+        watch_end(hostile);
+    }
     const hosted_vm_report_t *report = hostile_report(hostile);
     bool ended_itself = report->reason == HOSTED_VM_POWEROFF || report->reason == HOSTED_VM_RESET;
     if (result != (ended_itself ? 0 : -1) || report->reason == HOSTED_VM_NOT_RUN ||

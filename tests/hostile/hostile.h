@@ -10,7 +10,9 @@
  * The world of a hostile guest: a VM with a reservation of every kind, whose guest runs any
  * instructions, and a second VM on the same system, the bystander, that must not notice. The end of
  * a test checks that frames which the guest may not write are as they were, that the bystander is
- * unharmed, and that the end of both VMs brings every count back to its start.
+ * unharmed, and that the end of both VMs brings every count back to its start. With TRACKED in the
+ * environment, written pages are tracked all the time, and reported in the middle of each run: what
+ * has changed must have been reported.
  *
  * The guest's world, beside addresses where there is nothing:
  *
@@ -24,6 +26,7 @@
  */
 
 #include "../vcpu/test.h"
+#include <guestmem/change.h>
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
 #include <guestmem/policy.h>
@@ -77,8 +80,9 @@ typedef struct hostile {
     vm_vcpu_t *bystander_vcpu;
     uintptr_t next_code; /* code that was not written yet: an engine may keep what it has seen */
     answer_t answer;
-    uint64_t calls;     /* of the devices' callback */
-    unsigned log_lines; /* errors logged */
+    uint64_t calls;      /* of the devices' callback */
+    unsigned log_lines;  /* errors logged */
+    struct watch *watch; /* NULL where written pages are not tracked */
 } hostile_t;
 
 /** cmocka setup and teardown. */

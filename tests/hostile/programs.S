@@ -12,6 +12,7 @@
 table:
     .quad rewrite_own - table, rewrite_next - table, mmu - table, call - table, user - table
     .quad walk_virtual - table, vectors - table, exclusive - table, zero_block - table
+    .quad writes - table
 
     .macro switch_off
     movz w0, #0x8400, lsl #16
@@ -136,4 +137,25 @@ zero_block:
     add x0, x0, #64
     subs x1, x1, #1
     b.ne zero_block
+    switch_off
+
+writes: /* an exclusive store first; the device's VMM may take the right to write again */
+    mov x10, #0
+1:  add x4, x0, #256
+2:  ldaxr x5, [x4]
+    add x5, x5, #1
+    stlxr w3, x5, [x4]
+    cbnz w3, 2b
+    str x10, [x2]
+    stp x10, x5, [x0]
+    strb w10, [x0, #4095]
+    str x10, [x2]
+    add x4, x0, #128
+    dc zva, x4
+    str x10, [x2]
+    str x10, [x0, #512]
+    add x0, x0, #4096
+    add x10, x10, #1
+    cmp x10, x1
+    b.ne 1b
     switch_off

@@ -21,6 +21,7 @@
 #define PROGRAM_VECTORS      6 /* exception vectors that fault themselves, and an svc */
 #define PROGRAM_EXCLUSIVE    7 /* take a lock at x0 in RAM by exclusives, x1 times */
 #define PROGRAM_ZERO_BLOCK   8 /* DC ZVA from x0, x1 times */
-#define PROGRAM_COUNT        9
+#define PROGRAM_WRITES       9 /* write x1 pages from x0 in many ways, and a device at x2 */
+#define PROGRAM_COUNT        10
 
 #endif

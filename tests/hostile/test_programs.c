@@ -78,6 +78,27 @@ static void exclusives_and_zeroing_work_in_ram_and_stop_at_its_end(void **state)
     assert_int_equal(hostile_report(hostile)->reason, HOSTED_VM_FAULT);
 }
 
+static void all_that_a_guest_writes_stays_written(void **state)
+{
+    enum { PAGES = 200, ROUNDS = 3 };
+    hostile_t *hostile = *state;
+    const seL4_Word x[4] = {HOSTILE_RAM, PAGES, HOSTILE_DEVICE, 0};
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        assert_int_equal(run_program(hostile, PROGRAM_WRITES, x), 0);
+        assert_int_equal(hostile_registers(hostile).x10, PAGES);
+        for (uint64_t i = 0; i < PAGES; i++) {
+            uint64_t words[PAGE / 8];
+            assert_int_equal(
+                guestmem_read(&hostile->vm, HOSTILE_RAM + i * PAGE, words, sizeof(words)), 0);
+            assert_int_equal(words[0], i);
+            assert_int_equal(words[1], round);
+            assert_int_equal(words[256 / 8], round);
+            assert_int_equal(words[512 / 8], i);
+            assert_int_equal(words[PAGE / 8 - 1] >> 56, i & 0xff);
+        }
+    }
+}
+
 /* Tables that map the first 512 GiB 1:1 by blocks, but for one entry. */
 static void write_tables(hostile_t *hostile, size_t wrong, uint64_t entry)
 {
@@ -288,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(code_that_rewrites_itself_runs_as_rewritten),
         TEST(exclusives_and_zeroing_work_in_ram_and_stop_at_its_end),
+        TEST(all_that_a_guest_writes_stays_written),
         TEST(wrong_tables_of_the_guest_end_in_a_report),
         TEST(wrong_table_addresses_end_in_a_report),
         TEST(memory_can_be_mapped_after_a_guest_was_everywhere),

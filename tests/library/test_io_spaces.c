@@ -8,6 +8,7 @@
  * runs on address spaces of the hosted kernel in their place (see arch_io.c).
  */
 
+#include <guestmem/change.h>
 #include <sel4vm/guest_iospace.h>
 #include <vka/object.h>
 #include "world.h"
@@ -350,6 +351,58 @@ static void mapping_is_all_or_nothing_alone_and_beside_memory(void **state)
     expect_mapped(w, 1, GPA - 2 * PAGE);
 }
 
+/* Let each operation of discarding in the middle fail in turn, with two spaces. */
+static void what_is_discarded_is_lost_to_devices_until_it_comes_again(void **state)
+{
+    io_world_t *w = *state;
+    vm_t *vm = &w->world->vm;
+    hosted_census_t before;
+    assert_int_equal(add(w, 0), 0);
+    assert_int_equal(add(w, 1), 0);
+    map_pages(w, GPA, 5);
+    hosted_census_take(w->world->system, &before);
+    int failures = 0;
+    for (uint64_t k = 1, fired = true; fired; k++) {
+        hosted_inject_fail(w->world->system, HOSTED_OPERATION_FORWARD, k);
+        int result = guestmem_discard(vm, GPA + PAGE, 2 * PAGE, NULL);
+        fired = hosted_inject_fired(w->world->system);
+        hosted_inject_stop(w->world->system);
+        assert_int_equal(result, fired ? -1 : 0);
+        if (fired) {
+            failures++;
+            expect_census(w->world, &before);
+            expect_mapped(w, 1, GPA + 2 * PAGE);
+        }
+    }
+    assert_true(failures >= 6); /* two cuts of the guest's record and of each space's */
+    for (int space = 0; space < NUM_SPACES; space++) {
+        expect_mapped(w, space, GPA);
+        expect_unmapped(w, space, GPA + PAGE);
+        expect_unmapped(w, space, GPA + 2 * PAGE);
+        expect_mapped(w, space, GPA + 3 * PAGE);
+    }
+    assert_int_equal(vm_memory_handle_fault(vm, NULL, GPA + 2 * PAGE, 4), FAULT_RESTART);
+    expect_mapped(w, 1, GPA + 2 * PAGE);
+    expect_unmapped(w, 1, GPA + PAGE);
+    w->world->log_lines = 0;
+}
+
+static void what_devices_would_not_notice_is_refused(void **state)
+{
+    io_world_t *w = *state;
+    vm_t *vm = &w->world->vm;
+    vm_memory_reservation_t *r = map_pages(w, GPA, 2);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_FRAMES), 0);
+    assert_int_equal(add(w, 0), -1);
+    expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_NOTHING), 0);
+    assert_int_equal(add(w, 0), 0);
+    assert_int_equal(guestmem_track_written(vm, r, GUESTMEM_TRACK_FRAMES), -1);
+    expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_protect(vm, GPA, PAGE, seL4_CanRead), -1);
+    expect_failure(w->world, GUESTMEM_BAD_ARGUMENT);
+}
+
 #define io_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -365,6 +418,8 @@ int main(void)
         io_test(a_space_is_refused_over_large_frames),
         io_test(a_callers_large_frame_is_refused),
         io_test(memory_that_is_mapped_on_fault_is_mapped_for_devices_then),
+        io_test(what_is_discarded_is_lost_to_devices_until_it_comes_again),
+        io_test(what_devices_would_not_notice_is_refused),
         io_test(bad_arguments_are_refused),
         io_test(adding_a_space_is_all_or_nothing),
         io_test(mapping_is_all_or_nothing_alone_and_beside_memory),

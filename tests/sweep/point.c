@@ -81,11 +81,13 @@ static bool undo_fails(const plan_t *plan)
 /* Undo needs no heap, but it makes arrays smaller where there is some for the smaller one. */
 static unsigned detail_of(const row_t *row, const plan_t *plan)
 {
-    unsigned detail = (row->traits & ROW_NOT_REPEATED) != 0 ? STATE_NO_FAULTS : STATE_ALL;
+    unsigned detail =
+        (row->traits & (ROW_NOT_REPEATED | ROW_REMAPS)) != 0 ? STATE_NO_FAULTS : STATE_ALL;
     bool short_of_heap =
         plan->then_k != 0 || (plan->lasting && (plan->operations & HOSTED_OPERATION_HEAP) != 0);
     return detail | (short_of_heap ? STATE_NO_HEAP_BYTES : 0) |
-           (undo_fails(plan) || (plan->then_k != 0 && (row->traits & ROW_ENDS_HALF_WAY) != 0)
+           (undo_fails(plan) ||
+                    (plan->then_k != 0 && (row->traits & (ROW_ENDS_HALF_WAY | ROW_REMAPS)) != 0)
                 ? STATE_RECORDS
                 : 0);
 }

@@ -21,6 +21,8 @@ typedef enum row_trait {
     ROW_MORE_LINES = 1 << 4,    /* the vka's helpers log as well; the last line is the call's */
     ROW_ENDS_HALF_WAY = 1 << 5, /* without a window, what a second failure ends was begun */
     ROW_MOVES_FRAMES = 1 << 2,  /* their memory is not the library's to give back */
+    ROW_REMAPS = 1 << 6,        /* undo maps frames again where they are mapped: the kernel refuses
+                                   that no more than it did before, and lacks nothing for it */
 } row_trait_t;
 
 typedef struct row {
@@ -39,6 +41,7 @@ typedef struct row_list {
 extern const row_list_t rows_of_reservations;
 extern const row_list_t rows_of_mapping;
 extern const row_list_t rows_of_ram;
+extern const row_list_t rows_of_changes;
 extern const row_list_t rows_of_runtime;
 
 /** The reservation of the span near `origin`. */

@@ -69,6 +69,8 @@ seL4_Error gm_arch_frame_unmap(seL4_CPtr frame)
     return (seL4_Error)seL4_ARM_Page_Unmap(frame);
 }
 
+const bool gm_arch_frame_remaps = true;
+
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
 {
     return (seL4_Error)seL4_ARM_Page_CleanInvalidate_Data(frame, offset, offset + size);

@@ -52,6 +52,8 @@ seL4_Error gm_arch_frame_unmap(seL4_CPtr frame)
     return (seL4_Error)seL4_X86_Page_Unmap(frame);
 }
 
+const bool gm_arch_frame_remaps = false;
+
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
 {
     (void)frame, (void)offset, (void)size; /* the caches are coherent */

@@ -1,0 +1,137 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/**
+ * @file
+ * Memory that changes while the guest runs: taken back and given again (a balloon, memory that is
+ * unplugged), with other rights, or watched for being written.
+ *
+ * The guest may run while these calls are made, on another core as well.
+ */
+
+#include <sel4vm/guest_memory.h>
+#include <sel4vm/guest_vm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Give back the frames that lie wholly in `[addr, addr + size)`, with what is in them.
+ *
+ * Pages that a large frame holds only in part stay, as does what has no frame already. What the
+ * next access finds is up to guestmem_set_discarded() in <guestmem/policy.h>. Frames that come
+ * again have the rights that the reservation was mapped with. RAM stays RAM. Where the frames were
+ * at chosen physical addresses, the same ones come again, if nobody has taken them meanwhile.
+ * Pointers into what is given back become invalid. Devices in IO spaces lose it as well, and get it
+ * again with the guest.
+ *
+ * @param vm         the VM
+ * @param addr       GPA
+ * @param size       bytes, at least 1; within one mapped reservation
+ * @param discarded  receives how many bytes were given back; NULL is allowed
+ * @return 0; -1 with nothing changed if an argument is bad, a frame in the range is not the
+ *         library's to give back (a caller's, a device's, or one that came from `vm->simple`), or
+ *         the heap is exhausted
+ */
+int guestmem_discard(vm_t *vm, uintptr_t addr, size_t size, size_t *discarded);
+
+/**
+ * Back all pages of `[addr, addr + size)` that have no frames, as they were mapped: after
+ * guestmem_discard(), or where GUESTMEM_MAP_ON_FAULT is still to map. Large frames are taken where
+ * they fit into the range.
+ *
+ * @param vm    the VM
+ * @param addr  GPA
+ * @param size  bytes, at least 1; within one mapped reservation
+ * @return 0, also if nothing is missing; -1 with nothing changed if an argument is bad, a frame
+ *         cannot be had, or the kernel refuses
+ */
+int guestmem_populate(vm_t *vm, uintptr_t addr, size_t size);
+
+/**
+ * Change what the guest may do with `[addr, addr + size)`. What it may no longer do faults into the
+ * reservation's callback. What the VMM may do does not change.
+ *
+ * @param vm      the VM
+ * @param addr    GPA
+ * @param size    bytes, at least 1; within one mapped reservation, whole frames, each of which is
+ *                there
+ * @param rights  to the library's frames; to a caller's, no more than it was handed in with
+ * @return 0; -1 with nothing changed if an argument is bad, part of the range has no frame, it cuts
+ *         a large frame (guestmem_last_error() has it as the other range), the VM has IO spaces,
+ *         the heap is exhausted, or the kernel refuses
+ */
+int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rights);
+
+/** What guestmem_track_written() notes. */
+typedef enum guestmem_track {
+    GUESTMEM_TRACK_NOTHING, /**< nothing (any more) */
+    GUESTMEM_TRACK_FRAMES,  /**< which frames are written, large or small as they are */
+    GUESTMEM_TRACK_PAGES    /**< which pages of 4 KiB are: large frames are broken into small ones
+                                 first, with what is in them */
+} guestmem_track_t;
+
+/**
+ * Begin or end to note which frames of a reservation are written.
+ *
+ * Begun, the guest loses the right to write them; its first write to a frame faults, is noted, and
+ * runs again, without a callback. What the VMM writes with guestmem_write(), guestmem_fill() and
+ * guestmem_copy() is noted too, and what it touches with a callback other than
+ * vm_guest_ram_read_callback(). Frames to which it has a pointer (guestmem_pointer(), or those of
+ * create_allocated_reservation_frame()) count as written at all times, for lack of better
+ * knowledge. A caller's frames must have been handed in with no more rights than their capabilities
+ * have, or a write that these forbid runs again for ever. Not seen is what others write that share
+ * the frames (vspace_share_mem_at_vaddr()).
+ *
+ * It takes a kernel invocation for each frame that the guest may write. Breaking frames takes as
+ * much free memory as they have, until the call returns, and is possible where they are the
+ * library's, at no chosen physical address, and the VMM has no pointer to them; what comes
+ * later may be large again. guestmem_set_largest_frame() is the way to have small ones at once.
+ *
+ * @param vm           the VM
+ * @param reservation  one of its reservations, mapped
+ * @param track        from now on; where that is new, nothing is written yet
+ * @return 0, also if it is so already; -1 with nothing changed if an argument is bad, the frames
+ *         are a device's, the VM has IO spaces, large frames cannot be broken, memory or heap is
+ *         exhausted, or the kernel refuses
+ */
+int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_track_t track);
+
+/**
+ * Called for what was written. It may access the guest's memory, but not change what
+ * <guestmem/change.h> changes, nor free the reservation.
+ *
+ * @param vm      the VM
+ * @param addr    GPA
+ * @param size    bytes: a frame, as far as it is the reservation's
+ * @param cookie  the caller's
+ * @return 0 to go on; anything else ends the report
+ */
+typedef int (*guestmem_written_fn)(vm_t *vm, uintptr_t addr, size_t size, void *cookie);
+
+/**
+ * Report what was written since tracking began or the last report, in ascending order, and watch it
+ * again: what is written from now on is in the next report, even while this one is made.
+ *
+ * Frames that came meanwhile are reported as written, and pages that were discarded as well, each
+ * by itself if it has no frame now. It takes a kernel invocation for each written frame.
+ *
+ * @param vm           the VM
+ * @param reservation  one of its reservations, tracked
+ * @param callback     called for each; not NULL
+ * @param cookie       passed on to it; stays the caller's
+ * @return 0; what the callback returned if it ended the report: what was not reported is in the
+ *         next one; -1 with nothing changed if an argument is bad, the reservation is not tracked,
+ *         or the kernel refuses
+ */
+int guestmem_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_written_fn callback,
+                     void *cookie);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,348 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * Mapping is in three passes: acquire all frames, as a list of runs; clear what the kernel did not;
+ * map the runs. Whatever fails is undone, by steps that cannot fail.
+ */
+
+#include <inttypes.h>
+#include "mapping.h"
+
+/* Acquire frames for all of a mapping. An iterator may hand them out in any order: it is asked
+ * until they are as many bytes as the mapping, and that they do not overlap is seen when they are
+ * mapped. */
+static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
+    uintptr_t gpa = mapping->first;
+    for (;;) {
+        uintptr_t first = mapping->source.backing == GUESTMEM_CALLER ? mapping->first : gpa;
+        if (gm_frame_acquire(memory, &mapping->source, gpa, first, mapping->last, mapping->last,
+                             newest) != 0) {
+            return -1;
+        }
+        uintptr_t size = (uintptr_t)1 << (*newest)->size_bits;
+        if (size - 1 == mapping->last - gpa) {
+            return gm_run_fit(memory, newest);
+        }
+        if (size - 1 > mapping->last - gpa) {
+            return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                           "the map iterator's frames are more than the reservation");
+        }
+        gpa += size;
+    }
+}
+
+/* The same, without any runs after a failure. */
+static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
+    *newest = NULL;
+    if (acquire_frames(memory, mapping, newest) == 0) {
+        return 0;
+    }
+    gm_frames_discard(memory, *newest);
+    return -1;
+}
+
+/* Clear the runs of free memory that the kernel did not, and map them all, the newest first. On
+ * failure none is mapped, and all are discarded. */
+static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run_t *newest)
+{
+    bool clear = source->use == GM_USE_RAM || source->backing == GUESTMEM_MAYBE_DEVICE;
+    for (const gm_run_t *run = newest; run != NULL && clear; run = run->older) {
+        if (run->device && gm_window_clear(memory, run) != 0) {
+            gm_frames_discard(memory, newest);
+            return -1;
+        }
+    }
+    for (gm_run_t *run = newest; run != NULL; run = run->older) {
+        if (gm_guest_space_map(memory, run) != 0) {
+            while (newest != run) {
+                gm_run_t *older = newest->older;
+                gm_guest_space_unmap(memory, newest);
+                newest = older;
+            }
+            gm_frames_discard(memory, run);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
+                              uintptr_t last, bool on_fault)
+{
+    gm_mapping_t *mapping = gm_heap_alloc(&memory->heap, sizeof(*mapping));
+    if (mapping == NULL) {
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
+        return NULL;
+    }
+    *mapping =
+        (gm_mapping_t){.source = *source, .first = first, .last = last, .on_fault = on_fault};
+    gm_run_t *newest;
+    if (!on_fault &&
+        (acquire_runs(memory, mapping, &newest) != 0 || map_runs(memory, source, newest) != 0)) {
+        gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+        return NULL;
+    }
+    return mapping;
+}
+
+/* Acquire frames for the pages of `[gpa, end]` that have none, which begin and end in
+ * `[first, last]`. */
+static int acquire_missing(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
+                           uintptr_t end, uintptr_t first, uintptr_t last, gm_run_t **newest)
+{
+    size_t index;
+    for (gpa = gm_page_of(gpa);; first = ++gpa) {
+        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        if (run == NULL) {
+            uintptr_t from = first;
+            uintptr_t to = last;
+            gm_guest_space_hole(memory, gpa, &from, &to);
+            if (gm_frame_acquire(memory, &mapping->source, gpa, from, to, to < end ? to : end,
+                                 newest) != 0) {
+                return -1;
+            }
+            run = *newest;
+            if (gpa < gm_run_gpa(run, run->count - 1) || gpa > gm_run_last(run)) {
+                return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                               "the map iterator's frame at 0x%" PRIxPTR
+                               " does not hold GPA 0x%" PRIxPTR,
+                               gm_run_gpa(run, run->count - 1), gpa);
+            }
+        }
+        gpa = gm_run_last(run);
+        if (gpa >= end) {
+            return *newest != NULL ? gm_run_fit(memory, newest) : 0;
+        }
+    }
+}
+
+int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                    uintptr_t first, uintptr_t last, gm_run_t **filled)
+{
+    *filled = NULL;
+    if (acquire_missing(memory, mapping, gpa, end, first, last, filled) != 0) {
+        gm_frames_discard(memory, *filled);
+        return -1;
+    }
+    if (map_runs(memory, &mapping->source, *filled) != 0) {
+        return -1;
+    }
+    for (const gm_run_t *run = mapping->written != NULL ? *filled : NULL; run != NULL;
+         run = run->older) {
+        gm_mapping_note(mapping, run->base, gm_run_last(run));
+        gm_mapping_mark(mapping, mapping->given, run->base, gm_run_last(run), true);
+    }
+    return 0;
+}
+
+void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled)
+{
+    while (filled != NULL) {
+        gm_run_t *older = filled->older;
+        gm_guest_space_unmap(memory, filled);
+        filled = older;
+    }
+}
+
+/* Check that a frame can be given back, and got again: that it is the library's, that the allocator
+ * takes it, and that it is memory. */
+static int check_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run,
+                             size_t index)
+{
+    const char *why =
+        run->caller ? "is the caller's, who frees it"
+        : run->device && mapping->source.backing == GUESTMEM_UNTYPED && !run->cacheable
+            ? "is a device's"
+        : run->frames[index].cookie == 0 ? "has memory that the allocator does not take back"
+                                         : NULL;
+    return why == NULL ? 0
+                       : gm_fail(memory, GUESTMEM_BAD_FRAME, "the frame at GPA 0x%" PRIxPTR " %s",
+                                 gm_run_gpa(run, index), why);
+}
+
+/* Find the frames that lie wholly in `[*gpa, *end]`, and narrow that to them.
+ * @return 0, with `*size` bytes of them; -1 after gm_fail() */
+static int find_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
+                            uintptr_t *end, uintptr_t *size)
+{
+    uintptr_t first = *gpa;
+    uintptr_t last = *end;
+    *size = 0;
+    for (const gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
+         run = gm_guest_space_after(memory, run, last)) {
+        uintptr_t bytes = (uintptr_t)1 << run->size_bits;
+        size_t i = first > run->base ? (size_t)((first - run->base + (bytes - 1)) / bytes) : 0;
+        for (; i < run->count && gm_run_gpa(run, i) + (bytes - 1) <= last; i++) {
+            if (check_discardable(memory, mapping, run, i) != 0) {
+                return -1;
+            }
+            *gpa = *size == 0 ? gm_run_gpa(run, i) : *gpa;
+            *end = gm_run_gpa(run, i) + (bytes - 1);
+            *size += bytes;
+        }
+    }
+    return 0;
+}
+
+int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                       uintptr_t *size)
+{
+    gm_cuts_t cuts;
+    gm_range_t run;
+    if (find_discardable(memory, mapping, &gpa, &end, size) != 0) {
+        return -1;
+    }
+    if (*size == 0) {
+        return 0;
+    }
+    if (gm_guest_space_cut(memory, gpa, end, &cuts) != 0) {
+        return -1;
+    }
+    gm_window_drop(memory, &mapping->window, mapping->first, mapping->last, gpa, end);
+    while (gm_range_map_previous(&memory->runs, end, &run) && run.last >= gpa) {
+        gm_guest_space_unmap(memory, run.value);
+    }
+    if (mapping->written != NULL) {
+        gm_mapping_note(mapping, gpa, end);
+        gm_mapping_mark(mapping, mapping->given, gpa, end, false);
+    }
+    mapping->refilled |= memory->discarded == GUESTMEM_DISCARDED_REFILLED;
+    if (mapping->source.use == GM_USE_KEPT_RAM) {
+        mapping->source.use = GM_USE_RAM; /* what comes again is zeroed */
+    }
+    return 0;
+}
+
+/* Breaking large frames. */
+
+/* Check that frames can be broken: that they are the library's, at no address of somebody's choice,
+ * and that nobody has a pointer that would lead to the old ones. */
+static int check_breakable(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run)
+{
+    uintptr_t gpa = run->base;
+    const char *why = run->caller ? "a caller's are not broken into small ones: the frames at"
+                      : mapping->source.backing == GUESTMEM_UNTYPED
+                          ? "what is at a physical address cannot move to small ones: the frames at"
+                      : gm_window_next_pointed(memory, &mapping->window, &gpa, gm_run_last(run))
+                          ? "the VMM has a pointer to, so they cannot move: the frames at"
+                          : NULL;
+    return why == NULL ? 0
+                       : gm_fail_range(memory, GUESTMEM_BAD_FRAME, run->base, gm_run_last(run),
+                                       NULL, why, NULL);
+}
+
+/* Acquire small frames for a run's addresses, as one run with what is in it. */
+static int acquire_broken(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t *run,
+                          gm_run_t **broken)
+{
+    gm_frame_source_t source = mapping->source;
+    source.backing = GUESTMEM_FREE_FRAMES;
+    source.largest_bits = ARCH_PAGE_BITS;
+    source.rights = run->rights;
+    uintptr_t last = gm_run_last(run);
+    *broken = NULL;
+    for (uintptr_t gpa = run->base;; gpa += ARCH_PAGE_SIZE) {
+        if (gm_frame_acquire(memory, &source, gpa, gpa, last, last, broken) != 0) {
+            break;
+        }
+        if (gm_run_last(*broken) == last) {
+            if (gm_window_copy(memory, run, *broken) != 0) {
+                break;
+            }
+            return 0;
+        }
+    }
+    gm_frames_discard(memory, *broken);
+    return -1;
+}
+
+/* The lowest run of large frames of a mapping at or above `gpa`, or NULL. */
+static gm_run_t *next_large(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa)
+{
+    gm_run_t *run = gpa <= mapping->last ? gm_guest_space_next(memory, gpa, mapping->last) : NULL;
+    while (run != NULL && run->size_bits == ARCH_PAGE_BITS) {
+        run = gm_guest_space_after(memory, run, mapping->last);
+    }
+    return run;
+}
+
+/* Acquire all that a mapping is broken into, the highest first. */
+static int acquire_all_broken(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
+{
+    gm_run_t *broken;
+    for (gm_run_t *run = next_large(memory, mapping, mapping->first); run != NULL;
+         run = next_large(memory, mapping, gm_run_last(run) + 1)) {
+        if (check_breakable(memory, mapping, run) != 0 ||
+            acquire_broken(memory, mapping, run, &broken) != 0) {
+            gm_frames_discard(memory, *newest);
+            return -1;
+        }
+        broken->older = *newest;
+        *newest = broken;
+    }
+    return 0;
+}
+
+/* Unmap from the window what is in it of a run that was replaced. */
+static void drop_old(gm_memory_t *memory, gm_mapping_t *mapping, gm_run_t *old)
+{
+    size_t index;
+    uintptr_t last = gm_run_last(old);
+    gm_run_t *run = gm_guest_space_find(memory, old->base, &index);
+    gm_range_map_set(&memory->runs, old->base, last, old);
+    gm_window_drop(memory, &mapping->window, mapping->first, mapping->last, old->base, last);
+    gm_range_map_set(&memory->runs, old->base, last, run);
+}
+
+int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_run_t *newest = NULL;
+    gm_run_t *old = NULL; /* what was broken, the last one first */
+    size_t index;
+    if (acquire_all_broken(memory, mapping, &newest) != 0) {
+        return -1;
+    }
+    for (gm_run_t *run = newest; run != NULL; run = run->older) {
+        gm_run_t *large = gm_guest_space_find(memory, run->base, &index);
+        if (gm_guest_space_swap(memory, large, run) != 0) {
+            gm_failure_t failure = memory->failure;
+            while (old != NULL) {
+                large = old;
+                old = old->older;
+                (void)gm_guest_space_swap(memory, gm_guest_space_find(memory, large->base, &index),
+                                          large);
+            }
+            gm_frames_discard(memory, newest);
+            memory->failure = failure;
+            return -1;
+        }
+        large->older = old;
+        old = large;
+    }
+    for (gm_run_t *run = old; run != NULL; run = run->older) {
+        drop_old(memory, mapping, run);
+    }
+    gm_frames_discard(memory, old);
+    return 0;
+}
+
+/* The highest frames first. */
+void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_range_t run;
+    gm_window_close(memory, &mapping->window, mapping->first, mapping->last);
+    while (gm_range_map_previous(&memory->runs, mapping->last, &run) &&
+           run.last >= mapping->first) {
+        gm_guest_space_unmap(memory, run.value);
+    }
+    if (mapping->written != NULL) {
+        gm_heap_free(&memory->heap, mapping->written, 2 * gm_mapping_written_bytes(mapping));
+        memory->tracked--;
+    }
+    gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+}

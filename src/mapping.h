@@ -1,0 +1,86 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+#pragma once
+
+/** @file The frames of a reservation, from the map to the end of it. */
+
+#include "window.h"
+
+typedef struct gm_mapping {
+    gm_frame_source_t source;
+    uintptr_t first; /* the pages of the reservation */
+    uintptr_t last;
+    bool on_fault; /* frames that are missing are mapped at the guest's first access */
+    bool refilled; /* likewise, and at the VMM's: some were discarded */
+    bool ram;      /* it is of RAM, and in the list of RAM */
+    gm_window_t window;
+    uint64_t *written; /* while written pages are tracked, else NULL: a bit for each page */
+    bool in_pages;     /* it is tracked in pages */
+    uint64_t *given;   /* behind it: one for the first page of each frame that the guest has got the
+                          right to write, as far as it may have it */
+} gm_mapping_t;
+
+/** Make a mapping of the pages `[first, last]`, with all frames or, on fault, none yet.
+ *  @return NULL after gm_fail(). @see gm_mapping_destroy */
+gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
+                              uintptr_t last, bool on_fault);
+
+/** Unmap the window and the frames, and free the mapping. Cannot fail. */
+void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping);
+
+/**
+ * Back the pages of `[gpa, end]` that have no frames, all or none.
+ *
+ * @param first, last  frames may lie in there, and around the range; a multiple of 4 KiB
+ * @param filled       receives the new runs, the newest first
+ * @return 0; -1 after gm_fail(), and nothing has changed
+ * @see gm_mapping_empty
+ */
+int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                    uintptr_t first, uintptr_t last, gm_run_t **filled);
+
+/** Undo gm_mapping_fill(), right after it. Cannot fail. */
+void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled);
+
+/** Release the frames that lie wholly in `[gpa, end]`, which are the library's.
+ *  @return 0, and `*size` bytes of them; -1 after gm_fail(), and nothing has changed */
+int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                       uintptr_t *size);
+
+/** Break all large frames into small ones, with what is in them; the guest has no right to write
+ *  now, and none then. @return 0; -1 after gm_fail(), and nothing has changed */
+int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping);
+
+/** The number of the page of a GPA, as in `written`. */
+static inline size_t gm_mapping_page(const gm_mapping_t *mapping, uintptr_t gpa)
+{
+    return (size_t)((gpa - mapping->first) >> ARCH_PAGE_BITS);
+}
+
+/** The size of `written`, and of `given`. */
+static inline size_t gm_mapping_written_bytes(const gm_mapping_t *mapping)
+{
+    return (gm_mapping_page(mapping, mapping->last) / 64 + 1) * sizeof(uint64_t);
+}
+
+/** Set or clear the bits of the pages of `[gpa, end]`. */
+static inline void gm_mapping_mark(const gm_mapping_t *mapping, uint64_t *bits, uintptr_t gpa,
+                                   uintptr_t end, bool set)
+{
+    size_t last = gm_mapping_page(mapping, end);
+    for (size_t i = gm_mapping_page(mapping, gpa); i <= last; i++) {
+        uint64_t bit = UINT64_C(1) << i % 64;
+        bits[i / 64] = set ? bits[i / 64] | bit : bits[i / 64] & ~bit;
+    }
+}
+
+/** Note that `[gpa, end]` is written, if the mapping is tracked. */
+static inline void gm_mapping_note(gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
+{
+    if (mapping->written != NULL) {
+        gm_mapping_mark(mapping, mapping->written, gpa, end, true);
+    }
+}

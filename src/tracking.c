@@ -1,0 +1,321 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * While a mapping is tracked, a frame that the guest may read and write is mapped without the right
+ * to write, until the guest writes it: then it gets the right, and the page's bit. So the rights
+ * that a frame is mapped with follow from the records. These are changed first, then frames are
+ * mapped by them; if that fails, both are changed back.
+ */
+
+#include <inttypes.h>
+#include "tracking.h"
+
+/* Whether written pages of a frame are noted: not if the guest may not write it anyway, and not
+ * where it may not execute, as a fault then need not be a write. */
+static bool is_tracked(const gm_mapping_t *mapping, const gm_run_t *run, size_t index)
+{
+    seL4_CapRights_t rights = gm_run_rights(run, index);
+    return mapping->written != NULL && run->cacheable && seL4_CapRights_get_capAllowRead(rights) &&
+           seL4_CapRights_get_capAllowWrite(rights);
+}
+
+static uintptr_t frame_last(const gm_run_t *run, size_t index)
+{
+    return gm_run_gpa(run, index) + (((uintptr_t)1 << run->size_bits) - 1);
+}
+
+/* The first page from `page` on, up to `last`, that is written; above `last` if none is. */
+static size_t next_bit(const uint64_t *written, size_t page, size_t last)
+{
+    while (page <= last) {
+        uint64_t bits = written[page / 64] >> page % 64;
+        if (bits != 0) {
+            return page + (size_t)__builtin_ctzll(bits);
+        }
+        page = (page | 63) + 1;
+    }
+    return page;
+}
+
+/* Whether the guest has got the right to write a frame. */
+static bool has_right(const gm_mapping_t *mapping, const gm_run_t *run, size_t index)
+{
+    size_t page = gm_mapping_page(mapping, gm_run_gpa(run, index));
+    return mapping->given[page / 64] >> page % 64 & 1;
+}
+
+static void forget_written(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_heap_free(&memory->heap, mapping->written, 2 * gm_mapping_written_bytes(mapping));
+    mapping->written = NULL;
+    memory->tracked--;
+}
+
+static int map_without_write(gm_memory_t *memory, const gm_run_t *run, size_t index)
+{
+    seL4_CapRights_t rights = gm_run_rights(run, index);
+    return gm_guest_space_remap(memory, run, index, seL4_CapRights_set_capAllowWrite(rights, 0));
+}
+
+/* Map a frame with the rights that it has by the records. */
+static int map_by_records(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run,
+                          size_t index)
+{
+    return is_tracked(mapping, run, index) && !has_right(mapping, run, index)
+               ? map_without_write(memory, run, index)
+               : gm_guest_space_remap(memory, run, index, gm_run_rights(run, index));
+}
+
+/* The same for the frames of `[gpa, end]`. Of those that the guest may not write, tracking changes
+ * nothing: they can be left out.
+ * @return NULL; after gm_fail() the run of the first that cannot be mapped so, and its index */
+static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
+                               uintptr_t end, bool read_only_too, size_t *index)
+{
+    for (const gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
+         run = gm_guest_space_after(memory, run, end)) {
+        *index = gpa > run->base ? (size_t)((gpa - run->base) >> run->size_bits) : 0;
+        for (; *index < run->count && gm_run_gpa(run, *index) <= end; ++*index) {
+            if ((read_only_too || seL4_CapRights_get_capAllowWrite(gm_run_rights(run, *index))) &&
+                map_by_records(memory, mapping, run, *index) != 0) {
+                return run;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The end of what may have changed, where a frame could not be mapped: the kernel may have had to
+ * unmap it for that. */
+static uintptr_t behind_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
+{
+    return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
+}
+
+/* Map the frames of `[gpa, behind)` by the records, which are as they were again. */
+static void map_back(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
+                     uintptr_t behind, bool read_only_too)
+{
+    gm_failure_t failure = memory->failure;
+    const gm_run_t *run;
+    size_t index;
+    while (gpa < behind &&
+           (run = map_all(memory, mapping, gpa, behind - 1, read_only_too, &index)) != NULL) {
+        gm_guest_space_withdraw(memory, run, index);
+        gpa = frame_last(run, index) + 1;
+    }
+    memory->failure = failure;
+}
+
+bool gm_tracking_holds(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa)
+{
+    size_t index;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    return run != NULL && is_tracked(mapping, run, index);
+}
+
+int gm_tracking_give_right(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa)
+{
+    size_t index;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    uintptr_t base = gm_run_gpa(run, index);
+    if (has_right(mapping, run, index)) {
+        return 0; /* another VCPU's fault was on its way while it got that */
+    }
+    gm_mapping_mark(mapping, mapping->given, base, base, true);
+    if (map_by_records(memory, mapping, run, index) != 0) {
+        gm_mapping_mark(mapping, mapping->given, base, base, false);
+        map_back(memory, mapping, base, behind_failure(memory, run, index), true);
+        return -1;
+    }
+    gm_mapping_note(mapping, gpa, gpa);
+    return 0;
+}
+
+int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping, bool pages)
+{
+    size_t index;
+    if (mapping->written != NULL) {
+        return !pages || mapping->in_pages
+                   ? 0
+                   : gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                             "written frames are tracked, which may be large; end that first");
+    }
+    if (memory->iospaces != NULL) {
+        return gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                       "the VM has IO spaces, and what devices write would not be seen");
+    }
+    for (const gm_run_t *run = gm_guest_space_next(memory, mapping->first, mapping->last);
+         run != NULL; run = gm_guest_space_after(memory, run, mapping->last)) {
+        if (!run->cacheable) {
+            return gm_fail_range(memory, GUESTMEM_BAD_FRAME, run->base, gm_run_last(run), NULL,
+                                 "written pages cannot be tracked, as a device has the frames at",
+                                 NULL);
+        }
+    }
+    size_t bytes = gm_mapping_written_bytes(mapping);
+    mapping->written = gm_heap_alloc_zeroed(&memory->heap, 2 * bytes);
+    if (mapping->written == NULL) {
+        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for two bits for each page");
+    }
+    mapping->given = mapping->written + bytes / sizeof(uint64_t);
+    memory->tracked++;
+    const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
+    if (failed != NULL) {
+        forget_written(memory, mapping);
+        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
+        return -1;
+    }
+    if (pages && gm_mapping_break(memory, mapping) != 0) {
+        forget_written(memory, mapping);
+        map_back(memory, mapping, mapping->first, mapping->last + 1, false);
+        return -1;
+    }
+    mapping->in_pages = pages;
+    memory->recent = (gm_recent_t){0};
+    return 0;
+}
+
+int gm_tracking_end(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    size_t index;
+    uint64_t *written = mapping->written;
+    if (written == NULL) {
+        return 0;
+    }
+    mapping->written = NULL;
+    const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
+    mapping->written = written;
+    if (failed != NULL) {
+        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
+        return -1;
+    }
+    forget_written(memory, mapping);
+    memory->recent = (gm_recent_t){0};
+    return 0;
+}
+
+/* Map the frames up to `end` that the guest has the right to write without it, or with it again.
+ * @return NULL; after gm_fail() the run of the first that cannot be mapped so, and its index */
+static const gm_run_t *map_given(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t end,
+                                 bool write, size_t *index)
+{
+    size_t last = gm_mapping_page(mapping, end);
+    for (size_t page = 0; (page = next_bit(mapping->given, page, last)) <= last; page++) {
+        const gm_run_t *run = gm_guest_space_find(
+            memory, mapping->first + ((uintptr_t)page << ARCH_PAGE_BITS), index);
+        if (is_tracked(mapping, run, *index) &&
+            (write ? map_by_records(memory, mapping, run, *index)
+                   : map_without_write(memory, run, *index)) != 0) {
+            return run;
+        }
+        page = gm_mapping_page(mapping, frame_last(run, *index));
+    }
+    return NULL;
+}
+
+int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    size_t index;
+    const gm_run_t *run;
+    uintptr_t gpa = mapping->first;
+    while (gm_window_next_pointed(memory, &mapping->window, &gpa, mapping->last)) {
+        run = gm_guest_space_find(memory, gpa, &index);
+        gm_mapping_note(mapping, gpa, gpa);
+        gpa = frame_last(run, index) + 1;
+    }
+    run = map_given(memory, mapping, mapping->last, false, &index);
+    if (run == NULL) {
+        memset(mapping->given, 0, gm_mapping_written_bytes(mapping));
+        return 0;
+    }
+    gm_failure_t failure = memory->failure;
+    uintptr_t behind = behind_failure(memory, run, index);
+    while (behind > mapping->first &&
+           (run = map_given(memory, mapping, behind - 1, true, &index)) != NULL) {
+        gm_guest_space_withdraw(memory, run, index);
+        behind = gm_run_gpa(run, index);
+    }
+    memory->failure = failure;
+    return -1;
+}
+
+bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t *gpa,
+                      uintptr_t *last)
+{
+    size_t index;
+    size_t end = gm_mapping_page(mapping, mapping->last);
+    size_t page = *gpa <= mapping->last
+                      ? next_bit(mapping->written, gm_mapping_page(mapping, *gpa), end)
+                      : end + 1;
+    if (page > end) {
+        return false;
+    }
+    *gpa = mapping->first + ((uintptr_t)page << ARCH_PAGE_BITS);
+    *last = gm_page_last(*gpa);
+    const gm_run_t *run = gm_guest_space_find(memory, *gpa, &index);
+    if (run != NULL) {
+        *gpa = gm_run_gpa(run, index);
+        *last = frame_last(run, index);
+    }
+    gm_mapping_mark(mapping, mapping->written, *gpa, *last, false);
+    return true;
+}
+
+/* Check that `[first, last]` has frames in all pages, and cuts none. */
+static int check_whole_frames(gm_memory_t *memory, uintptr_t first, uintptr_t last)
+{
+    const uintptr_t ends[] = {first, last};
+    size_t index;
+    for (uintptr_t gpa = first; gpa <= last;) {
+        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        if (run == NULL) {
+            return gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame", gpa);
+        }
+        gpa = gm_run_last(run) + 1;
+    }
+    for (int i = 0; i < 2; i++) {
+        const gm_run_t *run = gm_guest_space_find(memory, ends[i], &index);
+        if (gm_run_gpa(run, index) < first || frame_last(run, index) > last) {
+            return gm_fail_range(memory, GUESTMEM_MISALIGNED, gm_run_gpa(run, index),
+                                 frame_last(run, index), NULL, "the range cuts the frame at",
+                                 "rights are those of whole frames");
+        }
+    }
+    return 0;
+}
+
+int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t first, uintptr_t last,
+                        seL4_CapRights_t rights)
+{
+    gm_cuts_t cuts;
+    gm_run_t *run;
+    size_t index;
+    if (memory->iospaces != NULL) {
+        return gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                       "the VM has IO spaces, in which the rights of devices would not change");
+    }
+    if (check_whole_frames(memory, first, last) != 0 ||
+        gm_guest_space_cut(memory, first, last, &cuts) != 0) {
+        return -1;
+    }
+    for (run = gm_guest_space_next(memory, first, last); run != NULL;
+         run = gm_guest_space_after(memory, run, last)) {
+        run->had = run->rights;
+        run->rights = rights;
+    }
+    const gm_run_t *failed = map_all(memory, mapping, first, last, true, &index);
+    if (failed == NULL) {
+        return 0;
+    }
+    for (run = gm_guest_space_next(memory, first, last); run != NULL;
+         run = gm_guest_space_after(memory, run, last)) {
+        run->rights = run->had;
+    }
+    map_back(memory, mapping, first, behind_failure(memory, failed, index), true);
+    gm_guest_space_join(memory, &cuts);
+    return -1;
+}
