@@ -8,6 +8,7 @@
  * capability unmaps it, so only frames of callers are unmapped one by one.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 #include "guest_space.h"
 #include "iospace.h"
@@ -110,9 +111,9 @@ static int cut_at(gm_memory_t *memory, uintptr_t gpa, bool *cut)
 
 static void join_at(gm_memory_t *memory, uintptr_t gpa)
 {
-    size_t index;
-    gm_run_t *rest = gm_guest_space_find(memory, gpa, &index);
-    gm_run_t *run = gm_guest_space_find(memory, gpa - 1, &index);
+    gm_run_t *rest = gm_range_map_get(&memory->runs, gpa);
+    gm_run_t *run = gm_range_map_get(&memory->runs, gpa - 1);
+    assert(run != NULL && rest != NULL);
     gm_range_map_remove(&memory->runs, gpa);
     gm_range_map_set(&memory->runs, run->base, gm_run_last(rest), run);
     gm_iospaces_join(memory, run, rest);

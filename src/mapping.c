@@ -8,6 +8,7 @@
  * map the runs. Whatever fails is undone, by steps that cannot fail.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 #include "mapping.h"
 
@@ -309,6 +310,7 @@ int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)
     }
     for (gm_run_t *run = newest; run != NULL; run = run->older) {
         gm_run_t *large = gm_guest_space_find(memory, run->base, &index);
+        assert(large != NULL);
         if (gm_guest_space_swap(memory, large, run) != 0) {
             gm_failure_t failure = memory->failure;
             while (old != NULL) {

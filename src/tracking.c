@@ -10,6 +10,7 @@
  * mapped by them; if that fails, both are changed back.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 #include "tracking.h"
 
@@ -224,6 +225,7 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
     uintptr_t gpa = mapping->first;
     while (gm_window_next_pointed(memory, &mapping->window, &gpa, mapping->last)) {
         run = gm_guest_space_find(memory, gpa, &index);
+        assert(run != NULL);
         gm_mapping_note(mapping, gpa, gpa);
         gpa = frame_last(run, index) + 1;
     }
@@ -279,6 +281,7 @@ static int check_whole_frames(gm_memory_t *memory, uintptr_t first, uintptr_t la
     }
     for (int i = 0; i < 2; i++) {
         const gm_run_t *run = gm_guest_space_find(memory, ends[i], &index);
+        assert(run != NULL);
         if (gm_run_gpa(run, index) < first || frame_last(run, index) > last) {
             return gm_fail_range(memory, GUESTMEM_MISALIGNED, gm_run_gpa(run, index),
                                  frame_last(run, index), NULL, "the range cuts the frame at",
