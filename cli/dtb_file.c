@@ -245,8 +245,9 @@ void *dtb_file_load_with(const char *path, const char *const *overlays, size_t *
     draft_t draft = {0};
     int result = read_draft(&draft, path, error);
 
-    for (size_t i = 0; with_overlays && overlays[i] != NULL && result == 0; i++) {
-        result = add_overlay(&draft, path, overlays[i], error);
+    for (const char *const *overlay = overlays; overlay != NULL && *overlay != NULL && result == 0;
+         overlay++) {
+        result = add_overlay(&draft, path, *overlay, error);
     }
     if (result == 0) {
         result = flatten(&draft, with_overlays, path, error);
