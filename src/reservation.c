@@ -285,6 +285,15 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
     return reservation->mapping != NULL ? 0 : -1;
 }
 
+/* Whether a fault must be older than the frame that is there now, which another VCPU's fault has
+ * brought: nothing that a guest does to memory of the library's with all rights faults. */
+static bool is_older(const gm_mapping_t *mapping, const gm_run_t *run)
+{
+    return mapping->refilled && !run->caller && run->cacheable &&
+           seL4_CapRights_get_capAllowRead(run->rights) &&
+           seL4_CapRights_get_capAllowWrite(run->rights);
+}
+
 gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                                 uintptr_t gpa)
 {
@@ -294,10 +303,13 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
     if (mapping == NULL) {
         return GM_FAULT_NONE;
     }
-    if (gm_guest_space_find(memory, gpa, &index) != NULL) {
-        return !gm_tracking_holds(memory, mapping, gpa)            ? GM_FAULT_NONE
-               : gm_tracking_give_right(memory, mapping, gpa) == 0 ? GM_FAULT_MAPPED
-                                                                   : GM_FAULT_FAILED;
+    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    if (run != NULL && gm_tracking_holds(memory, mapping, gpa)) {
+        return gm_tracking_give_right(memory, mapping, gpa) == 0 ? GM_FAULT_MAPPED
+                                                                 : GM_FAULT_FAILED;
+    }
+    if (run != NULL) {
+        return is_older(mapping, run) ? GM_FAULT_MAPPED : GM_FAULT_NONE;
     }
     if (!mapping->on_fault && !mapping->refilled) {
         return GM_FAULT_NONE;

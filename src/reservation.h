@@ -77,7 +77,8 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
 typedef enum gm_fault {
     GM_FAULT_NONE,   /* nothing to map: the frame's rights forbid the access, an earlier map failed,
                         or the reservation is emulated */
-    GM_FAULT_MAPPED, /* the frame was mapped now, or is written now */
+    GM_FAULT_MAPPED, /* the frame was mapped now, or is written now, or was when the fault was on
+                        its way */
     GM_FAULT_FAILED, /* it could not be mapped, see gm_fail(); it is not tried again */
 } gm_fault_t;
 

@@ -281,6 +281,21 @@ static memory_fault_result_t finish_on_fault(model_t *model, model_vm_t *vm,
     return result;
 }
 
+/* Whether nothing that the guest does can fault there: then a fault was on its way when the frame
+ * came. */
+static bool is_older(const model_reservation_t *reservation, uintptr_t gpa)
+{
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        const model_frame_t *frame = &reservation->frames[i];
+        if (gpa >= frame->gpa && gpa - frame->gpa < (uintptr_t)1 << frame->bits) {
+            return reservation->refilled && reservation->backing != GUESTMEM_CALLER &&
+                   frame->may_read && frame->may_write &&
+                   (reservation->ram || !model_is_device(frame->paddr));
+        }
+    }
+    return false;
+}
+
 static model_frame_t *tracked_frame(model_reservation_t *reservation, uintptr_t gpa)
 {
     for (size_t i = 0; i < reservation->num_frames; i++) {
@@ -314,7 +329,8 @@ static void run_fault(model_t *model, model_vm_t *vm, const operation_t *operati
     bool present = whole && model_present(reservation, addr);
     bool maps = whole && (reservation->on_fault || reservation->refilled) && !present;
     model_frame_t *given = present ? tracked_frame(reservation, addr) : NULL;
-    bool calls = whole && !maps && given == NULL && !reservation->ram;
+    bool older = present && given == NULL && is_older(reservation, addr);
+    bool calls = whole && !maps && given == NULL && !older && !reservation->ram;
     model_fault_t *fault = &model->fault;
     unsigned depth = fault->depth;
     *fault = (model_fault_t){.expected = calls ? reservation : NULL,
@@ -331,6 +347,7 @@ static void run_fault(model_t *model, model_vm_t *vm, const operation_t *operati
         supply_begin(reservation->supply, addr);
     }
     memory_fault_result_t expected = reservation == NULL ? FAULT_UNHANDLED
+                                     : older             ? FAULT_RESTART
                                      : calls             ? fault->answer
                                                          : FAULT_ERROR;
     model_say(model, "vm_memory_handle_fault(&vm[%u], NULL, 0x%lx, 0x%lx); /* answer %d */",
