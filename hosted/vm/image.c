@@ -5,6 +5,8 @@
 
 /* Files in guest RAM. What a file is, its first bytes say. */
 
+#include <errno.h>
+#include <inttypes.h>
 #include <sel4vm/guest_ram.h>
 #include <sel4vmmplatsupport/guest_image.h>
 #include <stdio.h>
@@ -55,14 +57,16 @@ static size_t load(vm_t *vm, FILE *file, const char *name, uintptr_t addr)
     long end = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
     size_t size = end > 0 ? (size_t)end : 0;
     if (size == 0 || fseek(file, 0, SEEK_SET) != 0) {
-        ZF_LOGE("%s is empty, or no file", name);
+        ZF_LOGE("%s: not a file whose size is known", name);
+        return 0;
+    }
+    if (vm_ram_touch(vm, addr, size, read_bytes, file) != 0) {
+        ZF_LOGE("%s: its %zu bytes cannot be loaded to 0x%" PRIxPTR
+                ": is there RAM, and enough of it?",
+                name, size, addr);
         return 0;
     }
     vm_ram_mark_allocated(vm, addr, ROUND_UP(size, PAGE_SIZE_4K));
-    if (vm_ram_touch(vm, addr, size, read_bytes, file) != 0) {
-        ZF_LOGE("%s cannot be loaded to 0x%lx", name, (unsigned long)addr);
-        return 0;
-    }
     return size;
 }
 
@@ -70,12 +74,12 @@ static FILE *open_file(const char *name, unsigned char header[HEADER_BYTES])
 {
     FILE *file = fopen(name, "rb");
     if (file == NULL) {
-        ZF_LOGE("%s cannot be opened", name);
+        ZF_LOGE("%s: %s", name, strerror(errno));
         return NULL;
     }
     memset(header, 0, HEADER_BYTES);
     if (fread(header, 1, HEADER_BYTES, file) == 0) {
-        ZF_LOGE("%s is empty, or no file", name);
+        ZF_LOGE("%s: empty, or not a file", name);
         fclose(file);
         return NULL;
     }
@@ -105,7 +109,7 @@ int vm_load_guest_kernel(vm_t *vm, const char *kernel_name, uintptr_t load_addre
                                             : load_address + ZIMAGE_DEFAULT;
         size = load(vm, file, kernel_name, image->load_paddr);
     } else {
-        ZF_LOGE("%s is no kernel that can be loaded: give a flat binary, an Image or a zImage",
+        ZF_LOGE("%s: not a kernel that can be loaded; give a flat binary, an Image or a zImage",
                 kernel_name);
     }
     image->size = size;
@@ -131,7 +135,8 @@ int vm_load_guest_module(vm_t *vm, const char *module_name, uintptr_t load_addre
     if (type == IMG_DTB || type == IMG_INITRD_GZ) {
         size = load(vm, file, module_name, load_address);
     } else {
-        ZF_LOGE("%s is neither a device tree nor an initrd that gzip has compressed", module_name);
+        ZF_LOGE("%s: neither a device tree (.dtb) nor an initrd that gzip has compressed",
+                module_name);
     }
     *guest_image = (guest_image_t){.load_paddr = load_address, .size = size};
     fclose(file);
