@@ -83,7 +83,7 @@ static void a_flat_binary_goes_to_the_entry(void **state)
     assert_int_equal(byte_at(vm, RAM + 0x1000), 'k');
     assert_int_equal(byte_at(vm, RAM + 0x1000 + 4999), 0x5a);
     assert_int_equal(byte_at(vm, RAM + 0x1000 + 5000), 0);
-    assert_true(is_allocated(vm, RAM + 0x2000) && !is_allocated(vm, RAM + 0x3000));
+    assert_true(is_allocated(vm, RAM + 0x2fff) && !is_allocated(vm, RAM + 0x3000));
     assert_int_equal(log_lines, 0);
 }
 
