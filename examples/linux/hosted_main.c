@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 #include "vmm.h"
@@ -22,10 +21,11 @@
 #define POLL_INTERVAL 10        /* milliseconds */
 
 static const char usage[] =
-    "usage: linux-vmm [-i] [-1] [-r RAM:MIB] BOARD.dtb [KERNEL TREE.dtb [INITRD.gz]]\n"
+    "usage: linux-vmm [-i] [-1] [-n NUMBER] [-r RAM:MIB] BOARD.dtb [KERNEL TREE.dtb [INITRD.gz]]\n"
     "Run a guest on the VMM of vmm.c; without one, make the VM and say what it took.\n"
     "  -r RAM:MIB  guest-physical address of the RAM and its size (0x100000000:512)\n"
     "  -1          it is the physical memory at the same address\n"
+    "  -n NUMBER   of the VM (0): any other one has an emulated serial port, to print only\n"
     "  -i          what the VMM does not clean from its caches does not reach the guest\n";
 
 /* The terminal passes on each key, and Linux echoes it; Ctrl-C still ends the program. */
@@ -108,11 +108,13 @@ static bool read_arguments(int argc, char **argv, vmm_guest_t *guest, bool *inco
 {
     int option;
     size_t mebibytes = 512;
-    while ((option = getopt(argc, argv, "i1r:")) != -1) {
+    while ((option = getopt(argc, argv, "i1n:r:")) != -1) {
         if (option == 'i') {
             *incoherent = true;
         } else if (option == '1') {
             guest->one_to_one = true;
+        } else if (option == 'n') {
+            guest->number = (unsigned)strtoul(optarg, NULL, 0);
         } else if (option != 'r' ||
                    sscanf(optarg, "%" SCNxPTR ":%zu", &guest->ram, &mebibytes) != 2) {
             return false;

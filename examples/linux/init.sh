@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The guest's first program: it uses each kind of memory that the VM has beside its RAM, says so, and
 # gives a shell. The kernel passes on what it does not know of its command line: $vm is the VM's
-# number, $run what to do after the checks (shell, off, or reset), $vms how many VMs there are.
+# number, $run what to do after the checks (shell, off, or reset).
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 
@@ -17,11 +17,6 @@ check same-address $((0x90000000 + 0x400000 * vm)) $((0x200000))
 echo "init: device: $(memory read $((0xa000000 + 0x1000 * vm)))"
 echo "init: the VMM says: $(memory print $((0xb000000))), and: $(memory print $((0xb001000)))"
 memory put $((0xb000800)) "the guest was here"
-
-# Each VM sends to the next one, but the page is one: VM 0 sends, VM 1 receives.
-if [ "${vms:-1}" -gt 1 ] && [ "$vm" -lt 2 ]; then
-    if [ "$vm" = 0 ]; then memory send $((0xb002000)) 10000; else memory receive $((0xb002000)) 10000; fi
-fi
 
 case ${run:-shell} in
 off) poweroff -f ;;

@@ -10,26 +10,16 @@
  *   memory print GPA          the text there
  *   memory put GPA TEXT       let text be there
  *   memory read GPA           a word
- *   memory send GPA COUNT     pass numbers to another VM through a ring in that page
- *   memory receive GPA COUNT  take them
  */
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define PAGE_BYTES 4096
-
-/* A ring of one producer and one consumer. */
-typedef struct ring {
-    _Atomic uint32_t sent, received;
-    uint32_t numbers[256];
-} ring_t;
 
 static void *map(uintptr_t gpa, size_t size)
 {
@@ -77,36 +67,6 @@ static void print(const volatile char *text)
     putchar('\n');
 }
 
-enum { SLOTS = sizeof(((ring_t *)NULL)->numbers) / sizeof(uint32_t) };
-
-static int send(ring_t *ring, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        while (i - ring->received == SLOTS) {
-            sched_yield();
-        }
-        ring->numbers[i % SLOTS] = i * i;
-        ring->sent = i + 1;
-    }
-    printf("sent %u numbers\n", count);
-    return EXIT_SUCCESS;
-}
-
-static int receive(ring_t *ring, uint32_t count)
-{
-    uint32_t wrong = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        while (ring->sent == i) {
-            sched_yield();
-        }
-        wrong += ring->numbers[i % SLOTS] != i * i;
-        ring->received = i + 1;
-    }
-    printf(wrong == 0 ? "received %u numbers\n" : "FAILED: of %u numbers %u are wrong\n", count,
-           wrong);
-    return wrong == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -121,12 +81,8 @@ int main(int argc, char **argv)
         put(map(gpa, PAGE_BYTES - gpa % PAGE_BYTES), argv[3]);
     } else if (strcmp(what, "read") == 0) {
         printf("0x%08x\n", *(volatile uint32_t *)map(gpa, sizeof(uint32_t)));
-    } else if (strcmp(what, "send") == 0) {
-        return send(map(gpa, PAGE_BYTES), (uint32_t)number);
-    } else if (strcmp(what, "receive") == 0) {
-        return receive(map(gpa, PAGE_BYTES), (uint32_t)number);
     } else {
-        fputs("usage: memory check|print|put|read|send|receive GPA [BYTES|TEXT|COUNT]\n", stderr);
+        fputs("usage: memory check|print|put|read GPA [BYTES|TEXT]\n", stderr);
         return 2;
     }
     return EXIT_SUCCESS;

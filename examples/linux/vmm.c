@@ -39,7 +39,6 @@ enum {
     DEVICE = 0x0a000000,
     SHARED = 0x0b000000,
     READ_ONLY = 0x0b001000,
-    RING = 0x0b002000,
     FRAMES = 0x20000000,
     MAYBE_DEVICE = 0x21000000,
     CHOSEN = 0x22000000,
@@ -267,24 +266,6 @@ static int write_page(vm_t *vm, char *page, const char *text)
                                          PAGE_BYTES);
 }
 
-/* The frame stays the VMM's: guestmem maps it and never deletes it. */
-static vm_frame_t next_ring_frame(uintptr_t addr, void *cookie)
-{
-    const vmm_env_t *env = cookie;
-    return (vm_frame_t){env->ring, seL4_AllRights, addr, seL4_PageBits};
-}
-
-static int share_ring(vmm_t *vmm)
-{
-    vm_t *vm = &vmm->vm;
-    if (vmm->env->ring == seL4_CapNull) {
-        return 0;
-    }
-    vm_memory_reservation_t *page =
-        vm_reserve_memory_at(vm, RING, PAGE_BYTES, default_error_fault_callback, NULL);
-    return page != NULL ? vm_map_reservation(vm, page, next_ring_frame, (void *)vmm->env) : -1;
-}
-
 static int make_pages(vmm_t *vmm)
 {
     vm_t *vm = &vmm->vm;
@@ -292,7 +273,7 @@ static int make_pages(vmm_t *vmm)
     void *device = create_device_reservation_frame(vm, DEVICE + PAGE_BYTES * vmm->guest->number,
                                                    seL4_CanRead, ignore, NULL);
     vmm->shared = create_allocated_reservation_frame(vm, SHARED, seL4_AllRights, ignore, NULL);
-    return text != NULL && device != NULL && vmm->shared != NULL && share_ring(vmm) == 0
+    return text != NULL && device != NULL && vmm->shared != NULL
                ? write_page(vm, text, "read this only")
                : -1;
 }

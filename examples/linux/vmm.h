@@ -23,7 +23,6 @@ typedef struct vmm_env {
     ps_io_ops_t *io_ops;
     seL4_CPtr endpoint; /* where the VMM receives the guest's faults */
     seL4_CPtr events;   /* a notification that is bound to the thread which runs the VM */
-    seL4_CPtr ring;     /* a frame of 4 KiB that VMs share; seL4_CapNull: none */
     /* What the runtime does with calls and instructions that end in the VMM; NULL: on its own */
     unhandled_vcpu_fault_callback_fn on_exception;
     void (*done)(const char *step); /* told of each step, to measure it; NULL: nobody */
