@@ -521,6 +521,150 @@ static void where_the_kernel_refuses_remaps_frames_are_unmapped_before(void **st
     w->log_lines = 0;
 }
 
+/* Arguments, and what fails half-way. */
+
+static void arguments_are_checked(void **state)
+{
+    world_t *w = *state;
+    seen_t seen = {.count = 0};
+    vm_t other;
+    world_make_vm(w, &other);
+    register_ram(w, LARGE);
+    assert_int_equal(guestmem_discard(NULL, RAM, LARGE, NULL), -1);
+    assert_int_equal(guestmem_populate(NULL, RAM, LARGE), -1);
+    assert_int_equal(guestmem_protect(NULL, RAM, LARGE, seL4_CanRead), -1);
+    assert_int_equal(guestmem_track_written(NULL, ram(w), GUESTMEM_TRACK_FRAMES), -1);
+    assert_int_equal(guestmem_written(NULL, ram(w), see, &seen), -1);
+    assert_int_equal(guestmem_set_discarded(NULL, GUESTMEM_DISCARDED_LEFT), -1);
+    w->log_lines = 0;
+    assert_int_equal(guestmem_set_discarded(&w->vm, (guestmem_discarded_t)2), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_track_written(&w->vm, ram(w), GUESTMEM_TRACK_NOTHING), 0);
+    assert_int_equal(guestmem_written(&w->vm, ram(w), see, &seen), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    track(w);
+    track(w);
+    assert_int_equal(guestmem_written(&w->vm, ram(w), NULL, &seen), -1);
+    expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_written(&w->vm, NULL, see, &seen), -1);
+    assert_int_equal(guestmem_written(&other, ram(w), see, &seen), -1);
+    w->log_lines = 0;
+    vm_memory_destroy(&other);
+    world_renew(w);
+    register_large_ram(w);
+    assert_int_equal(track_pages(w), 0);
+    assert_int_equal(track_pages(w), 0);
+}
+
+/* With a kernel that maps over a mapping, and with one that does not. */
+static void a_report_that_fails_loses_nothing(void **state)
+{
+    world_t *w = *state;
+    for (int refuses = 0; refuses < 2; refuses++) {
+        register_ram(w, 4 * LARGE);
+        track(w);
+        for (uint64_t k = 1, fired = true; fired; k++) {
+            seen_t seen = {.count = 0};
+            for (uintptr_t i = 0; i < 3; i++) {
+                fault_at(w, RAM + i * LARGE);
+            }
+            w->log_lines = 0;
+            hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
+            int error = guestmem_written(&w->vm, ram(w), see, &seen);
+            fired = hosted_inject_fired(w->system);
+            hosted_inject_stop(w->system);
+            assert_int_equal(error, fired ? -1 : 0);
+            assert_int_equal(seen.count, fired ? 0 : 3);
+            assert_true(fired ? guest_writes(w, RAM + 2 * LARGE) : !guest_writes(w, RAM));
+        }
+        w->log_lines = 0;
+        world_renew(w);
+        hosted_system_refuse_remaps(w->system);
+    }
+}
+
+static void memory_without_the_right_to_read_is_not_tracked(void **state)
+{
+    world_t *w = *state;
+    vm_memory_reservation_t *frames = world_reserve(w, RAM, 3 * LARGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, frames), 0);
+    assert_int_equal(guestmem_protect(&w->vm, RAM, LARGE, seL4_NoRights), 0);
+    assert_int_equal(guestmem_protect(&w->vm, RAM + LARGE, LARGE, seL4_CanRead), 0);
+    assert_int_equal(guestmem_track_written(&w->vm, frames, GUESTMEM_TRACK_FRAMES), 0);
+    assert_int_equal(fault_at(w, RAM), w->fault_answer);
+    assert_int_equal(fault_at(w, RAM + LARGE), w->fault_answer);
+    assert_int_equal(w->faults, 2);
+    assert_int_equal(fault_at(w, RAM + 2 * LARGE), FAULT_RESTART);
+    assert_int_equal(report(w).addr[0], RAM + 2 * LARGE);
+}
+
+/* What comes again is frames with all rights: a fault at one is old, but not at others. */
+static void a_fault_where_rights_forbid_the_access_is_not_old(void **state)
+{
+    world_t *w = *state;
+    vm_memory_reservation_t *frames = world_reserve(w, RAM, 4 * LARGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, frames), 0);
+    assert_int_equal(discard(w, RAM, LARGE), LARGE);
+    assert_int_equal(fault_at(w, RAM), FAULT_RESTART);
+    assert_int_equal(fault_at(w, RAM), FAULT_RESTART);
+    assert_int_equal(guestmem_protect(&w->vm, RAM + LARGE, LARGE, seL4_CanRead), 0);
+    assert_int_equal(guestmem_protect(&w->vm, RAM + 2 * LARGE, LARGE, seL4_NoRights), 0);
+    assert_int_equal(w->faults, 0);
+    assert_int_equal(fault_at(w, RAM + LARGE), w->fault_answer);
+    assert_int_equal(fault_at(w, RAM + 2 * LARGE), w->fault_answer);
+    assert_int_equal(w->faults, 2);
+}
+
+static void a_write_across_reservations_is_noted_in_each(void **state)
+{
+    world_t *w = *state;
+    char bytes[16] = {1};
+    register_ram(w, LARGE);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM + LARGE, LARGE, false), 0);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM + 2 * LARGE, LARGE, false), 0);
+    vm_memory_reservation_t *third = guestmem_find_reservation(&w->vm, RAM + 2 * LARGE);
+    track(w);
+    assert_int_equal(guestmem_track_written(&w->vm, third, GUESTMEM_TRACK_FRAMES), 0);
+    assert_int_equal(guestmem_write(&w->vm, RAM + LARGE - 8, bytes, 16), 0);
+    assert_int_equal(guestmem_write(&w->vm, RAM + 2 * LARGE - 8, bytes, 16), 0);
+    assert_int_equal(report(w).count, 1);
+    seen_t seen = {.count = 0};
+    assert_int_equal(guestmem_written(&w->vm, third, see, &seen), 0);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.addr[0], RAM + 2 * LARGE);
+}
+
+/* Memory of a device untyped at a chosen address, as RAM is at 1:1 on some boards. */
+static void fixed_ram_of_reserved_memory_comes_again(void **state)
+{
+    world_t *w = *state;
+    const uintptr_t reserved = 0x48000000;
+    assert_int_equal(vm_ram_register_at(&w->vm, reserved, 2 * LARGE, true), 0);
+    assert_int_equal(discard(w, reserved, LARGE), LARGE);
+    assert_false(guest_has(w, reserved));
+    uint64_t words[2] = {1, 1};
+    assert_int_equal(guestmem_read(&w->vm, reserved + LARGE - 8, words, 16), 0);
+    assert_true(guest_has(w, reserved));
+    assert_int_equal(guest_mapping_at(w, reserved).paddr, reserved);
+}
+
+static void only_frames_with_pointers_count_as_written(void **state)
+{
+    world_t *w = *state;
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM - PAGE, 4 * LARGE + PAGE, false), 0);
+    assert_non_null(guestmem_pointer(&w->vm, RAM + LARGE, 8));
+    assert_non_null(guestmem_pointer(&w->vm, RAM + 3 * LARGE, 8));
+    vm_memory_reservation_t *all = guestmem_find_reservation(&w->vm, RAM);
+    assert_int_equal(guestmem_track_written(&w->vm, all, GUESTMEM_TRACK_FRAMES), 0);
+    for (int i = 0; i < 2; i++) {
+        seen_t seen = {.count = 0};
+        assert_int_equal(guestmem_written(&w->vm, all, see, &seen), 0);
+        assert_int_equal(seen.count, 2);
+        assert_int_equal(seen.addr[0], RAM + LARGE);
+        assert_int_equal(seen.addr[1], RAM + 3 * LARGE);
+    }
+}
+
 /* Costs. */
 
 #define FRAMES 32
@@ -577,6 +721,13 @@ int main(void)
         world_test(a_pointer_to_a_small_frame_outlives_the_large_ones),
         world_test(frames_that_cannot_move_are_not_broken),
         world_test(where_the_kernel_refuses_remaps_frames_are_unmapped_before),
+        world_test(arguments_are_checked),
+        world_test(a_report_that_fails_loses_nothing),
+        world_test(memory_without_the_right_to_read_is_not_tracked),
+        world_test(a_fault_where_rights_forbid_the_access_is_not_old),
+        world_test(a_write_across_reservations_is_noted_in_each),
+        world_test(fixed_ram_of_reserved_memory_comes_again),
+        world_test(only_frames_with_pointers_count_as_written),
         world_test(costs_in_kernel_invocations),
     };
     return cmocka_run_group_tests_name("change", tests, NULL, NULL);
