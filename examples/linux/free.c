@@ -9,13 +9,21 @@
 #include <sel4vm/guest_memory.h>
 #include "vmm.h"
 
+static void free_range(vm_t *vm, vm_memory_reservation_t *range)
+{
+    if (range != NULL) { /* vmm_back() may have failed half-way */
+        vm_free_reserved_memory(vm, range);
+    }
+}
+
 void vmm_free(vmm_t *vmm)
 {
     vm_t *vm = &vmm->vm;
     /* The RAM first: libsel4utils makes records of its window's addresses when that goes, and none
      * of them shall be where a range has to be again. */
-    vm_free_reserved_memory(vm, guestmem_find_reservation(vm, vmm->guest->ram));
+    free_range(vm, guestmem_find_reservation(vm, vmm->guest->ram));
     for (size_t i = 0; i < sizeof(vmm->ranges) / sizeof(vmm->ranges[0]); i++) {
-        vm_free_reserved_memory(vm, vmm->ranges[i]);
+        free_range(vm, vmm->ranges[i]);
+        vmm->ranges[i] = NULL;
     }
 }

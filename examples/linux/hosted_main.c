@@ -5,12 +5,14 @@
 
 /* The VMM of vmm.c on a hosted seL4 system. The guest's serial port is this terminal. */
 
+#include <fcntl.h>
 #include <guestmem/inspect.h>
 #include <hosted/device.h>
 #include <hosted/system.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -28,19 +30,45 @@ static const char usage[] =
     "  -n NUMBER   of the VM (0): any other one has an emulated serial port, to print only\n"
     "  -i          what the VMM does not clean from its caches does not reach the guest\n";
 
-/* The terminal passes on each key, and Linux echoes it; Ctrl-C still ends the program. */
-static void set_terminal(bool raw)
+static struct termios terminal; /* as it was, while it is ours */
+static volatile sig_atomic_t has_terminal;
+
+static void give_terminal_back(void)
 {
-    static struct termios saved;
-    static bool is_saved;
-    struct termios settings;
-    if (raw && tcgetattr(STDIN_FILENO, &saved) == 0) {
-        is_saved = true;
-        settings = saved;
-        settings.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        tcsetattr(STDIN_FILENO, TCSANOW, &settings);
-    } else if (!raw && is_saved) {
-        tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    if (has_terminal) {
+        has_terminal = false;
+        tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    }
+}
+
+static void on_signal(int number)
+{
+    give_terminal_back();
+    raise(number); /* ends the program, as the handler is for once */
+}
+
+/* The terminal passes on each key, and Linux echoes it; Ctrl-C still ends the program. */
+static void take_terminal(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    if (tcgetattr(STDIN_FILENO, &terminal) != 0) {
+        return;
+    }
+    struct termios settings = terminal;
+    has_terminal = true;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        sigaction(ends[i], &action, NULL);
+    }
+    settings.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    tcsetattr(STDIN_FILENO, TCSANOW, &settings);
+}
+
+/* Of a standard input that is closed, no other file takes the number. */
+static void hold_input(void)
+{
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0) {
+        perror("linux-vmm: /dev/null");
     }
 }
 
@@ -69,15 +97,24 @@ static void print_statistics(vm_t *vm)
 /* Run the guest, again each time that it resets itself. */
 static int run(vmm_t *vmm)
 {
-    vmm_end_t end = VMM_RESET;
-    while (end == VMM_RESET) {
-        end = vmm_start(vmm) == 0 ? vmm_run(vmm) : VMM_RUNS;
-        if (end == VMM_RESET) {
-            vmm_free(vmm);
-            end = vmm_back(vmm) == 0 ? VMM_RESET : VMM_RUNS;
+    while (vmm_start(vmm) == 0) {
+        vmm_end_t end = vmm_run(vmm);
+        if (end == VMM_RUNS) {
+            break;
+        }
+        if (!vmm_has_reply(vmm)) {
+            fputs("linux-vmm: the guest left no reply in the shared page\n", stderr);
+            break;
+        }
+        if (end == VMM_POWERED_OFF) {
+            return 0;
+        }
+        vmm_free(vmm);
+        if (vmm_back(vmm) != 0) {
+            break;
         }
     }
-    return end == VMM_POWERED_OFF && vmm_has_reply(vmm) ? 0 : -1;
+    return -1;
 }
 
 static int make_and_run(hosted_system_t *sel4, const vmm_guest_t *guest)
@@ -107,6 +144,7 @@ static int make_and_run(hosted_system_t *sel4, const vmm_guest_t *guest)
 static bool read_arguments(int argc, char **argv, vmm_guest_t *guest, bool *incoherent)
 {
     int option;
+    char more;
     size_t mebibytes = 512;
     while ((option = getopt(argc, argv, "i1n:r:")) != -1) {
         if (option == 'i') {
@@ -116,7 +154,8 @@ static bool read_arguments(int argc, char **argv, vmm_guest_t *guest, bool *inco
         } else if (option == 'n') {
             guest->number = (unsigned)strtoul(optarg, NULL, 0);
         } else if (option != 'r' ||
-                   sscanf(optarg, "%" SCNxPTR ":%zu", &guest->ram, &mebibytes) != 2) {
+                   sscanf(optarg, "%" SCNxPTR ":%zu%c", &guest->ram, &mebibytes, &more) != 2 ||
+                   mebibytes > SIZE_MAX >> 20) {
             return false;
         }
     }
@@ -139,6 +178,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    hold_input();
     hosted_system_t *sel4 = hosted_system_create_from_file(argv[optind], why, sizeof(why));
     if (sel4 == NULL) {
         fprintf(stderr, "linux-vmm: %s\n", why);
@@ -146,9 +186,9 @@ int main(int argc, char **argv)
     }
     int error = incoherent ? hosted_system_incoherent(sel4) : 0;
     if (error == 0) {
-        set_terminal(true);
+        take_terminal();
         error = make_and_run(sel4, &guest);
-        set_terminal(false);
+        give_terminal_back();
     }
     hosted_system_destroy(sel4);
     return error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -338,6 +338,7 @@ static int back_ranges(vmm_t *vmm)
 int vmm_back(vmm_t *vmm)
 {
     const vmm_guest_t *guest = vmm->guest;
+    vmm->shared[REPLY] = '\0';                        /* of the last run */
     if (done(vmm, "ranges", back_ranges(vmm)) != 0) { /* first, as they want certain addresses */
         return -1;
     }

@@ -82,5 +82,8 @@ vmm_end_t vmm_run(vmm_t *vmm);
 /** Whether the guest has left its reply in the shared page. */
 bool vmm_has_reply(const vmm_t *vmm);
 
-/** Give back what vmm_back() took, so that the guest can be started again. Only with guestmem. */
+/**
+ * Give back what vmm_back() took, also one that has failed, so that the guest can be started again.
+ * Only with guestmem.
+ */
 void vmm_free(vmm_t *vmm);
