@@ -289,8 +289,7 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
  * brought: nothing that a guest does to memory of the library's with all rights faults. */
 static bool is_older(const gm_mapping_t *mapping, const gm_run_t *run)
 {
-    return mapping->refilled && run->cacheable &&
-           seL4_CapRights_get_capAllowRead(run->rights) &&
+    return mapping->refilled && run->cacheable && seL4_CapRights_get_capAllowRead(run->rights) &&
            seL4_CapRights_get_capAllowWrite(run->rights);
 }
 
