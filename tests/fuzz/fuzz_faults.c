@@ -9,6 +9,7 @@
  * below says, a touch reaches RAM or nothing, and nothing grows or is lost.
  */
 
+#include <guestmem/error.h>
 #include "machine.h"
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
@@ -35,6 +36,7 @@ typedef struct row {
 #define GUEST_TOP ((uintptr_t)1 << 40)
 #define RAM       ((uintptr_t)0x40000000)
 #define RAM_SIZE  (3 * MEGABYTE)
+#define CHOSEN    ((uintptr_t)0x60000ffe)
 
 static const row_t rows[] = {
     {0x0, 0x0, EMULATED},                  /* one byte at address 0 */
@@ -45,7 +47,7 @@ static const row_t rows[] = {
     {RAM + RAM_SIZE, RAM + RAM_SIZE + 0x4fff, FORBIDDING},
     {0x50000000, 0x50003fff, PRESENT},
     {0x50200000, 0x507fffff, ON_FAULT}, /* large frames, */
-    {0x60000ffe, 0x60400001, ON_FAULT}, /* and frames of chosen physical memory */
+    {CHOSEN, 0x60400001, ON_FAULT},     /* and frames of chosen physical memory */
     {GUEST_TOP - 0x3000, GUEST_TOP - 1, ON_FAULT},
     {GUEST_TOP, GUEST_TOP + 0xfff, EMULATED}, /* where nothing can be mapped */
     {UINTPTR_MAX - 0x1006, UINTPTR_MAX, EMULATED},
@@ -55,6 +57,7 @@ typedef struct guest {
     machine_t machine;
     vm_t vm;
     memory_fault_result_t answer; /* of the callback */
+    bool over;                    /* whether nothing is known of its memory any more */
     unsigned calls;
     uintptr_t called_addr;
     size_t called_length;
@@ -92,8 +95,8 @@ static void make_row(guest_t *guest, const row_t *row)
     must(guestmem_set_map_time(vm, row->kind == ON_FAULT ? GUESTMEM_MAP_ON_FAULT
                                                          : GUESTMEM_MAP_NOW) == 0,
          "no policy");
-    must((row->base == 0x60000ffe ? map_ut_alloc_reservation(vm, reservation)
-                                  : map_frame_alloc_reservation(vm, reservation)) == 0,
+    must((row->base == CHOSEN ? map_ut_alloc_reservation(vm, reservation)
+                              : map_frame_alloc_reservation(vm, reservation)) == 0,
          "no frames at 0x%lx", (unsigned long)row->base);
 }
 
@@ -133,6 +136,14 @@ static void fault(guest_t *guest, uintptr_t addr, size_t size)
     guest->calls = 0;
     guest->machine.log_lines = 0;
     memory_fault_result_t result = vm_memory_handle_fault(&guest->vm, NULL, addr, size);
+    /* Chosen memory that is not mapped yet may have become a page table, or another frame: then the
+     * range is not what the rows say any more. */
+    guest->over = row != NULL && row->base == CHOSEN && whole && !present &&
+                  result == FAULT_ERROR &&
+                  guestmem_last_error(&guest->vm)->code == GUESTMEM_NO_FRAME;
+    if (guest->over) {
+        return;
+    }
     must(result == expected, "a fault at 0x%lx of 0x%zx bytes answered %d, not %d",
          (unsigned long)addr, size, (int)result, (int)expected);
     must(guest->calls == (called ? 1u : 0u), "%u call backs", guest->calls);
@@ -252,7 +263,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         make_row(&guest, &rows[i]);
     }
-    for (size_t i = 0; i < MOST_EVENTS && (i + 1) * EVENT_BYTES <= size; i++) {
+    guest.over = false;
+    for (size_t i = 0; !guest.over && i < MOST_EVENTS && (i + 1) * EVENT_BYTES <= size; i++) {
         one_event(&guest, bytes + i * EVENT_BYTES);
     }
     check_bounds(&guest);

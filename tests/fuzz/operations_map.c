@@ -21,14 +21,16 @@ void operation_mapped(model_t *model, model_vm_t *vm, model_reservation_t *reser
         return;
     }
     model_learn_all(model, vm, reservation);
-    /* All but a device's own memory, and the caller's, is zero. */
+    /* All but a device's own memory, and the caller's, is zero; RAM of a device's at a chosen
+     * address is what somebody left there. */
     const model_frame_t *first = &reservation->frames[0];
     const model_frame_t *last = &reservation->frames[reservation->num_frames - 1];
+    bool cleared = reservation->ram && backing != GUESTMEM_UNTYPED;
     if (backing != GUESTMEM_CALLER && !model->fired) {
-        if (!model_is_device(first->paddr) || reservation->ram) {
+        if (!model_is_device(first->paddr) || cleared) {
             model_tag(vm, reservation->base, 0);
         }
-        if (!model_is_device(last->paddr) || reservation->ram) {
+        if (!model_is_device(last->paddr) || cleared) {
             model_tag(vm, reservation->last, 0);
         }
     }
