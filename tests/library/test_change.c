@@ -583,6 +583,34 @@ static void a_report_that_fails_loses_nothing(void **state)
     }
 }
 
+static int count(vm_t *vm, uintptr_t addr, size_t size, void *cookie)
+{
+    (void)vm, (void)addr, (void)size;
+    ++*(int *)cookie;
+    return 0;
+}
+
+/* An access that fails has had frames mapped, with the right to write, and taken back. */
+static void what_went_again_is_not_armed_again(void **state)
+{
+    world_t *w = *state;
+    uint64_t word;
+    register_ram(w, LARGE);
+    track(w);
+    discard(w, RAM, LARGE);
+    for (uint64_t k = 1, fired = true; fired; k++) {
+        hosted_inject_fail_from(w->system, HOSTED_OPERATION_FORWARD, k);
+        int error = guestmem_read(&w->vm, RAM + 8, &word, sizeof(word));
+        fired = hosted_inject_fired(w->system);
+        hosted_inject_stop(w->system);
+        assert_int_equal(error, fired ? -1 : 0);
+        int pages = 0;
+        assert_int_equal(guestmem_written(&w->vm, ram(w), count, &pages), 0);
+        assert_true(fired || pages == 1);
+    }
+    w->log_lines = 0;
+}
+
 static void memory_without_the_right_to_read_is_not_tracked(void **state)
 {
     world_t *w = *state;
@@ -723,6 +751,7 @@ int main(void)
         world_test(where_the_kernel_refuses_remaps_frames_are_unmapped_before),
         world_test(arguments_are_checked),
         world_test(a_report_that_fails_loses_nothing),
+        world_test(what_went_again_is_not_armed_again),
         world_test(memory_without_the_right_to_read_is_not_tracked),
         world_test(a_fault_where_rights_forbid_the_access_is_not_old),
         world_test(a_write_across_reservations_is_noted_in_each),
