@@ -179,9 +179,11 @@ int gm_guest_space_remap(gm_memory_t *memory, const gm_run_t *run, size_t index,
 
 void gm_guest_space_withdraw(gm_memory_t *memory, const gm_run_t *run, size_t index)
 {
-    memory->counts.lost_objects++;
+    memory->counts.lost_objects++; /* the guest does without it */
     memory->counts.page_unmaps++;
-    (void)gm_arch_frame_unmap(run->frames[index].cap);
+    if (gm_arch_frame_unmap(run->frames[index].cap) != seL4_NoError) {
+        memory->counts.lost_objects++; /* or may still do what it may not any more */
+    }
 }
 
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
@@ -207,26 +209,45 @@ static void swap_tables(gm_memory_t *memory, const gm_run_t *from, const gm_run_
     memory->counts.frames[gm_arch_frame_counter(to->size_bits)] += to->count;
 }
 
-int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to)
+/* Let the records have large frames again. The table that they lie in is there, as it is the small
+ * ones' too: so taking it once more cannot fail. */
+static void swap_tables_back(gm_memory_t *memory, const gm_run_t *small, const gm_run_t *large)
 {
-    unmap_frames(memory, from, from->count);
-    int error = gm_page_tables_acquire(memory, to->base, to->count, to->size_bits);
-    if (error == 0) {
-        swap_tables(memory, from, to);
-        error = map_frames(memory, to, false);
-        if (error == 0) {
-            return 0;
-        }
-        /* The table that the larger frames lie in is there. */
-        (void)gm_page_tables_acquire(memory, from->base, from->count, from->size_bits);
-        swap_tables(memory, to, from);
-    }
+    int error = gm_page_tables_acquire(memory, large->base, large->count, large->size_bits);
+    assert(error == 0);
+    (void)error; /* for builds without assertions */
+    swap_tables(memory, small, large);
+}
+
+/* Map frames that were mapped before; of those that the kernel refuses, the guest is deprived. */
+static void map_again(gm_memory_t *memory, const gm_run_t *run)
+{
     gm_failure_t failure = memory->failure;
-    if (map_frames(memory, from, false) != 0) {
-        memory->counts.lost_objects += from->count; /* the guest does without them */
+    if (map_frames(memory, run, false) != 0) {
+        memory->counts.lost_objects += run->count;
     }
     memory->failure = failure;
+}
+
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *large, gm_run_t *small)
+{
+    unmap_frames(memory, large, large->count);
+    if (gm_page_tables_acquire(memory, small->base, small->count, small->size_bits) == 0) {
+        swap_tables(memory, large, small);
+        if (map_frames(memory, small, false) == 0) {
+            return 0;
+        }
+        swap_tables_back(memory, small, large);
+    }
+    map_again(memory, large);
     return -1;
+}
+
+void gm_guest_space_swap_back(gm_memory_t *memory, gm_run_t *large, gm_run_t *small)
+{
+    unmap_frames(memory, small, small->count);
+    swap_tables_back(memory, small, large);
+    map_again(memory, large);
 }
 
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,

@@ -45,13 +45,16 @@ int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_
 void gm_guest_space_join(gm_memory_t *memory, const gm_cuts_t *cuts);
 
 /**
- * Map a run in place of another at the same addresses, without the right to write. Not for a VM
- * with IO spaces.
+ * Map a run of small frames in place of one of large frames at the same addresses, without the
+ * right to write. Not for a VM with IO spaces.
  *
- * @return 0, and `from` is mapped nowhere; -1 after gm_fail(), and `from` is mapped without the
+ * @return 0, and `large` is mapped nowhere; -1 after gm_fail(), and `large` is mapped without the
  *         right to write
  */
-int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *from, gm_run_t *to);
+int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *large, gm_run_t *small);
+
+/** Undo gm_guest_space_swap(). Frames that the kernel does not map again are counted as lost. */
+void gm_guest_space_swap_back(gm_memory_t *memory, gm_run_t *large, gm_run_t *small);
 
 /** Whether the kernel, as far as is known, maps a frame again where it is mapped. */
 static inline bool gm_guest_space_remaps(const gm_memory_t *memory)
@@ -66,7 +69,7 @@ int gm_guest_space_remap(gm_memory_t *memory, const gm_run_t *run, size_t index,
                          seL4_CapRights_t rights);
 
 /** Unmap a frame to which the guest has other rights than it should, and that the kernel does not
- *  map otherwise; it is counted as lost. */
+ *  map otherwise; it is counted as lost, and again if the kernel does not unmap it either. */
 void gm_guest_space_withdraw(gm_memory_t *memory, const gm_run_t *run, size_t index);
 
 /** The run that holds `gpa`, and the frame's index in it; NULL if `gpa` is not mapped. */

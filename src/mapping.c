@@ -312,15 +312,11 @@ int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)
         gm_run_t *large = gm_guest_space_find(memory, run->base, &index);
         assert(large != NULL);
         if (gm_guest_space_swap(memory, large, run) != 0) {
-            gm_failure_t failure = memory->failure;
-            while (old != NULL) {
-                large = old;
-                old = old->older;
-                (void)gm_guest_space_swap(memory, gm_guest_space_find(memory, large->base, &index),
-                                          large);
+            for (; old != NULL; old = old->older) {
+                gm_guest_space_swap_back(memory, old,
+                                         gm_guest_space_find(memory, old->base, &index));
             }
             gm_frames_discard(memory, newest);
-            memory->failure = failure;
             return -1;
         }
         large->older = old;
