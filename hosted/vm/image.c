@@ -70,75 +70,70 @@ static size_t load(vm_t *vm, FILE *file, const char *name, uintptr_t addr)
     return size;
 }
 
-static FILE *open_file(const char *name, unsigned char header[HEADER_BYTES])
+/* Where a kernel goes. @return false if it is none */
+static bool place_kernel(const vm_t *vm, const unsigned char *header, uintptr_t *addr)
 {
+    uintptr_t start = word_at(header, ZIMAGE_START);
+    switch (type_of(header)) {
+    case IMG_BIN:
+        *addr = vm->entry;
+        return true;
+    case IMG_ZIMAGE:
+        *addr = start != 0 ? start : *addr + ZIMAGE_DEFAULT;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_module(const unsigned char *header)
+{
+    enum img_type type = type_of(header);
+    return type == IMG_DTB || type == IMG_INITRD_GZ;
+}
+
+/* Load a kernel or a module to or near `addr`. @return 0; -1 with a line in the log */
+static int load_file(vm_t *vm, const char *name, bool kernel, uintptr_t addr, guest_image_t *image)
+{
+    unsigned char header[HEADER_BYTES] = {0};
     FILE *file = fopen(name, "rb");
     if (file == NULL) {
         ZF_LOGE("%s: %s", name, strerror(errno));
-        return NULL;
+        return -1;
     }
-    memset(header, 0, HEADER_BYTES);
+    *image = (guest_image_t){0};
     if (fread(header, 1, HEADER_BYTES, file) == 0) {
         ZF_LOGE("%s: empty, or not a file", name);
-        fclose(file);
-        return NULL;
+    } else if (kernel ? !place_kernel(vm, header, &addr) : !is_module(header)) {
+        ZF_LOGE("%s: %s", name,
+                kernel ? "not a kernel that can be loaded; give a flat binary, an Image or a zImage"
+                       : "neither a device tree (.dtb) nor an initrd that gzip has compressed");
+    } else {
+        image->load_paddr = addr;
+        image->size = load(vm, file, name, addr);
     }
-    return file;
+    fclose(file);
+    return image->size > 0 ? 0 : -1;
 }
 
 int vm_load_guest_kernel(vm_t *vm, const char *kernel_name, uintptr_t load_address,
                          size_t alignment, guest_kernel_image_t *guest_kernel_image)
 {
     (void)alignment;
-    unsigned char header[HEADER_BYTES];
     if (vm == NULL || kernel_name == NULL || guest_kernel_image == NULL) {
         ZF_LOGE("vm_load_guest_kernel: an argument is NULL");
         return -1;
     }
-    FILE *file = open_file(kernel_name, header);
-    if (file == NULL) {
-        return -1;
-    }
-    guest_image_t *image = &guest_kernel_image->kernel_image;
-    enum img_type type = type_of(header);
-    size_t size = 0;
-    if (type == IMG_BIN || type == IMG_ZIMAGE) {
-        uintptr_t start = word_at(header, ZIMAGE_START);
-        image->load_paddr = type == IMG_BIN ? vm->entry
-                            : start != 0    ? start
-                                            : load_address + ZIMAGE_DEFAULT;
-        size = load(vm, file, kernel_name, image->load_paddr);
-    } else {
-        ZF_LOGE("%s: not a kernel that can be loaded; give a flat binary, an Image or a zImage",
-                kernel_name);
-    }
-    image->size = size;
-    fclose(file);
-    return size > 0 ? 0 : -1;
+    return load_file(vm, kernel_name, true, load_address, &guest_kernel_image->kernel_image);
 }
 
 int vm_load_guest_module(vm_t *vm, const char *module_name, uintptr_t load_address,
                          size_t alignment, guest_image_t *guest_image)
 {
     (void)alignment;
-    unsigned char header[HEADER_BYTES];
     if (vm == NULL || module_name == NULL || guest_image == NULL) {
         ZF_LOGE("vm_load_guest_module: an argument is NULL");
         return -1;
     }
-    FILE *file = open_file(module_name, header);
-    if (file == NULL) {
-        return -1;
-    }
-    enum img_type type = type_of(header);
-    size_t size = 0;
-    if (type == IMG_DTB || type == IMG_INITRD_GZ) {
-        size = load(vm, file, module_name, load_address);
-    } else {
-        ZF_LOGE("%s: neither a device tree (.dtb) nor an initrd that gzip has compressed",
-                module_name);
-    }
-    *guest_image = (guest_image_t){.load_paddr = load_address, .size = size};
-    fclose(file);
-    return size > 0 ? 0 : -1;
+    return load_file(vm, module_name, false, load_address, guest_image);
 }
