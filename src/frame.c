@@ -9,6 +9,7 @@
  * the untyped without the allocator's knowledge, and the allocator can no longer use the rest.
  */
 
+#include <assert.h>
 #include <inttypes.h>
 #include <guestmem/memory.h>
 #include <vka/capops.h>
@@ -23,6 +24,7 @@ typedef struct new_frame {
     uintptr_t base; /* GPA */
     size_t size_bits;
     bool caller;
+    bool shared;
     bool device;
     bool cacheable;
     gm_frame_t frame;
@@ -256,6 +258,7 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
         .rights = source->rights,
         .size_bits = (uint8_t) new->size_bits,
         .caller = new->caller,
+        .shared = new->shared,
         .device = new->device,
         .cacheable = new->cacheable,
     };
@@ -287,9 +290,9 @@ int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
 /* Whether a frame continues a run. */
 static bool continues(const gm_run_t *run, const new_frame_t *new)
 {
-    return new->base == gm_run_last(run) + 1 && new->size_bits == run->size_bits &&new->caller ==
-                                                    run->caller &&new->device ==
-                                                    run->device &&new->cacheable == run->cacheable;
+    return new->base == gm_run_last(run) + 1 &&
+           new->size_bits == run->size_bits &&new->caller == run->caller &&new->shared ==
+               run->shared &&new->device == run->device &&new->cacheable == run->cacheable;
 }
 
 /* A caller may hand in frames that continue no run: so its runs grow. */
@@ -360,60 +363,19 @@ void gm_run_join(gm_memory_t *memory, gm_run_t *run, gm_run_t *rest)
     gm_heap_free(&memory->heap, rest, run_bytes(rest->capacity));
 }
 
-static void release(gm_memory_t *memory, bool caller, const gm_frame_t *frame, size_t size_bits)
+/* Copy a capability of a vka's. @return 0; -1 after gm_fail() */
+static int copy_cap(gm_memory_t *memory, vka_t *vka, seL4_CPtr cap, seL4_CPtr *copy)
 {
-    if (!caller) {
-        gm_object_delete(memory, frame->cap, gm_arch_frames[gm_arch_frame_index(size_bits)].type,
-                         size_bits, frame->cookie);
-    }
-}
-
-int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
-                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
-{
-    new_frame_t new = {0};
-    int error = source->backing == GUESTMEM_CALLER
-                    ? acquire_from_caller(memory, source, gpa, first, last, &new)
-                    : acquire_largest(memory, source, gpa, first, last, &new);
-    if (error == 0 && add_to_runs(memory, source, &new, expected, newest) != 0) {
-        release(memory, new.caller, &new.frame, new.size_bits);
-        error = -1;
-    }
-    return error;
-}
-
-void gm_run_release(gm_memory_t *memory, gm_run_t *run)
-{
-    for (size_t i = run->count; i > 0; i--) {
-        release(memory, run->caller, &run->frames[i - 1], run->size_bits);
-    }
-    gm_heap_free(&memory->heap, run, run_bytes(run->capacity));
-}
-
-/* An allocator that gets memory back in reverse has its smallest pieces first, and need not break
- * large ones. */
-void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
-{
-    while (newest != NULL) {
-        gm_run_t *older = newest->older;
-        gm_run_release(memory, newest);
-        newest = older;
-    }
-}
-
-int gm_frame_copy(gm_memory_t *memory, const gm_run_t *run, size_t index, seL4_CPtr *copy)
-{
-    vka_t *vka = memory->vm->vka;
     cspacepath_t from;
     cspacepath_t to;
-    vka_cspace_make_path(vka, run->frames[index].cap, &from);
+    vka_cspace_make_path(vka, cap, &from);
     if (alloc_slot(memory, &to) != 0) {
         return -1;
     }
     memory->counts.cap_copies++;
     seL4_Error error = (seL4_Error)vka_cnode_copy(&to, &from, seL4_AllRights);
     if (error != seL4_NoError) {
-        vka_cspace_free_path(vka, to);
+        vka_cspace_free_path(memory->vm->vka, to);
         return gm_fail_kernel(memory, error, "could not copy a frame's capability");
     }
     *copy = to.capPtr;
@@ -434,10 +396,190 @@ static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
     return true;
 }
 
+/* Sharing. */
+
+/* Make a record that is a ring of its own. @return NULL after gm_fail() */
+static gm_sharer_t *make_sharer(gm_memory_t *memory, vka_t *vka, seL4_Word cookie)
+{
+    gm_sharer_t *sharer = gm_heap_alloc(&memory->heap, sizeof(*sharer));
+    if (sharer == NULL) {
+        gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a shared frame's record");
+        return NULL;
+    }
+    *sharer = (gm_sharer_t){sharer, sharer, vka, cookie};
+    return sharer;
+}
+
+/* Let nobody return a frame's memory. */
+static void keep_memory(gm_sharer_t *sharer)
+{
+    for (; sharer->cookie != 0; sharer = sharer->next) {
+        sharer->cookie = 0;
+    }
+}
+
+int gm_run_share(gm_memory_t *memory, gm_run_t *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        seL4_Word cookie = run->frames[i].cookie;
+        gm_sharer_t *sharer = cookie != 0 ? make_sharer(memory, memory->vm->vka, cookie) : NULL;
+        if (cookie != 0 && sharer == NULL) {
+            size_t count = run->count;
+            run->count = i;
+            gm_run_unshare(memory, run);
+            run->count = count;
+            return -1;
+        }
+        run->frames[i].sharer = sharer;
+    }
+    run->shared = true;
+    return 0;
+}
+
+void gm_run_unshare(gm_memory_t *memory, gm_run_t *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        gm_sharer_t *sharer = run->frames[i].sharer;
+        run->frames[i].cookie = sharer != NULL ? sharer->cookie : 0;
+        gm_heap_free(&memory->heap, sharer, sizeof(*sharer));
+    }
+    run->shared = false;
+}
+
+/* Acquire the owner's frame, as a capability of our own and a part in the ring. */
+static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                          new_frame_t *new)
+{
+    uintptr_t from = gpa + source->owner_offset;
+    const gm_run_t *run = gm_range_map_get(&source->owner->runs, from);
+    assert(run != NULL);
+    size_t index = (size_t)((from - run->base) >> run->size_bits);
+    seL4_CapRights_t limit = gm_run_limit(run, index, source->rights);
+    gm_sharer_t *sharer = run->shared ? run->frames[index].sharer : NULL;
+    *new = (new_frame_t){
+        .base = gpa,
+        .size_bits = run->size_bits,
+        .shared = run->shared,
+        .device = run->device,
+        .cacheable = run->cacheable,
+    };
+    if ((gpa & (((uintptr_t)1 << run->size_bits) - 1)) != 0) {
+        return gm_fail(memory, GUESTMEM_MISALIGNED,
+                       "the frame of 2^%u bytes at the owner's GPA 0x%" PRIxPTR
+                       " cannot be at GPA 0x%" PRIxPTR,
+                       run->size_bits, from, gpa);
+    }
+    if (limit.words[0] != source->rights.words[0]) {
+        return gm_fail(
+            memory, GUESTMEM_NO_RIGHT,
+            "the frame at the owner's GPA 0x%" PRIxPTR " was handed in with fewer rights", from);
+    }
+    if (copy_cap(memory, source->owner->vm->vka, run->frames[index].cap, &new->frame.cap) != 0) {
+        return -1;
+    }
+    if (sharer == NULL) {
+        return 0;
+    }
+    new->frame.sharer = make_sharer(memory, sharer->vka, sharer->cookie);
+    if (new->frame.sharer == NULL) {
+        delete_cap(memory, new->frame.cap);
+        return -1;
+    }
+    new->frame.sharer->next = sharer->next;
+    new->frame.sharer->previous = sharer;
+    sharer->next->previous = new->frame.sharer;
+    sharer->next = new->frame.sharer;
+    return 0;
+}
+
+/* Delete our capability and leave the ring, as the last one with the frame's memory. */
+static void release_shared(gm_memory_t *memory, const gm_frame_t *frame, seL4_Word type,
+                           size_t size_bits)
+{
+    gm_sharer_t *sharer = frame->sharer;
+    if (!delete_cap(memory, frame->cap) && sharer != NULL) {
+        keep_memory(sharer); /* it may still be mapped */
+    }
+    if (sharer == NULL) {
+        return;
+    }
+    if (sharer->next == sharer && sharer->cookie != 0) {
+        vka_utspace_free(sharer->vka, type, size_bits, sharer->cookie);
+    }
+    sharer->next->previous = sharer->previous;
+    sharer->previous->next = sharer->next;
+    gm_heap_free(&memory->heap, sharer, sizeof(*sharer));
+}
+
+static void release(gm_memory_t *memory, bool caller, bool shared, const gm_frame_t *frame,
+                    size_t size_bits)
+{
+    seL4_Word type = gm_arch_frames[gm_arch_frame_index(size_bits)].type;
+    if (shared) {
+        release_shared(memory, frame, type, size_bits);
+    } else if (!caller) {
+        gm_object_delete(memory, frame->cap, type, size_bits, frame->cookie);
+    }
+}
+
+static int acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                   uintptr_t first, uintptr_t last, new_frame_t *new)
+{
+    switch (source->backing) {
+    case GUESTMEM_CALLER:
+        return acquire_from_caller(memory, source, gpa, first, last, new);
+    case GUESTMEM_SHARED:
+        return acquire_shared(memory, source, gpa, new);
+    default:
+        return acquire_largest(memory, source, gpa, first, last, new);
+    }
+}
+
+int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
+{
+    new_frame_t new = {0};
+    int error = acquire(memory, source, gpa, first, last, &new);
+    if (error == 0 && add_to_runs(memory, source, &new, expected, newest) != 0) {
+        release(memory, new.caller, new.shared, &new.frame, new.size_bits);
+        error = -1;
+    }
+    return error;
+}
+
+void gm_run_release(gm_memory_t *memory, gm_run_t *run)
+{
+    for (size_t i = run->count; i > 0; i--) {
+        release(memory, run->caller, run->shared, &run->frames[i - 1], run->size_bits);
+    }
+    gm_heap_free(&memory->heap, run, run_bytes(run->capacity));
+}
+
+/* An allocator that gets memory back in reverse has its smallest pieces first, and need not break
+ * large ones. */
+void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
+{
+    while (newest != NULL) {
+        gm_run_t *older = newest->older;
+        gm_run_release(memory, newest);
+        newest = older;
+    }
+}
+
+int gm_frame_copy(gm_memory_t *memory, const gm_run_t *run, size_t index, seL4_CPtr *copy)
+{
+    return copy_cap(memory, memory->vm->vka, run->frames[index].cap, copy);
+}
+
 void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4_CPtr copy)
 {
-    if (!delete_cap(memory, copy) && run != NULL && !run->caller) {
+    if (delete_cap(memory, copy) || run == NULL || run->caller) {
+        return;
+    }
+    if (!run->shared) {
         run->frames[index].cookie = 0;
+    } else if (run->frames[index].sharer != NULL) {
+        keep_memory(run->frames[index].sharer);
     }
 }
 

@@ -30,14 +30,25 @@ typedef struct gm_frame_source {
     uintptr_t paddr_offset;          /* GUESTMEM_UNTYPED: physical address minus GPA */
     memory_map_iterator_fn iterator; /* GUESTMEM_CALLER */
     void *cookie;
-    uintptr_t iterator_from; /* lowest GPA to ask the iterator for */
+    uintptr_t iterator_from;  /* lowest GPA to ask the iterator for */
+    const gm_memory_t *owner; /* GUESTMEM_SHARED: whose frames they are, while they are acquired, */
+    uintptr_t owner_offset;   /* and its GPA minus ours */
 } gm_frame_source_t;
+
+/** One mapping's part in a frame that several have: who has the last one returns the memory. */
+typedef struct gm_sharer {
+    struct gm_sharer *next; /* the ring of all of the frame's */
+    struct gm_sharer *previous;
+    vka_t *vka;       /* that the frame was allocated from */
+    seL4_Word cookie; /* the vka's; 0 if the memory is not returned */
+} gm_sharer_t;
 
 /** A frame's capability. */
 typedef struct gm_frame {
     seL4_CPtr cap;
     union {
-        seL4_Word cookie; /* the library's frame: the vka's; 0 if its memory is not returned */
+        seL4_Word cookie;    /* the library's frame: the vka's; 0 if its memory is not returned */
+        gm_sharer_t *sharer; /* a shared frame; NULL if its memory is not returned */
         seL4_CapRights_t rights; /* a caller's frame */
     };
 } gm_frame_t;
@@ -50,8 +61,10 @@ typedef struct gm_run {
     seL4_CapRights_t rights; /* the guest's; to a caller's frames, at most */
     seL4_CapRights_t had;    /* the same, while gm_tracking_protect() may fail */
     uint8_t size_bits;
-    bool caller; /* handed in by an iterator; they stay the caller's */
-    bool device; /* of a device untyped, so the kernel did not clear them */
+    bool caller;         /* handed in by an iterator; they stay the caller's */
+    bool shared;         /* or may be: each is in a ring of sharers */
+    bool becomes_shared; /* likewise, while guestmem_share() may fail */
+    bool device;         /* of a device untyped, so the kernel did not clear them */
     bool cacheable;
     bool restricted;      /* the caller's rights to some frames are less than read and write */
     size_t num_in_window; /* frames that the VMM has mapped in a window */
@@ -74,6 +87,11 @@ static inline uintptr_t gm_run_last(const gm_run_t *run)
 static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
 {
     return run->base + ((uintptr_t)index << run->size_bits);
+}
+
+static inline uintptr_t gm_run_gpa_last(const gm_run_t *run, size_t index)
+{
+    return gm_run_gpa(run, index) + (((uintptr_t)1 << run->size_bits) - 1);
 }
 
 /** What of `rights` the guest may have to a frame. */
@@ -119,6 +137,13 @@ gm_run_t *gm_run_cut(gm_memory_t *memory, gm_run_t *run, size_t index);
 
 /** Undo gm_run_cut(). Cannot fail. */
 void gm_run_join(gm_memory_t *memory, gm_run_t *run, gm_run_t *rest);
+
+/** Let frames of the library's be shared. @return 0; -1 after gm_fail(), and they are as before
+ *  @see gm_run_unshare */
+int gm_run_share(gm_memory_t *memory, gm_run_t *run);
+
+/** Undo gm_run_share(), before anybody shares them. Cannot fail. */
+void gm_run_unshare(gm_memory_t *memory, gm_run_t *run);
 
 /** Release a run's frames, the newest first, and free it. Deleting the library's frames unmaps
  *  them; a caller's frames must be unmapped before. */

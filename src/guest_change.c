@@ -31,6 +31,14 @@ static vm_memory_reservation_t *mapped_at(gm_memory_t *memory, uintptr_t addr, s
     return reservation;
 }
 
+/* Where the reservation begins or ends within a page, that is all there is of the page: widen a
+ * range of whole bytes to it. */
+static void widen(const vm_memory_reservation_t *reservation, uintptr_t *first, uintptr_t *last)
+{
+    *first = *first == reservation->base ? reservation->mapping->first : *first;
+    *last = *last == reservation->last ? reservation->mapping->last : *last;
+}
+
 int guestmem_discard(vm_t *vm, uintptr_t addr, size_t size, size_t *discarded)
 {
     uintptr_t last;
@@ -77,13 +85,108 @@ int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rig
     if (reservation == NULL) {
         return gm_report(memory, __func__, addr, gm_last_of(addr, size));
     }
-    /* Where the reservation begins or ends within a page, that is all there is of the page. */
-    gm_mapping_t *mapping = reservation->mapping;
-    uintptr_t from = addr == reservation->base ? mapping->first : addr;
-    uintptr_t to = last == reservation->last ? mapping->last : last;
-    return gm_tracking_protect(memory, mapping, from, to, rights) == 0
+    uintptr_t from = addr;
+    uintptr_t to = last;
+    widen(reservation, &from, &to);
+    return gm_tracking_protect(memory, reservation->mapping, from, to, rights) == 0
                ? 0
                : gm_report(memory, __func__, addr, last);
+}
+
+/* Sharing. */
+
+/* End what prepare() has begun, and was kept while the rest could fail. */
+static void end_share(gm_memory_t *memory, uintptr_t first, uintptr_t last, bool keep)
+{
+    for (gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
+         run = gm_guest_space_after(memory, run, last)) {
+        if (run->becomes_shared && !keep) {
+            gm_run_unshare(memory, run);
+        }
+        run->becomes_shared = false;
+    }
+}
+
+/* Let the frames of `[first, last]`, which are whole ones, be shared.
+ * @return 0; -1 after gm_fail(), and nothing has changed */
+static int begin_share(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_cuts_t *cuts)
+{
+    if (gm_guest_space_check_whole(memory, first, last, "whole frames are shared") != 0 ||
+        gm_guest_space_cut(memory, first, last, cuts) != 0) {
+        return -1;
+    }
+    for (gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
+         run = gm_guest_space_after(memory, run, last)) {
+        if (run->caller || run->shared) {
+            continue;
+        }
+        if (gm_run_share(memory, run) != 0) {
+            end_share(memory, first, last, false);
+            gm_guest_space_join(memory, cuts);
+            return -1;
+        }
+        run->becomes_shared = true;
+    }
+    return 0;
+}
+
+/* Make the reservation that has the frames of `owner` from `addr` on. @return NULL after gm_fail()
+ */
+static vm_memory_reservation_t *make_share(gm_memory_t *memory, uintptr_t to_addr, size_t size,
+                                           const gm_memory_t *owner, uintptr_t addr,
+                                           seL4_CapRights_t rights, gm_request_t request)
+{
+    gm_frame_source_t source = {
+        .backing = GUESTMEM_SHARED,
+        .rights = seL4_CapRights_new(0, 0, seL4_CapRights_get_capAllowRead(rights),
+                                     seL4_CapRights_get_capAllowWrite(rights)),
+        .largest_bits = gm_arch_frames[ARCH_NUM_FRAME_SIZES - 1].bits,
+        .owner = owner,
+        .owner_offset = addr - to_addr,
+    };
+    if (source.owner_offset % ARCH_PAGE_SIZE != 0) {
+        gm_fail(memory, GUESTMEM_MISALIGNED,
+                "0x%" PRIxPTR " and 0x%" PRIxPTR " are not as far into a page", addr, to_addr);
+        return NULL;
+    }
+    vm_memory_reservation_t *reservation = gm_reservation_make(memory, to_addr, size, request);
+    if (reservation != NULL &&
+        gm_reservation_map(memory, reservation, &source, GUESTMEM_MAP_NOW) != 0) {
+        gm_reservation_free(memory, reservation);
+        return NULL;
+    }
+    return reservation;
+}
+
+vm_memory_reservation_t *guestmem_share(vm_t *from, uintptr_t addr, size_t size, vm_t *to,
+                                        uintptr_t to_addr, seL4_CapRights_t rights,
+                                        memory_fault_callback_fn fault_callback, void *cookie)
+{
+    uintptr_t last;
+    gm_cuts_t cuts;
+    gm_memory_t *owner = gm_memory_of(from, __func__);
+    gm_memory_t *memory = gm_memory_of(to, __func__);
+    if (owner == NULL || memory == NULL) {
+        return NULL;
+    }
+    const vm_memory_reservation_t *owned = mapped_at(owner, addr, size, &last);
+    uintptr_t first = addr;
+    if (owned != NULL) {
+        widen(owned, &first, &last);
+    }
+    if (owned == NULL || begin_share(owner, first, last, &cuts) != 0) {
+        memory->failure = owner->failure;
+        gm_report(memory, __func__, addr, gm_last_of(addr, size));
+        return NULL;
+    }
+    vm_memory_reservation_t *reservation = make_share(memory, to_addr, size, owner, addr, rights,
+                                                      (gm_request_t){fault_callback, cookie});
+    end_share(owner, first, last, reservation != NULL);
+    if (reservation == NULL) {
+        gm_guest_space_join(owner, &cuts);
+        gm_report(memory, __func__, to_addr, gm_last_of(to_addr, size));
+    }
+    return reservation;
 }
 
 /* Written pages. */

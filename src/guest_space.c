@@ -82,6 +82,30 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
     return 0;
 }
 
+int gm_guest_space_check_whole(gm_memory_t *memory, uintptr_t first, uintptr_t last,
+                               const char *advice)
+{
+    const uintptr_t ends[] = {first, last};
+    size_t index;
+    for (uintptr_t gpa = first; gpa <= last;) {
+        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        if (run == NULL) {
+            return gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame", gpa);
+        }
+        gpa = gm_run_last(run) + 1;
+    }
+    for (int i = 0; i < 2; i++) {
+        const gm_run_t *run = gm_guest_space_find(memory, ends[i], &index);
+        assert(run != NULL);
+        if (gm_run_gpa(run, index) < first || gm_run_gpa_last(run, index) > last) {
+            return gm_fail_range(memory, GUESTMEM_MISALIGNED, gm_run_gpa(run, index),
+                                 gm_run_gpa_last(run, index), NULL, "the range cuts the frame at",
+                                 advice);
+        }
+    }
+    return 0;
+}
+
 /* Let a run begin at `gpa`, the first address of a frame or the end of one.
  * @return 0, `*cut` says whether one had to be cut; -1 after gm_fail(), and nothing has changed */
 static int cut_at(gm_memory_t *memory, uintptr_t gpa, bool *cut)

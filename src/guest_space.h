@@ -24,6 +24,11 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run);
 /** Unmap a run, release its frames, and free it. Cannot fail. */
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run);
 
+/** Check that `[first, last]` has frames in all pages, and cuts none. @return 0; -1 after gm_fail()
+ */
+int gm_guest_space_check_whole(gm_memory_t *memory, uintptr_t first, uintptr_t last,
+                               const char *advice);
+
 /** Where runs were cut for a range. */
 typedef struct gm_cuts {
     uintptr_t first;

@@ -157,6 +157,8 @@ static int check_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, c
 {
     const char *why =
         run->caller ? "is the caller's, who frees it"
+        : mapping->source.backing == GUESTMEM_SHARED
+            ? "is shared with its owner; free the reservation instead"
         : run->device && mapping->source.backing == GUESTMEM_UNTYPED && !run->cacheable
             ? "is a device's"
         : run->frames[index].cookie == 0 ? "has memory that the allocator does not take back"
@@ -226,7 +228,8 @@ int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa
 static int check_breakable(gm_memory_t *memory, const gm_mapping_t *mapping, const gm_run_t *run)
 {
     uintptr_t gpa = run->base;
-    const char *why = run->caller ? "a caller's are not broken into small ones: the frames at"
+    const char *why = run->caller   ? "a caller's are not broken into small ones: the frames at"
+                      : run->shared ? "shared ones are not broken into small ones: the frames at"
                       : mapping->source.backing == GUESTMEM_UNTYPED
                           ? "what is at a physical address cannot move to small ones: the frames at"
                       : gm_window_next_pointed(memory, &mapping->window, &gpa, gm_run_last(run))

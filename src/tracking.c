@@ -23,11 +23,6 @@ static bool is_tracked(const gm_mapping_t *mapping, const gm_run_t *run, size_t 
            seL4_CapRights_get_capAllowWrite(rights);
 }
 
-static uintptr_t frame_last(const gm_run_t *run, size_t index)
-{
-    return gm_run_gpa(run, index) + (((uintptr_t)1 << run->size_bits) - 1);
-}
-
 /* The first page from `page` on, up to `last`, that is written; above `last` if none is. */
 static size_t next_bit(const uint64_t *written, size_t page, size_t last)
 {
@@ -93,7 +88,7 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
  * unmap it for that. */
 static uintptr_t behind_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
 {
-    return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : frame_last(run, index) + 1;
+    return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : gm_run_gpa_last(run, index) + 1;
 }
 
 /* Map the frames of `[gpa, behind)` by the records, which are as they were again. */
@@ -106,7 +101,7 @@ static void map_back(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t
     while (gpa < behind &&
            (run = map_all(memory, mapping, gpa, behind - 1, read_only_too, &index)) != NULL) {
         gm_guest_space_withdraw(memory, run, index);
-        gpa = frame_last(run, index) + 1;
+        gpa = gm_run_gpa_last(run, index) + 1;
     }
     memory->failure = failure;
 }
@@ -216,7 +211,7 @@ static const gm_run_t *map_given(gm_memory_t *memory, const gm_mapping_t *mappin
                    : map_without_write(memory, run, *index)) != 0) {
             return run;
         }
-        page = gm_mapping_page(mapping, frame_last(run, *index));
+        page = gm_mapping_page(mapping, gm_run_gpa_last(run, *index));
     }
     return NULL;
 }
@@ -230,7 +225,7 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
         run = gm_guest_space_find(memory, gpa, &index);
         assert(run != NULL);
         gm_mapping_note(mapping, gpa, gpa);
-        gpa = frame_last(run, index) + 1;
+        gpa = gm_run_gpa_last(run, index) + 1;
     }
     run = map_given(memory, mapping, mapping->last, false, &index);
     if (run == NULL) {
@@ -264,34 +259,10 @@ bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_
     const gm_run_t *run = gm_guest_space_find(memory, *gpa, &index);
     if (run != NULL) {
         *gpa = gm_run_gpa(run, index);
-        *last = frame_last(run, index);
+        *last = gm_run_gpa_last(run, index);
     }
     gm_mapping_mark(mapping, mapping->written, *gpa, *last, false);
     return true;
-}
-
-/* Check that `[first, last]` has frames in all pages, and cuts none. */
-static int check_whole_frames(gm_memory_t *memory, uintptr_t first, uintptr_t last)
-{
-    const uintptr_t ends[] = {first, last};
-    size_t index;
-    for (uintptr_t gpa = first; gpa <= last;) {
-        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
-        if (run == NULL) {
-            return gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame", gpa);
-        }
-        gpa = gm_run_last(run) + 1;
-    }
-    for (int i = 0; i < 2; i++) {
-        const gm_run_t *run = gm_guest_space_find(memory, ends[i], &index);
-        assert(run != NULL);
-        if (gm_run_gpa(run, index) < first || frame_last(run, index) > last) {
-            return gm_fail_range(memory, GUESTMEM_MISALIGNED, gm_run_gpa(run, index),
-                                 frame_last(run, index), NULL, "the range cuts the frame at",
-                                 "rights are those of whole frames");
-        }
-    }
-    return 0;
 }
 
 int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t first, uintptr_t last,
@@ -304,7 +275,7 @@ int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t fi
         return gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
                        "the VM has IO spaces, in which the rights of devices would not change");
     }
-    if (check_whole_frames(memory, first, last) != 0 ||
+    if (gm_guest_space_check_whole(memory, first, last, "rights are those of whole frames") != 0 ||
         gm_guest_space_cut(memory, first, last, &cuts) != 0) {
         return -1;
     }

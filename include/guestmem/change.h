@@ -8,7 +8,7 @@
 /**
  * @file
  * Memory that changes while the guest runs: taken back and given again (a balloon, memory that is
- * unplugged), with other rights, or watched for being written.
+ * unplugged), with other rights, shared with another guest, or watched for being written.
  *
  * The guest may run while these calls are made, on another core as well.
  */
@@ -67,6 +67,37 @@ int guestmem_populate(vm_t *vm, uintptr_t addr, size_t size);
  *         the heap is exhausted, or the kernel refuses
  */
 int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rights);
+
+/**
+ * Give a second VM the frames that a VM has at `[addr, addr + size)`: both then see the same
+ * memory.
+ *
+ * Each of the VMs has capabilities of its own, and either may be ended first, or free its
+ * reservation: the memory goes back to the allocator that it came from with the last. That
+ * allocator must be there until then. What either VM does with its reservation (other rights,
+ * tracking) is its own; large frames that are shared are not broken. guestmem_discard() in the
+ * VM that shares ends the sharing of what it gives back; in the other VM it is refused. Frames of a
+ * caller's, which it frees, must be there until the reservation is freed.
+ *
+ * From then on calls for these two VMs must not be made at the same time: not on two threads
+ * without a lock.
+ *
+ * @param from            the VM that has the memory; both VMs' allocators use one CSpace
+ * @param addr            GPA there
+ * @param size            bytes, at least 1; within one mapped reservation, whole frames, each of
+ *                        which is there
+ * @param to              the VM that gets it; it may be the same one
+ * @param to_addr         GPA there; modulo the size of each frame it must be `addr`
+ * @param rights          of the guest in `to`; to frames of a caller's, no more than they were
+ *                        handed in with
+ * @param fault_callback  called for accesses that `rights` forbid; not NULL
+ * @param cookie          passed on to it; stays the caller's
+ * @return a reservation of `to`, mapped, to be freed with vm_free_reserved_memory(); NULL with
+ *         nothing changed in either VM, and guestmem_last_error(to) says why
+ */
+vm_memory_reservation_t *guestmem_share(vm_t *from, uintptr_t addr, size_t size, vm_t *to,
+                                        uintptr_t to_addr, seL4_CapRights_t rights,
+                                        memory_fault_callback_fn fault_callback, void *cookie);
 
 /** What guestmem_track_written() notes. */
 typedef enum guestmem_track {

@@ -48,6 +48,7 @@ typedef enum guestmem_backing {
     GUESTMEM_MAYBE_DEVICE, /**< frames of the allocator, of device untypeds too */
     GUESTMEM_UNTYPED,      /**< the physical memory at chosen addresses */
     GUESTMEM_CALLER,       /**< frames that an iterator or array handed in */
+    GUESTMEM_SHARED,       /**< frames of another reservation, by guestmem_share() */
 } guestmem_backing_t;
 
 /** What there is to know about a reservation. */

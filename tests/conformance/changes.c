@@ -71,7 +71,44 @@ static void frame_that_is_cut_is_refused_and_named(suite_t *suite)
     EXPECT_EQUAL(guestmem_last_error(&suite->vm)->other_last, GPA + 4 * MEGABYTE - 1);
 }
 
+/* The owner's memory is returned by whoever frees it last. */
+static void shared_frames_go_back_with_the_last_reservation(suite_t *suite)
+{
+    static vm_t other;
+    faults_t faults = {0};
+    uint64_t word = 0x1234;
+    EXPECT(guestmem_set_largest_frame(&suite->vm, 21) == 0);
+    holdings_t nothing = suite->counting.held;
+    REQUIRE(memory_make(suite, &other));
+    holdings_t both = suite->counting.held;
+    for (int owner_first = 0; owner_first < 2; owner_first++) {
+        vm_memory_reservation_t *r = reserve(suite, GPA, 2 * MEGABYTE + 2 * PAGE);
+        EXPECT(r != NULL && map_frame_alloc_reservation(&suite->vm, r) == 0);
+        holdings_t owned = suite->counting.held;
+        vm_memory_reservation_t *shared =
+            guestmem_share(&suite->vm, GPA, 2 * MEGABYTE + PAGE, &other, GPA + 4 * MEGABYTE,
+                           seL4_CanRead, record_fault, &faults);
+        REQUIRE(shared != NULL);
+        EXPECT(guestmem_access(&suite->vm, GPA + 2 * MEGABYTE, sizeof(word),
+                               vm_guest_ram_write_callback, &word) == 0);
+        EXPECT(vm_free_reserved_memory(owner_first ? &suite->vm : &other,
+                                       owner_first ? r : shared) == 0);
+        EXPECT(suite->counting.held.objects >= owned.objects - (owner_first ? 3 : 0));
+        word = 0;
+        EXPECT(guestmem_access(owner_first ? &other : &suite->vm,
+                               GPA + (owner_first ? 6 : 2) * MEGABYTE, sizeof(word),
+                               vm_guest_ram_read_callback, &word) == 0);
+        EXPECT_EQUAL(word, 0x1234);
+        EXPECT(vm_free_reserved_memory(owner_first ? &other : &suite->vm,
+                                       owner_first ? shared : r) == 0);
+        EXPECT_HELD(&both);
+    }
+    vm_memory_destroy(&other);
+    EXPECT_HELD(&nothing);
+}
+
 static const check_t checks[] = {
+    CHECK(shared_frames_go_back_with_the_last_reservation),
     CHECK(discarded_frames_go_back_to_the_allocator),
     CHECK(vmm_finds_zeros_where_memory_was_discarded),
     CHECK(changes_take_a_kernel_call_a_frame),
@@ -238,7 +275,33 @@ static void large_frames_are_broken_under_the_guest(suite_t *suite)
     EXPECT(vm_free_reserved_memory(vm, r) == 0);
 }
 
+static void guest_sees_one_memory_at_two_addresses(suite_t *suite)
+{
+    vm_t *vm = &suite->guest->vm;
+    for (size_t i = 0; i < 2; i++) {
+        device_t device = {.result = FAULT_IGNORE};
+        size_t size = (size_t)1 << sizes_bits[i];
+        uintptr_t there = GPA + 8 * MEGABYTE;
+        vm_memory_reservation_t *r = map_frames(suite, sizes_bits[i], 3, &device);
+        vm_memory_reservation_t *shared = guestmem_share(vm, GPA + size, 2 * size, vm, there,
+                                                         seL4_CanRead, device_access, &device);
+        REQUIRE(shared != NULL);
+        guest_store_now(suite, GUEST_WORD, GPA + 2 * size + 8, GUEST_VALUE);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, there + size + 8), GUEST_VALUE);
+        EXPECT_EQUAL(device.count, 0);
+        guest_store_now(suite, GUEST_WORD, there + size + 8, 1); /* it may only read */
+        EXPECT_EQUAL(device.count, 1);
+        EXPECT(vm_free_reserved_memory(vm, r) == 0);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, there + size + 8), GUEST_VALUE);
+        EXPECT(guestmem_protect(vm, there, 2 * size, seL4_ReadWrite) == 0);
+        guest_store_now(suite, GUEST_WORD, there + size + 8, 1);
+        EXPECT_EQUAL(device.count, 1);
+        EXPECT(vm_free_reserved_memory(vm, shared) == 0);
+    }
+}
+
 static const check_t guest_checks[] = {
+    CHECK(guest_sees_one_memory_at_two_addresses),
     CHECK(discarded_memory_comes_again_with_the_guests_access),
     CHECK(guest_has_the_rights_that_it_was_given_last),
     CHECK(what_the_guest_writes_is_reported_and_watched_again),

@@ -179,7 +179,7 @@ static int by_paddr(const void *a, const void *b)
     return by_number(&((const model_frame_t *)a)->paddr, &((const model_frame_t *)b)->paddr);
 }
 
-/* No two guests, and no two places of one, have the same memory. */
+/* No two guests, and no two places of one, have the same memory but for frames that are shared. */
 static void require_disjoint(const model_t *model, model_frame_t *frames)
 {
     size_t count = 0;
@@ -195,7 +195,9 @@ static void require_disjoint(const model_t *model, model_frame_t *frames)
     }
     qsort(frames, count, sizeof(*frames), by_paddr);
     for (size_t i = 1; i < count; i++) {
-        must(frames[i].paddr >= frames[i - 1].paddr + ((uintptr_t)1 << frames[i - 1].bits),
+        bool same = frames[i].paddr == frames[i - 1].paddr && frames[i].bits == frames[i - 1].bits;
+        must((same && frames[i].shared && frames[i - 1].shared) ||
+                 frames[i].paddr >= frames[i - 1].paddr + ((uintptr_t)1 << frames[i - 1].bits),
              "the memory at 0x%lx is mapped twice", (unsigned long)frames[i].paddr);
     }
 }

@@ -54,6 +54,11 @@ static void check_frame(const model_t *model, const model_reservation_t *reserva
         write = reservation->supply->write[index];
     }
     bool untyped = reservation->backing == GUESTMEM_UNTYPED;
+    if (reservation->backing == GUESTMEM_SHARED) {
+        must(mapping->read == read && mapping->write == write, "other rights at 0x%lx",
+             (unsigned long)mapping->gpa);
+        return; /* the rest is the owner's */
+    }
     bool device = model_is_device(mapping->paddr);
     bool cacheable = !device || reservation->ram;
     must(mapping->read == read && mapping->write == write, "the guest may %s%s at 0x%lx",
@@ -104,7 +109,7 @@ static uintptr_t learn(model_t *model, model_vm_t *vm, model_reservation_t *rese
     uintptr_t frame_last = mapping.gpa + (((uintptr_t)1 << mapping.size_bits) - 1);
     must(mapping.gpa >= first && frame_last <= last, "a frame of 2^%u bytes at 0x%lx reaches out",
          mapping.size_bits, (unsigned long)mapping.gpa);
-    if (reservation->backing != GUESTMEM_CALLER) {
+    if (reservation->backing != GUESTMEM_CALLER && reservation->backing != GUESTMEM_SHARED) {
         check_size(model, reservation, &mapping, predicted_bits(reservation, gpa, first, last));
     }
     check_frame(model, reservation, &mapping);
@@ -155,13 +160,14 @@ void model_learn_missing(model_t *model, model_vm_t *vm, model_reservation_t *re
     for (gpa &= ~(PAGE - 1); gpa <= end; gpa += PAGE) {
         if (!model_present(reservation, gpa)) {
             learn_in(model, vm, reservation, gpa, first, last);
-            /* What comes again is zero. */
+            /* What comes is zero, unless it is a caller's. */
             const uintptr_t ends[] = {gpa | 8, gpa | (PAGE - 1)};
             for (int i = 0; i < 2; i++) {
                 hosted_stage2_mapping_t mapping;
                 hosted_stage2_translate(model->machine->system, vm->vm.mem.vm_vspace_root.cptr, gpa,
                                         &mapping);
-                if (!model_is_device(mapping.paddr) || reservation->ram) {
+                if (reservation->backing != GUESTMEM_CALLER &&
+                    (!model_is_device(mapping.paddr) || reservation->ram)) {
                     model_tag(vm, ends[i], 0);
                 }
             }
@@ -187,7 +193,7 @@ void model_tag(model_vm_t *vm, uintptr_t gpa, uint8_t value)
 {
     model_untag(vm, gpa, gpa);
     model_reservation_t *reservation = model_find(vm, gpa);
-    if (reservation != NULL && reservation->num_tags < MODEL_TAGS) {
+    if (reservation != NULL && reservation->num_tags < MODEL_TAGS && !reservation->shared) {
         reservation->tags[reservation->num_tags++] = (model_tag_t){gpa, value};
     }
 }

@@ -45,6 +45,8 @@ typedef struct model_frame {
     bool may_read, may_write; /* and now, but for tracking */
     bool given;               /* it has got the right to write since that was taken */
     bool pointed;             /* the VMM has a pointer to it */
+    bool shared;              /* others may have it too */
+    bool cached;              /* as the owner has it, from whom it is */
 } model_frame_t;
 
 /** A byte that must be found in guest memory. */
@@ -79,6 +81,7 @@ typedef struct model_reservation {
     size_t room;
     model_tag_t tags[MODEL_TAGS];
     unsigned num_tags;
+    bool shared; /* what is in it is others' doing too: it has no tags */
 } model_reservation_t;
 
 typedef struct model_piece {

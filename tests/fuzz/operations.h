@@ -75,6 +75,7 @@ void operate_discard(model_t *model, model_vm_t *vm, const operation_t *operatio
 void operate_populate(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_discarded(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_protect(model_t *model, model_vm_t *vm, const operation_t *operation);
+void operate_share(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_written(model_t *model, model_vm_t *vm, const operation_t *operation);
 

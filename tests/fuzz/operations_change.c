@@ -17,7 +17,7 @@ static uintptr_t frame_last(const model_frame_t *frame)
 
 static bool is_cached(const model_reservation_t *reservation, const model_frame_t *frame)
 {
-    return reservation->ram || !model_is_device(frame->paddr);
+    return reservation->ram || frame->cached || !model_is_device(frame->paddr);
 }
 
 /* A range in a reservation, or nearly; in pages, or not. */
@@ -58,7 +58,7 @@ static bool is_within(const model_frame_t *frame, uintptr_t base, uintptr_t last
 /* Whether the library may give a frame back. */
 static bool is_discardable(const model_reservation_t *reservation, const model_frame_t *frame)
 {
-    return reservation->backing != GUESTMEM_CALLER &&
+    return reservation->backing != GUESTMEM_CALLER && reservation->backing != GUESTMEM_SHARED &&
            (reservation->backing != GUESTMEM_UNTYPED || is_cached(reservation, frame));
 }
 
@@ -165,6 +165,22 @@ bool model_is_tracked(const model_reservation_t *reservation, const model_frame_
            is_cached(reservation, frame);
 }
 
+/* Widen a range to whole pages at the reservation's ends. @return why it is not one of whole
+ * frames */
+static unsigned whole_codes(const model_reservation_t *reservation, uintptr_t *base,
+                            uintptr_t *last)
+{
+    *base = *base == reservation->base ? first_page(reservation) : *base;
+    *last = *last == reservation->last ? last_page(reservation) : *last;
+    unsigned codes = model_has_frames(reservation, *base, *last) ? 0 : CODE(NOT_MAPPED);
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        const model_frame_t *frame = &reservation->frames[i];
+        bool touched = frame->gpa <= *last && frame_last(frame) >= *base;
+        codes |= touched && !is_within(frame, *base, *last) ? CODE(MISALIGNED) : 0;
+    }
+    return codes;
+}
+
 void operate_protect(model_t *model, model_vm_t *vm, const operation_t *operation)
 {
     uintptr_t addr;
@@ -176,14 +192,7 @@ void operate_protect(model_t *model, model_vm_t *vm, const operation_t *operatio
     uintptr_t base = addr;
     uintptr_t last = addr + (size - 1);
     if (codes == 0) {
-        base = addr == reservation->base ? first_page(reservation) : addr;
-        last = last == reservation->last ? last_page(reservation) : last;
-        codes = model_has_frames(reservation, base, last) ? 0 : CODE(NOT_MAPPED);
-        for (size_t i = 0; i < reservation->num_frames; i++) {
-            const model_frame_t *frame = &reservation->frames[i];
-            bool touched = frame->gpa <= last && frame_last(frame) >= base;
-            codes |= touched && !is_within(frame, base, last) ? CODE(MISALIGNED) : 0;
-        }
+        codes = whole_codes(reservation, &base, &last);
     }
     model_say(model, "guestmem_protect(&vm[%u], 0x%lx, 0x%lx, seL4_CapRights_new(0, 0, %d, %d));",
               vm->index, (unsigned long)addr, (unsigned long)size, read, write);
@@ -200,6 +209,95 @@ void operate_protect(model_t *model, model_vm_t *vm, const operation_t *operatio
     if (ok) {
         model_set_rights(reservation);
     }
+}
+
+/* Sharing. */
+
+/* Why the frames of `[base, last]` cannot be so much further up in an address space. */
+static unsigned move_codes(const model_reservation_t *reservation, uintptr_t base, uintptr_t last,
+                           uintptr_t distance)
+{
+    unsigned codes = distance % PAGE != 0 ? CODE(MISALIGNED) : 0;
+    for (size_t i = 0; i < reservation->num_frames; i++) {
+        const model_frame_t *frame = &reservation->frames[i];
+        bool misaligned = distance % ((uintptr_t)1 << frame->bits) != 0;
+        codes |= is_within(frame, base, last) && misaligned ? CODE(MISALIGNED) : 0;
+    }
+    return codes;
+}
+
+/* Take over what is shared now; neither of the two has tags from now on. */
+static void add_shared(model_t *model, model_vm_t *vm, model_reservation_t *owned, uintptr_t base,
+                       uintptr_t last, model_reservation_t *shared)
+{
+    uintptr_t distance = first_page(shared) - base;
+    model_learn_all(model, vm, shared);
+    owned->shared = shared->shared = true;
+    owned->num_tags = 0;
+    size_t next = 0;
+    for (size_t i = 0; i < owned->num_frames; i++) {
+        model_frame_t *frame = &owned->frames[i];
+        if (is_within(frame, base, last)) {
+            model_frame_t *other = &shared->frames[next++];
+            must(other->gpa == frame->gpa + distance && other->bits == frame->bits &&
+                     other->paddr == frame->paddr,
+                 "0x%lx is another frame than 0x%lx", (unsigned long)other->gpa,
+                 (unsigned long)frame->gpa);
+            frame->shared = other->shared = true;
+            other->had_read = other->had_write = true;
+            other->cached = is_cached(owned, frame);
+        }
+    }
+    must(next == shared->num_frames, "%zu frames, not %zu", shared->num_frames, next);
+}
+
+void operate_share(model_t *model, model_vm_t *vm, const operation_t *operation)
+{
+    const uintptr_t large = 2 * MEGABYTE;
+    uintptr_t addr;
+    size_t size;
+    unsigned codes;
+    bool read = operation->arg >> 6 != 0;
+    bool write = operation->arg >> 6 & 1;
+    model_vm_t *from = operation->arg & 1 ? vm : &model->vms[(vm->index + 1) % MODEL_VMS];
+    model_reservation_t *owned = choose_range(from, operation, &addr, &size, &codes);
+    uintptr_t to_addr =
+        operation->arg & 2 ? operation->addr : (operation->addr & ~(large - 1)) + addr % large;
+    /* A caller frees its frames while they are shared, and the pool hands them out again. */
+    if ((codes == 0 && owned->backing == GUESTMEM_CALLER) ||
+        vm->num_reservations == MODEL_RESERVATIONS ||
+        !operation_affordable(model, vm, to_addr, size)) {
+        return;
+    }
+    uintptr_t base = addr;
+    uintptr_t last = addr + (size - 1);
+    model_reservation_t *shared = model_new_reservation(model);
+    shared->base = to_addr;
+    shared->last = to_addr + (size - 1);
+    if (codes == 0) {
+        codes = whole_codes(owned, &base, &last) | move_codes(owned, base, last, to_addr - addr) |
+                model_reserve_codes(vm, to_addr, size) | model_map_codes(vm, shared);
+    }
+    model_say(model,
+              "vm_memory_reservation_t *r%u = guestmem_share(&vm[%u], 0x%lx, 0x%lx, &vm[%u], "
+              "0x%lx, seL4_CapRights_new(0, 0, %d, %d), callback, NULL);",
+              shared->id, from->index, (unsigned long)addr, (unsigned long)size, vm->index,
+              (unsigned long)to_addr, read, write);
+    model_begin_call(model, operation->inject);
+    vm_memory_reservation_t *handle =
+        guestmem_share(&from->vm, addr, size, &vm->vm, to_addr,
+                       seL4_CapRights_new(0, 0, read, write), operation_callback, shared);
+    model_finish_call(model, vm, handle != NULL, codes, 0);
+    if (handle == NULL) {
+        model_drop(shared);
+        return;
+    }
+    model_add(vm, shared, handle, to_addr, to_addr + (size - 1));
+    shared->mapped = true;
+    shared->backing = GUESTMEM_SHARED;
+    shared->read = read;
+    shared->write = write;
+    add_shared(model, vm, owned, base, last, shared);
 }
 
 /* Written pages. */
@@ -232,7 +330,7 @@ static bool has_limited(const model_t *model, const model_reservation_t *reserva
 static bool is_movable(const model_reservation_t *reservation, const model_frame_t *frame)
 {
     return reservation->backing != GUESTMEM_CALLER && reservation->backing != GUESTMEM_UNTYPED &&
-           !frame->pointed;
+           !frame->pointed && !frame->shared;
 }
 
 /* Pages of large frames. */

@@ -63,7 +63,7 @@ static const operation_fn changes[] = {operate_discard,   operate_discard, opera
                                        operate_discarded, operate_protect, operate_track,
                                        operate_written};
 
-enum { FIRST_CHANGE = 6 * ARRAY_SIZE(operations) };
+enum { FIRST_CHANGE = 6 * ARRAY_SIZE(operations), FIRST_SHARE = 252 };
 
 void model_say(model_t *model, const char *format, ...)
 {
@@ -241,6 +241,8 @@ void model_run_operation(model_t *model)
     model_vm_t *vm = &model->vms[bytes[1] % MODEL_VMS];
     if (bytes[0] < FIRST_CHANGE) {
         operations[operation.kind](model, vm, &operation);
+    } else if (bytes[0] >= FIRST_SHARE) {
+        operate_share(model, vm, &operation);
     } else {
         changes[(bytes[0] - FIRST_CHANGE) % ARRAY_SIZE(changes)](model, vm, &operation);
     }

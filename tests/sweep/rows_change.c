@@ -141,12 +141,52 @@ static int point_at_discarded(scene_t *s)
     return guestmem_pointer(&s->world.vm, RAM_END, 8) != NULL ? 0 : -1;
 }
 
+/* A second VM that has the span, of which a part is shared already. */
+static void make_owner(scene_t *s)
+{
+    size_t size;
+    uintptr_t base = scene_span(s, GPA, &size);
+    vm_t *owner = &s->others[s->num_others++];
+    world_make_vm(&s->world, owner);
+    assert_int_equal(guestmem_set_largest_frame(owner, scene_is_small(s) ? 12 : 21), 0);
+    vm_memory_reservation_t *reservation =
+        vm_reserve_memory_at(owner, base, size, record_fault, &s->world);
+    assert_non_null(reservation);
+    assert_int_equal(map_frame_alloc_reservation(owner, reservation), 0);
+    assert_non_null(guestmem_share(owner, base + size - 2 * PAGE, PAGE, owner,
+                                   base + size + 16 * MEGABYTE, seL4_AllRights, record_fault,
+                                   &s->world));
+    scene_fill(s);
+}
+
+static int share_from(scene_t *s, vm_t *owner)
+{
+    size_t size;
+    uintptr_t base = scene_span(s, GPA, &size);
+    return guestmem_share(owner, base + PAGE, size - 2 * PAGE, &s->world.vm,
+                          base + PAGE + 8 * MEGABYTE, seL4_CanRead, record_fault, &s->world) != NULL
+               ? 0
+               : -1;
+}
+
+static int share(scene_t *s)
+{
+    return share_from(s, &s->others[s->num_others - 1]);
+}
+
+static int share_in_one(scene_t *s)
+{
+    return share_from(s, &s->world.vm);
+}
+
 static const row_t rows[] = {
     {"guestmem_discard", "no window", map_span, discard_middle, 0},
     {"guestmem_discard", "from a window", map_span_with_window, discard_middle, 0},
     {"guestmem_populate", "two gaps", discard_two, populate, 0},
     {"guestmem_protect", "", map_span, protect_middle, ROW_REMAPS},
     {"guestmem_protect", "tracked", write_two, protect_middle, ROW_REMAPS},
+    {"guestmem_share", "", make_owner, share, 0},
+    {"guestmem_share", "in one VM", map_span, share_in_one, 0},
     {"guestmem_track_written", "", map_span, track, ROW_REMAPS},
     {"guestmem_track_written", "no more", write_two, track_no_more, ROW_REMAPS},
     {"guestmem_written", "", write_two, report, ROW_REMAPS},

@@ -40,7 +40,7 @@ typedef struct scene_window {
 typedef struct scene {
     world_t world; /* its VM is the one under test */
     scene_kind_t kind;
-    vm_t others[2];
+    vm_t others[3];
     size_t num_others;
     vm_t fresh; /* for calls that make a VM; zeroed where it is not used */
     scene_window_t windows[4];
