@@ -16,7 +16,8 @@ typedef struct printer {
     const char *forms[PRINTER_MAX_FORMS]; /* an option each; the first is the default */
     /** See machine_options_t; may be NULL. */
     void (*step)(void *cookie, machine_t *machine);
-    /** Print a machine in that form to stdout. @return 0; -1 with an error, and nothing printed */
+    /** Print a file's machines in that form to stdout. @return 0; -1 with an error, and nothing
+     * printed */
     int (*print)(void *cookie, machine_t *machine, int form, cli_error_t *error);
     /** Print a board's map, when no description is given; NULL: a description is needed. */
     int (*print_board)(const machine_options_t *options, int form, cli_error_t *error);

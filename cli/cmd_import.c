@@ -4,9 +4,10 @@
  */
 
 /*
- * Owns `guestmem import`: a virtual machine of a system description of Microkit, as a description
- * that the other commands read. What a description cannot say (caching of free memory, further
- * VCPUs) is a comment in it, or an error where the guest would have another memory.
+ * Owns `guestmem import`: the virtual machines of a system description of Microkit, as a
+ * description that the other commands read. What it cannot say (caching of free memory, further
+ * VCPUs) is a comment in it. Memory that is mapped more than once, or read-only, is shared memory
+ * of several VMs there, even if there is but one.
  */
 
 #include "commands.h"
@@ -25,14 +26,13 @@ static const char help[] =
     "Usage: guestmem import [options] FILE.system\n"
     "\n"
     "Read a system description of Microkit (AArch64), and print the memory of its virtual\n"
-    "machine as a description for the other commands (docs/vm-description.md).\n"
+    "machines as a description for the other commands (docs/vm-description.md).\n"
     "\n"
-    "  --vm NAME       the virtual machine, where the file has several\n"
+    "  --vm NAME       only this virtual machine\n"
     "  --board BOARD   the board, for the description; its default is qemu-arm-virt\n"
     "  --help          print this\n"
     "\n"
-    "Exit status: 0; 1 if the file is wrong, or has what a description cannot say; 2 for wrong\n"
-    "usage.\n";
+    "Exit status: 0; 1 if the file is wrong; 2 for wrong usage.\n";
 
 enum { NAME_LENGTH = 31 }; /* of a node, by the devicetree specification */
 
@@ -53,12 +53,66 @@ static bool is_one_to_one(const microkit_map_t *map)
     return map->region->has_phys_addr && map->region->phys_addr == map->vaddr;
 }
 
-/** A name as a node may have it. */
-static void print_name(const char *name)
+/** What is imported. */
+typedef struct selection {
+    const microkit_system_t *system;
+    const microkit_vm_t *vms; /* of the system's */
+    size_t num_vms;
+} selection_t;
+
+/** A name as a node may have it. @return `node` */
+static const char *node_name(char node[NAME_LENGTH + 1], const char *name)
 {
-    for (int i = 0; i < NAME_LENGTH && name[i] != '\0'; i++) {
-        bool good = isalnum((unsigned char)name[i]) || strchr(",._+-", name[i]) != NULL;
-        putchar(good && (i > 0 || isalpha((unsigned char)name[i])) ? name[i] : '_');
+    int length = 0;
+
+    for (; length < NAME_LENGTH && name[length] != '\0'; length++) {
+        char c = name[length];
+        bool good = isalnum((unsigned char)c) || strchr(",._+-", c) != NULL;
+        node[length] = good && (length > 0 || isalpha((unsigned char)c)) ? c : '_';
+    }
+    node[length] = '\0';
+    return node;
+}
+
+/** Whether the guests have a region more often, or in another way, than a node of one VM can say.
+ */
+static bool is_shared(const selection_t *selection, const microkit_region_t *region)
+{
+    size_t maps = 0;
+
+    for (size_t i = 0; i < selection->num_vms; i++) {
+        const microkit_vm_t *vm = &selection->vms[i];
+        for (size_t j = 0; j < vm->num_maps; j++) {
+            const microkit_map_t *map = &vm->maps[j];
+            if (map->region == region && is_gic(map)) {
+                return false;
+            }
+            maps += map->region != region ? 0 : map->write ? 1 : 2;
+        }
+    }
+    return maps > 1;
+}
+
+/** Print the name of a node below the root: with its number, if an earlier one has the same. */
+static void print_root_name(const selection_t *selection, const char *name, size_t number)
+{
+    const microkit_system_t *system = selection->system;
+    char node[NAME_LENGTH + 1];
+    char other[NAME_LENGTH + 1];
+    bool taken = false;
+
+    node_name(node, name);
+    for (size_t i = 0; i < number && !taken; i++) {
+        taken =
+            i < system->num_regions
+                ? is_shared(selection, &system->regions[i]) &&
+                      strcmp(node, node_name(other, system->regions[i].name)) == 0
+                : strcmp(node, node_name(other, selection->vms[i - system->num_regions].name)) == 0;
+    }
+    if (taken) {
+        printf("%.20s-%zu", node, number);
+    } else {
+        printf("%s", node);
     }
 }
 
@@ -77,162 +131,182 @@ static void print_cells(uint64_t value)
     printf("0x%" PRIx64 " 0x%08" PRIx64, value >> 32, value & UINT32_MAX);
 }
 
-static void print_gic(void)
+/* Each line of a VM begins with `in`. */
+
+static void print_gic(const char *in)
 {
-    printf(
-        "\n\t/* The interrupt controller. Its distributor is the VMM's, as it is with libvmm. */\n"
-        "\tgic: intc@%" PRIx64 " {\n"
-        "\t\tcompatible = \"arm,cortex-a15-gic\";\n"
-        "\t\tinterrupt-controller;\n"
-        "\t\t#interrupt-cells = <3>;\n"
-        "\t\t#address-cells = <0>;\n"
-        "\t\treg = <",
-        gic_distributor);
+    printf("\n%s\t/* The interrupt controller. Its distributor is the VMM's, as with libvmm. */\n"
+           "%s\t%sintc@%" PRIx64 " {\n"
+           "%s\t\tcompatible = \"arm,cortex-a15-gic\";\n"
+           "%s\t\tinterrupt-controller;\n"
+           "%s\t\t#interrupt-cells = <3>;\n"
+           "%s\t\t#address-cells = <0>;\n"
+           "%s\t\treg = <",
+           in, in, in[0] == '\0' ? "gic: " : "", gic_distributor, in, in, in, in, in);
     print_cells(gic_distributor);
     printf(" 0x0 0x10000>, <");
     print_cells(gic_cpu_interface);
     printf(" 0x0 0x1000>;\n"
-           "\t\tguestmem,backing = \"emulated\";\n"
-           "\t\tguestmem,device = \"gic\";\n"
-           "\t};\n");
+           "%s\t\tguestmem,backing = \"emulated\";\n"
+           "%s\t\tguestmem,device = \"gic\";\n"
+           "%s\t};\n",
+           in, in, in);
 }
 
-/** Memory that the guest only reads: a frame each, which alone can have rights. */
-static void print_read_only(const microkit_map_t *map)
-{
-    printf("\t\treg = ");
-    for (uint64_t offset = 0; offset < map->region->size; offset += MICROKIT_SMALL_PAGE) {
-        printf("%s<", offset > 0 ? ", " : "");
-        print_cells(map->vaddr + offset);
-        printf(" 0x0 0x1000>");
-    }
-    printf(";\n\t\tguestmem,backing = \"%s\";\n\t\tguestmem,rights = \"ro\";\n",
-           map->region->has_phys_addr ? "device-frame" : "allocated-frame");
-}
-
-static void print_backing(const microkit_map_t *map)
+static void print_backing(const selection_t *selection, const microkit_map_t *map, const char *in)
 {
     const microkit_region_t *region = map->region;
     const char *backing = map->execute ? "ram" : "frames";
 
+    if (is_shared(selection, region)) {
+        printf("%s\t\tguestmem,backing = \"shared\";\n%s\t\tguestmem,shared = <&mr%zu>;\n", in, in,
+               (size_t)(region - selection->system->regions));
+        printf("%s%s", map->write ? "" : in, map->write ? "" : "\t\tguestmem,rights = \"ro\";\n");
+        return;
+    }
     if (is_one_to_one(map)) {
         backing = map->execute ? "ram-untyped" : "untyped";
     } else if (region->has_phys_addr) {
         backing = "untyped-at";
     }
-    printf("\t\treg = <");
-    print_cells(map->vaddr);
-    putchar(' ');
-    print_cells(region->size);
-    printf(">;\n\t\tguestmem,backing = \"%s\";\n", backing);
+    printf("%s\t\tguestmem,backing = \"%s\";\n", in, backing);
     if (region->has_phys_addr && !is_one_to_one(map)) {
-        printf("\t\tguestmem,paddr = /bits/ 64 <0x%" PRIx64 ">;\n", region->phys_addr);
+        printf("%s\t\tguestmem,paddr = /bits/ 64 <0x%" PRIx64 ">;\n", in, region->phys_addr);
     }
 }
 
-static void print_map(const microkit_map_t *map)
+/** Whether it is the first map of its region, which loads what is in it. */
+static bool is_first(const selection_t *selection, const microkit_map_t *map)
+{
+    for (size_t i = 0; i < selection->num_vms; i++) {
+        for (size_t j = 0; j < selection->vms[i].num_maps; j++) {
+            if (selection->vms[i].maps[j].region == map->region) {
+                return &selection->vms[i].maps[j] == map;
+            }
+        }
+    }
+    return false;
+}
+
+static void print_map(const selection_t *selection, const microkit_map_t *map, const char *in)
 {
     const microkit_region_t *region = map->region;
+    char node[NAME_LENGTH + 1];
 
     if (is_gic(map)) {
-        print_gic();
+        print_gic(in);
         return;
     }
     putchar('\n');
     if (!region->has_phys_addr && !map->cached) {
-        printf("\t/* Uncached with Microkit; guestmem maps free memory cached. */\n");
+        printf("%s\t/* Uncached with Microkit; guestmem maps free memory cached. */\n", in);
     }
-    if (region->num_users > 1 && !map->execute && !region->has_phys_addr) {
-        printf("\t/* Mapped %u times with Microkit; here it is this VM's alone. */\n",
+    if (region->num_users > 1 && !map->execute && !region->has_phys_addr &&
+        !is_shared(selection, region)) {
+        printf("%s\t/* Mapped %u times with Microkit; here it is this VM's alone. */\n", in,
                region->num_users);
     }
-    putchar('\t');
-    print_name(region->name);
-    printf("@%" PRIx64 " {\n", map->vaddr);
-    (map->write ? print_backing : print_read_only)(map);
-    if (region->prefill != NULL) {
-        printf("\t\tguestmem,load = \"");
+    printf("%s\t%s@%" PRIx64 " {\n%s\t\treg = <", in, node_name(node, region->name), map->vaddr,
+           in);
+    print_cells(map->vaddr);
+    putchar(' ');
+    print_cells(region->size);
+    printf(">;\n");
+    print_backing(selection, map, in);
+    if (region->prefill != NULL && is_first(selection, map)) {
+        printf("%s\t\tguestmem,load = \"", in);
         print_quoted(region->prefill);
         printf("\";\n");
+    }
+    printf("%s\t};\n", in);
+}
+
+/** What is in a VM's root. */
+static void print_vm(const selection_t *selection, const microkit_vm_t *vm, const char *file,
+                     const char *in)
+{
+    const char *name = strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file;
+
+    printf("%s\tmodel = \"", in);
+    print_quoted(vm->name);
+    printf(" of ");
+    print_quoted(name);
+    printf("\";\n%s\t#address-cells = <2>;\n%s\t#size-cells = <2>;\n", in, in);
+    if (vm->num_vcpus > 1) {
+        printf("\n%s\t/* %zu VCPUs with Microkit; here the guest has one. */\n", in, vm->num_vcpus);
+    }
+    for (size_t i = 0; i < vm->num_maps; i++) {
+        print_map(selection, &vm->maps[i], in);
+    }
+}
+
+static void print_shared(const selection_t *selection, size_t number)
+{
+    const microkit_region_t *region = &selection->system->regions[number];
+
+    printf("\n\tmr%zu: ", number);
+    print_root_name(selection, region->name, number);
+    printf(" {\n\t\tguestmem,shared;\n\t\tguestmem,size = /bits/ 64 <0x%" PRIx64 ">;\n",
+           region->size);
+    if (region->has_phys_addr) {
+        printf("\t\tguestmem,paddr = /bits/ 64 <0x%" PRIx64 ">;\n", region->phys_addr);
     }
     printf("\t};\n");
 }
 
-static void print_description(const char *file, const microkit_vm_t *vm, const char *board)
+static void print_description(const selection_t *selection, const char *file, const char *board)
 {
-    const char *name = strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file;
+    const microkit_system_t *system = selection->system;
+    bool several = selection->num_vms > 1;
 
-    printf("/dts-v1/;\n/ {\n\tmodel = \"");
-    print_quoted(vm->name);
-    printf(" of ");
-    print_quoted(name);
-    printf("\";\n\t#address-cells = <2>;\n\t#size-cells = <2>;\n");
+    printf("/dts-v1/;\n/ {\n");
     if (board != NULL) {
         printf("\tguestmem,board = \"");
         print_quoted(board);
         printf("\";\n");
     }
-    if (vm->num_vcpus > 1) {
-        printf("\n\t/* %zu VCPUs with Microkit; here the guest has one. */\n", vm->num_vcpus);
+    for (size_t i = 0; i < system->num_regions; i++) {
+        if (is_shared(selection, &system->regions[i])) {
+            print_shared(selection, i);
+            several = true;
+        }
     }
-    for (size_t i = 0; i < vm->num_maps; i++) {
-        print_map(&vm->maps[i]);
+    if (!several) {
+        print_vm(selection, &selection->vms[0], file, "");
+    }
+    for (size_t i = 0; several && i < selection->num_vms; i++) {
+        printf("\n\t");
+        print_root_name(selection, selection->vms[i].name, system->num_regions + i);
+        printf(" {\n\t\tguestmem,vm;\n");
+        print_vm(selection, &selection->vms[i], file, "\t");
+        printf("\t};\n");
     }
     printf("};\n");
 }
 
-/** Whether a description can say what a map is. @return 0; -1 with an error */
-static int check_map(const microkit_vm_t *vm, size_t index, const char *file, cli_error_t *error)
+/** Select the VM of that name, or all. */
+static int find_vms(selection_t *selection, const char *name, const char *file, cli_error_t *error)
 {
-    const microkit_map_t *map = &vm->maps[index];
-    const microkit_region_t *region = map->region;
-
-    for (size_t i = 0; i < index && !region->has_phys_addr; i++) {
-        if (vm->maps[i].region == region) {
-            return cli_error_set(error,
-                                 "%s:%lu: <map>: \"%s\" is in this VM twice, which a description "
-                                 "cannot say of free memory",
-                                 file, map->line, map->mr);
-        }
-    }
-    if (!map->write && region->has_phys_addr && !is_one_to_one(map)) {
-        return cli_error_set(error,
-                             "%s:%lu: <map>: \"%s\" is read-only at another address than its "
-                             "phys_addr, which a description cannot say",
-                             file, map->line, map->mr);
-    }
-    if (!map->write && region->size > MICROKIT_LARGE_PAGE) {
-        return cli_error_set(error,
-                             "%s:%lu: <map>: \"%s\" is read-only and larger than 2 MiB, which a "
-                             "description cannot say",
-                             file, map->line, map->mr);
-    }
-    return 0;
-}
-
-static const microkit_vm_t *find_vm(const microkit_system_t *system, const char *name,
-                                    const char *file, cli_error_t *error)
-{
+    const microkit_system_t *system = selection->system;
     char names[512] = "";
 
-    if (name == NULL && system->num_vms == 1) {
-        return &system->vms[0];
+    if (system->num_vms == 0) {
+        return cli_error_set(error, "%s: no virtual_machine", file);
     }
-    for (size_t i = 0; i < system->num_vms; i++) {
+    selection->vms = system->vms;
+    selection->num_vms = system->num_vms;
+    for (size_t i = 0; i < system->num_vms && name != NULL; i++) {
         size_t length = strlen(names);
-        if (name != NULL && strcmp(system->vms[i].name, name) == 0) {
-            return &system->vms[i];
+        if (strcmp(system->vms[i].name, name) == 0) {
+            selection->vms = &system->vms[i];
+            selection->num_vms = 1;
+            return 0;
         }
         snprintf(names + length, sizeof(names) - length, " %s", system->vms[i].name);
     }
-    if (system->num_vms == 0) {
-        cli_error_set(error, "%s: no virtual_machine", file);
-    } else if (name != NULL) {
-        cli_error_set(error, "%s: no virtual_machine \"%s\"; it has:%s", file, name, names);
-    } else {
-        cli_error_set(error, "%s: which virtual_machine? --vm one of:%s", file, names);
-    }
-    return NULL;
+    return name == NULL ? 0
+                        : cli_error_set(error, "%s: no virtual_machine \"%s\"; it has:%s", file,
+                                        name, names);
 }
 
 static int import(const char *file, const char *vm_name, const char *board, cli_error_t *error)
@@ -240,14 +314,11 @@ static int import(const char *file, const char *vm_name, const char *board, cli_
     size_t size = 0;
     char *text = file_read(file, &size, error);
     microkit_system_t *system = text != NULL ? microkit_parse(text, size, file, error) : NULL;
-    const microkit_vm_t *vm = system != NULL ? find_vm(system, vm_name, file, error) : NULL;
-    int result = vm != NULL ? 0 : -1;
+    selection_t selection = {.system = system};
+    int result = system != NULL ? find_vms(&selection, vm_name, file, error) : -1;
 
-    for (size_t i = 0; result == 0 && i < vm->num_maps; i++) {
-        result = check_map(vm, i, file, error);
-    }
     if (result == 0) {
-        print_description(file, vm, board);
+        print_description(&selection, file, board);
         if (fflush(stdout) != 0 || ferror(stdout)) {
             result = cli_error_set(error, "standard output cannot be written");
         }

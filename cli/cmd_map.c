@@ -16,8 +16,8 @@ static const char help[] =
     "Usage: guestmem map [options] VM.dts|VM.dtb\n"
     "       guestmem map --board BOARD [options]\n"
     "\n"
-    "Build the memory of the virtual machine that a device tree describes, on a hosted\n"
-    "seL4 system, and print its map. The guest does not run.\n"
+    "Build the memory of the virtual machine that a device tree describes, or of several,\n"
+    "on a hosted seL4 system, and print its map. The guest does not run.\n"
     "\n"
     "  --text          a table (the default)\n"
     "  --json          JSON\n"
@@ -29,8 +29,8 @@ static const char help[] =
     "\n"
     "Exit status: 0; 1 if the description is wrong or does not fit the board; 2 for wrong usage.\n";
 
-static void (*const printers[])(FILE *out, const memory_map_t *map) = {report_text, report_json,
-                                                                       report_svg};
+static void (*const printers[])(FILE *out, const memory_map_t *maps,
+                                size_t count) = {report_text, report_json, report_svg};
 
 static int print_board(const machine_options_t *options, int form, cli_error_t *error)
 {
@@ -38,7 +38,7 @@ static int print_board(const machine_options_t *options, int form, cli_error_t *
     int result = machine_board_map(options, &map, error);
 
     if (result == 0) {
-        printers[form](stdout, &map);
+        printers[form](stdout, &map, 1);
     }
     memory_map_release(&map);
     return result;
@@ -46,14 +46,15 @@ static int print_board(const machine_options_t *options, int form, cli_error_t *
 
 static int print_map(void *cookie, machine_t *machine, int form, cli_error_t *error)
 {
-    memory_map_t map;
+    size_t count;
+    memory_map_t *maps = machine_memory_maps(machine, &count);
 
     (void)cookie;
-    if (machine_memory_map(machine, &map) != 0) {
+    if (maps == NULL) {
         return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
     }
-    printers[form](stdout, &map);
-    memory_map_release(&map);
+    printers[form](stdout, maps, count);
+    memory_maps_free(maps, count);
     return 0;
 }
 

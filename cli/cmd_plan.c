@@ -26,13 +26,15 @@
 #include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_ram.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
     "Usage: guestmem plan [options] VM.dts|VM.dtb\n"
     "\n"
-    "Build the virtual machine that a device tree describes, on a hosted seL4 system, and\n"
-    "print what it took: frames, page tables, capability slots, memory, address space and\n"
+    "Build the virtual machine that a device tree describes, or several, on a hosted seL4\n"
+    "system, and print what each took: frames, page tables, capability slots, memory, address "
+    "space and\n"
     "heap of the VMM, and kernel invocations. The guest does not run; every page that is\n"
     "mapped on fault is faulted on.\n"
     "\n"
@@ -102,15 +104,27 @@ static const row_t rows[] = {
     {INVOCATION(VCPU), "  ARM_VCPU", "vcpu"},
 };
 
-enum { NUM_PARTS = 4, NUM_ROWS = sizeof(rows) / sizeof(rows[0]) };
+enum { NUM_ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/** What is sampled, the last part for plan_camkes() alone. */
+typedef enum part { VM, MEMORY, VCPU, ON_FAULT, NUM_PARTS, TOUCH = NUM_PARTS, ALL_PARTS } part_t;
 
 static const char *const part_names[NUM_PARTS] = {"VM", "memory", "VCPU", "on fault"};
 static const char *const part_keys[NUM_PARTS] = {"vm", "memory", "vcpu", "on_fault"};
 
+/** What a VM took. Others are made between two of its parts. */
 typedef struct plan {
-    sample_t samples[NUM_PARTS + 2]; /* before the first part, after each, and of plan_camkes() */
-    int num_samples;
+    const machine_t *machine;
+    int steps; /* of its making */
+    sample_t before[ALL_PARTS];
+    sample_t after[ALL_PARTS];
 } plan_t;
+
+typedef struct plans {
+    plan_t *plans; /* in the order in which VMs are made */
+    size_t count;
+    bool exhausted; /* without memory for one */
+} plans_t;
 
 /** Count the gibibytes that have a page table. Mappings come in order, so only the end of the last
  * such gibibyte is kept. */
@@ -130,10 +144,8 @@ static bool count_span(void *cookie, const hosted_stage2_mapping_t *mapping)
     return true;
 }
 
-static void take_sample(void *cookie, machine_t *machine)
+static void take_sample(sample_t *sample, machine_t *machine)
 {
-    plan_t *plan = cookie;
-    sample_t *sample = &plan->samples[plan->num_samples++];
     const hosted_census_t *census = &sample->census;
     hosted_system_t *system = machine_system(machine);
     vm_t *vm = machine_vm(machine);
@@ -152,6 +164,43 @@ static void take_sample(void *cookie, machine_t *machine)
     }
     sample->objects = census->objects + census->frames_4k + census->frames_2m + census->frames_1g;
     sample->splits = sample->kinds[HOSTED_UNTYPED_RETYPE] - sample->objects;
+}
+
+/** The plan of the machine that is made now. */
+static plan_t *plan_of(plans_t *plans, const machine_t *machine)
+{
+    plan_t *more;
+
+    if (plans->count > 0 && plans->plans[plans->count - 1].machine == machine) {
+        return &plans->plans[plans->count - 1];
+    }
+    more = realloc(plans->plans, (plans->count + 1) * sizeof(*more));
+    if (more == NULL) {
+        plans->exhausted = true;
+        return NULL;
+    }
+    plans->plans = more;
+    more += plans->count++;
+    memset(more, 0, sizeof(*more));
+    more->machine = machine;
+    return more;
+}
+
+/** A step in the making of a machine, which ends a part and begins the next. */
+static void on_step(void *cookie, machine_t *machine)
+{
+    plan_t *plan = plan_of(cookie, machine);
+
+    if (plan == NULL) {
+        return;
+    }
+    if (plan->steps > VM) {
+        take_sample(&plan->after[plan->steps - 1], machine);
+    }
+    if (plan->steps <= MEMORY) {
+        take_sample(&plan->before[plan->steps], machine);
+    }
+    plan->steps++;
 }
 
 /** Let the guest touch each page of a range. */
@@ -176,18 +225,19 @@ static int finish(plan_t *plan, machine_t *machine, cli_error_t *error)
 {
     const vm_description_t *description = machine_description(machine);
 
-    take_sample(plan, machine);
+    take_sample(&plan->before[VCPU], machine);
     if (machine_start(machine) != 0) {
         return cli_error_set(error, "%s: %s", description->file, machine_reason(machine));
     }
-    take_sample(plan, machine);
+    take_sample(&plan->after[VCPU], machine);
+    take_sample(&plan->before[ON_FAULT], machine);
     for (size_t i = 0; i < description->num_ranges; i++) {
         const vm_range_t *range = &description->ranges[i];
         if (range->on_fault && touch(machine, range, error) != 0) {
             return -1;
         }
     }
-    take_sample(plan, machine);
+    take_sample(&plan->after[ON_FAULT], machine);
     return 0;
 }
 
@@ -198,13 +248,17 @@ static void drop_log(void *cookie, int level, const char *line)
     (void)line;
 }
 
-/** What the parts from `first` to `last` took. */
-static uint64_t taken(const plan_t *plan, int first, int last, const row_t *row)
+/** What the parts from `first` up to `end` took. */
+static uint64_t taken(const plan_t *plan, int first, int end, size_t member)
 {
-    const char *before = (const char *)&plan->samples[first];
-    const char *after = (const char *)&plan->samples[last + 1];
+    uint64_t sum = 0;
 
-    return *(const uint64_t *)(after + row->offset) - *(const uint64_t *)(before + row->offset);
+    for (int part = first; part < end; part++) {
+        const char *before = (const char *)&plan->before[part];
+        const char *after = (const char *)&plan->after[part];
+        sum += *(const uint64_t *)(after + member) - *(const uint64_t *)(before + member);
+    }
+    return sum;
 }
 
 static void print_text(const plan_t *plan, const memory_map_t *map)
@@ -217,17 +271,17 @@ static void print_text(const plan_t *plan, const memory_map_t *map)
     }
     printf(" %12s\n", "all");
     for (const row_t *row = rows; row < rows + NUM_ROWS; row++) {
-        uint64_t all = taken(plan, 0, NUM_PARTS - 1, row);
+        uint64_t all = taken(plan, 0, NUM_PARTS, row->offset);
         if (all == 0 && row->offset > MEMBER(invocations)) {
             continue;
         }
         printf("%-26s", row->text);
         for (int part = 0; part < NUM_PARTS; part++) {
-            printf(" %12" PRIu64, taken(plan, part, part, row));
+            printf(" %12" PRIu64, taken(plan, part, part + 1, row->offset));
         }
         printf(" %12" PRIu64 "\n", all);
     }
-    memory_map_size_text(size, plan->samples[NUM_PARTS].census.free_bytes);
+    memory_map_size_text(size, plan->after[ON_FAULT].census.free_bytes);
     printf("%s of the board's memory stay free\n", size);
 }
 
@@ -235,20 +289,22 @@ static void print_json(const plan_t *plan, const memory_map_t *map)
 {
     fputs("{\n  \"title\": ", stdout);
     report_json_string(stdout, map->title);
+    fputs(",\n  \"name\": ", stdout);
+    report_json_string(stdout, map->name);
     fputs(",\n  \"board\": ", stdout);
     report_json_string(stdout, map->board);
-    printf(",\n  \"free_bytes\": %" PRIu64, plan->samples[NUM_PARTS].census.free_bytes);
+    printf(",\n  \"free_bytes\": %" PRIu64, plan->after[ON_FAULT].census.free_bytes);
     for (int part = 0; part < NUM_PARTS; part++) {
         printf(",\n  \"%s\": {", part_keys[part]);
         for (const row_t *row = rows; row < rows + NUM_ROWS; row++) {
             if (row->json != NULL) {
                 printf("%s\n    \"%s\": %" PRIu64, row > rows ? "," : "", row->json,
-                       taken(plan, part, part, row));
+                       taken(plan, part, part + 1, row->offset));
             }
         }
         fputs("\n  }", stdout);
     }
-    fputs("\n}\n", stdout);
+    fputs("\n}", stdout);
 }
 
 /** Say where the frame of an interrupt controller is: it is the board's page for guests. */
@@ -292,17 +348,16 @@ static bool has_driver(const memory_map_t *map)
 static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_needs_t *needs,
                       cli_error_t *error)
 {
-    const sample_t *before = &plan->samples[0];
-    const sample_t *after = &plan->samples[plan->num_samples];
     bool touched = has_driver(map);
     uint64_t large = 0; /* frames of RAM: windows have no others of 2 MiB */
     uint64_t small = 0; /* frames of 4 KiB, which may be in windows */
 
     find_controller(machine, map);
+    take_sample(&plan->before[TOUCH], machine);
     for (size_t i = 0; i < map->num_rows; i++) {
         const memory_map_row_t *row = &map->rows[i];
         uint64_t paddr;
-        if (memory_map_row_paddr(row, &paddr)) {
+        if (row->shared != NULL ? row->backs_shared : memory_map_row_paddr(row, &paddr)) {
             needs->free_bytes -= (row->frames[MAP_FRAMES_4K] << seL4_PageBits) +
                                  (row->frames[MAP_FRAMES_2M] << seL4_LargePageBits);
         }
@@ -316,68 +371,105 @@ static int find_needs(plan_t *plan, machine_t *machine, memory_map_t *map, plan_
             }
         }
     }
-    take_sample(plan, machine);
-    needs->free_bytes += after->census.untyped_bytes - before->census.untyped_bytes;
-    needs->objects = after->objects - before->objects;
-    needs->windows = after->census.vmm_reservations - before->census.vmm_reservations;
-    needs->window_bytes = after->census.vmm_bytes - before->census.vmm_bytes;
-    needs->window_frames = after->census.vmm_mappings - before->census.vmm_mappings;
+    take_sample(&plan->after[TOUCH], machine);
+    needs->free_bytes += taken(plan, 0, ALL_PARTS, MEMBER(census.untyped_bytes));
+    needs->objects = taken(plan, 0, ALL_PARTS, MEMBER(objects));
+    needs->windows = taken(plan, 0, ALL_PARTS, MEMBER(census.vmm_reservations));
+    needs->window_bytes = taken(plan, 0, ALL_PARTS, MEMBER(census.vmm_bytes));
+    needs->window_frames = taken(plan, 0, ALL_PARTS, MEMBER(census.vmm_mappings));
     large = touched && needs->window_frames > large ? large : 0; /* that are surely among them */
     small = small < needs->window_frames - large ? small : needs->window_frames - large;
     needs->window_small_frames = small;
-    needs->heap_bytes = after->census.heap_bytes - before->census.heap_bytes;
-    needs->heap_blocks = after->census.heap_blocks - before->census.heap_blocks;
+    needs->heap_bytes = taken(plan, 0, ALL_PARTS, MEMBER(census.heap_bytes));
+    needs->heap_blocks = taken(plan, 0, ALL_PARTS, MEMBER(census.heap_blocks));
     return 0;
 }
 
 enum { TEXT, JSON, CAMKES, MICROKIT };
 
-static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
+/** Print what one VM took. */
+static int print_vm(plan_t *plan, machine_t *machine, memory_map_t *map, unsigned index, int form,
+                    cli_error_t *error)
 {
-    plan_needs_t needs = {0};
-    memory_map_t map;
-    int result;
+    plan_needs_t needs = {.vm = index};
 
-    hosted_log_to(drop_log, NULL);
-    result = finish(cookie, machine, error);
-    hosted_log_to(NULL, NULL);
-    if (result != 0) {
-        return -1;
-    }
-    if (machine_memory_map(machine, &map) != 0) {
-        return cli_error_set(error, "%s: out of memory", machine_description(machine)->file);
-    }
     switch (form) {
     case CAMKES:
-        result = find_needs(cookie, machine, &map, &needs, error);
-        if (result == 0) {
-            plan_camkes(&map, &needs);
+        if (find_needs(plan, machine, map, &needs, error) != 0) {
+            return -1;
         }
+        printf("%s", index > 0 ? "\n" : "");
+        plan_camkes(map, &needs);
         break;
     case TEXT:
-        print_text(cookie, &map);
+        printf("%s", index > 0 ? "\n" : "");
+        print_text(plan, map);
         break;
     case JSON:
-        print_json(cookie, &map);
+        printf("%s", index > 0 ? ",\n" : "");
+        print_json(plan, map);
         break;
     default:
-        find_controller(machine, &map);
-        plan_microkit(&map);
+        find_controller(machine, map);
     }
-    memory_map_release(&map);
+    return 0;
+}
+
+static int print_all(plans_t *plans, machine_t *first, memory_map_t *maps, size_t count, int form,
+                     cli_error_t *error)
+{
+    unsigned index = 0;
+
+    printf("%s", form == JSON && count > 1 ? "[\n" : "");
+    for (machine_t *m = first; m != NULL; m = machine_next(m), index++) {
+        if (print_vm(&plans->plans[index], m, &maps[index], index, form, error) != 0) {
+            return -1;
+        }
+    }
+    printf("%s", form == JSON && count > 1 ? "\n]\n" : form == JSON ? "\n" : "");
+    if (form == MICROKIT) {
+        plan_microkit(maps, count);
+    }
+    return 0;
+}
+
+static int print_plan(void *cookie, machine_t *machine, int form, cli_error_t *error)
+{
+    plans_t *plans = cookie;
+    machine_t *first = machine_first(machine);
+    size_t count = 0;
+    memory_map_t *maps = NULL;
+    size_t index = 0;
+    int result = 0;
+
+    hosted_log_to(drop_log, NULL);
+    for (machine_t *m = first; m != NULL && result == 0 && !plans->exhausted; m = machine_next(m)) {
+        result = finish(&plans->plans[index++], m, error);
+    }
+    hosted_log_to(NULL, NULL);
+    if (result == 0) {
+        maps = plans->exhausted ? NULL : machine_memory_maps(machine, &count);
+        result = maps != NULL ? print_all(plans, first, maps, count, form, error)
+                              : cli_error_set(error, "%s: out of memory",
+                                              machine_description(machine)->file);
+    }
+    memory_maps_free(maps, count);
     return result;
 }
 
 int cmd_plan(int argc, char **argv)
 {
-    plan_t plan = {0};
+    plans_t plans = {0};
+    int status;
     const printer_t printer = {
         .help = help,
         .forms = {[TEXT] = "text", [JSON] = "json", [CAMKES] = "camkes", [MICROKIT] = "microkit"},
-        .step = take_sample,
+        .step = on_step,
         .print = print_plan,
-        .cookie = &plan,
+        .cookie = &plans,
     };
 
-    return build_and_print(argc, argv, &printer);
+    status = build_and_print(argc, argv, &printer);
+    free(plans.plans);
+    return status;
 }

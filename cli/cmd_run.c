@@ -39,6 +39,7 @@ static const char help[] =
     "it; two seconds after its end the run stops, if the guest still only waits for more\n"
     "at a prompt.\n"
     "\n"
+    "  --vm NAME              the virtual machine to run, where the description has several\n"
     "  --board BOARD          a board's name or device tree, instead of the description's\n"
     "  --overlay FILE         an overlay for the board's tree; can be given again\n"
     "  --engine ENGINE        what runs the guest's instructions, instead of the description's\n"
@@ -140,7 +141,7 @@ static void print_start(const run_t *run, machine_t *machine)
     if (run->quiet || machine_memory_map(machine, &map) != 0) {
         return;
     }
-    report_text(stdout, &map);
+    report_text(stdout, &map, 1);
     memory_map_release(&map);
     printf("--- guest console%s ---\n",
            console_is_interactive(run->console) ? " (Ctrl-A x leaves)" : "");
@@ -198,7 +199,7 @@ static int draw_picture(run_t *run, machine_t *machine)
         fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
         return -1;
     }
-    report_svg(run->picture_out, &map);
+    report_svg(run->picture_out, &map, 1);
     memory_map_release(&map);
     if (fflush(run->picture_out) != 0 || ferror(run->picture_out)) {
         fprintf(stderr, "guestmem: %s: cannot be written\n", run->picture);
@@ -213,6 +214,17 @@ static void end_picture(run_t *run)
     if (run->picture_out != NULL) {
         fclose(run->picture_out);
     }
+}
+
+static void ask_which(const machine_t *machine)
+{
+    const vm_system_t *file = machine_file(machine);
+
+    fprintf(stderr, "guestmem: %s: which VM? --vm one of:", file->vms[0]->file);
+    for (size_t i = 0; i < file->num_vms; i++) {
+        fprintf(stderr, " %s", file->vms[i]->name);
+    }
+    fputc('\n', stderr);
 }
 
 static int run_machine(run_t *run)
@@ -231,6 +243,11 @@ static int run_machine(run_t *run)
     machine = machine_create(run->file, &run->options, &error);
     if (machine == NULL) {
         fprintf(stderr, "guestmem: %s\n", error.line);
+        return STATUS_FAILED;
+    }
+    if (run->options.vm == NULL && machine_file(machine)->num_vms > 1) {
+        ask_which(machine);
+        machine_destroy(machine);
         return STATUS_FAILED;
     }
     run->console = console_open(run->until.max_seconds);
@@ -285,6 +302,7 @@ static int parse_instructions(const char *text, uint64_t *instructions)
 }
 
 enum {
+    VM,
     BOARD,
     OVERLAY,
     ENGINE,
@@ -299,6 +317,7 @@ enum {
 };
 
 static const struct option options[] = {
+    {"vm", required_argument, NULL, VM},
     {"board", required_argument, NULL, BOARD},
     {"overlay", required_argument, NULL, OVERLAY},
     {"engine", required_argument, NULL, ENGINE},
@@ -317,6 +336,9 @@ static const struct option options[] = {
 static int take_option(run_t *run, int option, const char *value)
 {
     switch (option) {
+    case VM:
+        run->options.vm = value;
+        return 0;
     case BOARD:
         run->options.board = value;
         return 0;

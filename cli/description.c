@@ -4,9 +4,8 @@
  */
 
 /*
- * Owns the walk over a description's tree and the life of the model. The tree is copied and checked
- * as a whole first (structure, tags, strings, lengths), so later code may trust offsets and
- * lengths, but no value of any property.
+ * Owns the walk over a VM's tree and the life of its model. The tree is whole (structure, tags,
+ * strings, lengths), so offsets and lengths are trusted, but no value of any property.
  */
 
 #include "description.h"
@@ -17,9 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Of the format of flattened device trees; dtc writes 17. */
-#define OLDEST_VERSION 16
 
 static const char *const backing_names[VM_NUM_BACKINGS] = {
     [VM_BACKING_RAM] = "ram",
@@ -32,6 +28,7 @@ static const char *const backing_names[VM_NUM_BACKINGS] = {
     [VM_BACKING_DEVICE_FRAME] = "device-frame",
     [VM_BACKING_EMULATED] = "emulated",
     [VM_BACKING_ANONYMOUS] = "anonymous",
+    [VM_BACKING_SHARED] = "shared",
 };
 
 const char *vm_backing_name(vm_backing_t backing)
@@ -71,8 +68,7 @@ static int read_cells(const void *dtb, int offset, const char *property, int fal
     return (int)fdt32_ld(cells);
 }
 
-/** Whether a node is switched off, as the devicetree specification has it under "status". */
-static bool is_off(const void *dtb, int offset)
+bool vm_node_is_off(const void *dtb, int offset)
 {
     int length;
     const char *status = fdt_getprop(dtb, offset, "status", &length);
@@ -81,11 +77,12 @@ static bool is_off(const void *dtb, int offset)
            !(length == 3 && memcmp(status, "ok", 3) == 0);
 }
 
-static int walk(vm_description_t *description, const vm_node_t *parent, int offset, unsigned depth,
-                cli_error_t *error)
+static int walk(vm_description_t *description, const vm_system_t *system, const vm_node_t *parent,
+                int offset, unsigned depth, cli_error_t *error)
 {
     vm_node_t node = {
         .description = description,
+        .system = system,
         .parent = parent,
         .offset = offset,
         .name = fdt_get_name(description->dtb, offset, NULL),
@@ -103,7 +100,7 @@ static int walk(vm_description_t *description, const vm_node_t *parent, int offs
         return vm_node_error(&node, "node", "nested deeper than %d nodes",
                              VM_DESCRIPTION_MAX_DEPTH);
     }
-    if (parent != NULL && is_off(description->dtb, offset)) {
+    if (parent != NULL && vm_node_is_off(description->dtb, offset)) {
         return 0; /* nor is anything below it there */
     }
     if (parent != NULL && vm_node_ranges(&node, description) != 0) {
@@ -111,32 +108,33 @@ static int walk(vm_description_t *description, const vm_node_t *parent, int offs
     }
     fdt_for_each_subnode(child, description->dtb, offset)
     {
-        if (walk(description, &node, child, depth + 1, error) != 0) {
+        if (walk(description, system, &node, child, depth + 1, error) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-/** Refuse a `guestmem,` property that the root does not have: it may be misspelt. */
+/** Refuse a `guestmem,` property that a VM's root does not have: it may be misspelt. */
 static int check_root_properties(const vm_node_t *root)
 {
     const void *dtb = root->description->dtb;
+    bool alone = root->description->name == NULL;
     int property;
 
     fdt_for_each_property_offset(property, dtb, root->offset)
     {
         const char *name;
         if (fdt_getprop_by_offset(dtb, property, &name, NULL) == NULL ||
-            strncmp(name, "guestmem,", 9) != 0 || strcmp(name, "guestmem,board") == 0 ||
+            strncmp(name, "guestmem,", 9) != 0 ||
+            strcmp(name, alone ? "guestmem,board" : "guestmem,vm") == 0 ||
             strcmp(name, "guestmem,engine") == 0 || strcmp(name, "guestmem,entry") == 0 ||
             (strncmp(name, "guestmem,x", 10) == 0 && name[10] >= '0' &&
              name[10] < '0' + VM_MAX_ENTRY_REGISTERS && name[11] == '\0')) {
             continue;
         }
-        return vm_node_error(root, name,
-                             "no such property of the root node (see "
-                             "docs/vm-description.md)");
+        return vm_node_error(root, name, "no such property of %s (see docs/vm-description.md)",
+                             alone ? "the root node" : "a VM's node");
     }
     return 0;
 }
@@ -195,102 +193,26 @@ static int find_initrd(vm_description_t *description, cli_error_t *error)
     return 0;
 }
 
-/**
- * Whether the value of each property lies inside the tree: fdt_check_full() of libfdt 1.6.1 takes a
- * length of nearly 2^32 for a small negative one.
- */
-static bool properties_fit(const void *dtb)
-{
-    int size = (int)fdt_size_dt_struct(dtb);
-    int next = 0;
-
-    for (;;) {
-        int offset = next;
-        uint32_t tag = fdt_next_tag(dtb, offset, &next);
-        if (tag == FDT_END) {
-            return next > offset; /* otherwise `next` is an error */
-        }
-        if (tag == FDT_PROP) {
-            int length;
-            if (fdt_get_property_by_offset(dtb, offset, &length) == NULL || length < 0 ||
-                length > size - offset) {
-                return false;
-            }
-        }
-        if (next <= offset) {
-            return false;
-        }
-    }
-}
-
-static int check_tree(const void *dtb, size_t size, const char *file, cli_error_t *error)
-{
-    int result;
-
-    if (size < sizeof(struct fdt_header)) {
-        return cli_error_set(error,
-                             "%s: truncated: %zu bytes are less than a device tree's header of %zu",
-                             file, size, sizeof(struct fdt_header));
-    }
-    if (fdt_magic(dtb) != FDT_MAGIC) {
-        return cli_error_set(error, "%s: not a flattened device tree (it starts with 0x%08x)", file,
-                             fdt_magic(dtb));
-    }
-    if (fdt_totalsize(dtb) > size) {
-        return cli_error_set(error,
-                             "%s: truncated: the device tree says %u bytes, the file has %zu", file,
-                             fdt_totalsize(dtb), size);
-    }
-    if (fdt_totalsize(dtb) > VM_DESCRIPTION_MAX_SIZE) {
-        return cli_error_set(error, "%s: the device tree has %u bytes, %u are allowed", file,
-                             fdt_totalsize(dtb), VM_DESCRIPTION_MAX_SIZE);
-    }
-    /* In older trees nodes have their whole path as name, and libfdt 1.6.1 takes that for granted.
-     */
-    if (fdt_version(dtb) < OLDEST_VERSION) {
-        return cli_error_set(error, "%s: the device tree has version %u, %d and later are read",
-                             file, fdt_version(dtb), OLDEST_VERSION);
-    }
-    result = fdt_check_full(dtb, size);
-    if (result != 0) {
-        return cli_error_set(error, "%s: the device tree is damaged: %s", file,
-                             fdt_strerror(result));
-    }
-    if (!properties_fit(dtb)) {
-        return cli_error_set(error, "%s: the device tree is damaged: a property is larger than it",
-                             file);
-    }
-    return 0;
-}
-
-vm_description_t *vm_description_parse(const void *dtb, size_t size, const char *file,
-                                       cli_error_t *error)
+vm_description_t *vm_description_read(void *dtb, const char *file, const char *name,
+                                      const vm_system_t *system, cli_error_t *error)
 {
     vm_description_t *description = calloc(1, sizeof(*description));
-    void *copy;
 
     if (description == NULL) {
         cli_error_set(error, "%s: out of memory", file);
+        free(dtb);
         return NULL;
     }
-    /* libfdt wants 8-byte alignment, which a caller's buffer may lack. */
+    description->dtb = dtb;
+    description->dtb_size = fdt_totalsize(dtb);
     description->file = strdup(file);
-    copy = calloc(1, size + 1);
-    description->dtb = copy;
-    if (description->file == NULL || copy == NULL) {
+    description->name = name != NULL ? strdup(name) : NULL;
+    if (description->file == NULL || (name != NULL && description->name == NULL)) {
         cli_error_set(error, "%s: out of memory", file);
-        vm_description_free(description);
-        return NULL;
-    }
-    if (size > 0) {
-        memcpy(copy, dtb, size);
-    }
-    if (check_tree(copy, size, file, error) == 0) {
-        description->dtb_size = fdt_totalsize(copy);
-        if (read_root(description, error) == 0 && walk(description, NULL, 0, 0, error) == 0 &&
-            find_initrd(description, error) == 0) {
-            return description;
-        }
+    } else if (read_root(description, error) == 0 &&
+               walk(description, system, NULL, 0, 0, error) == 0 &&
+               find_initrd(description, error) == 0) {
+        return description;
     }
     vm_description_free(description);
     return NULL;
@@ -308,6 +230,7 @@ void vm_description_free(vm_description_t *description)
     free(description->ranges);
     free(description->contents);
     free(description->dtb);
+    free(description->name);
     free(description->file);
     free(description);
 }

@@ -7,10 +7,10 @@
 
 /**
  * @file
- * A VM description: what a device tree with `guestmem,...` properties says, as a plain model. The
- * binding is documented in docs/vm-description.md.
+ * VM descriptions: what a device tree with `guestmem,...` properties says of a VM, or of several,
+ * as a plain model. The binding is documented in docs/vm-description.md.
  *
- * Pure: no seL4 types, no files, no output. Any bytes may be given to vm_description_parse().
+ * Pure: no seL4 types, no files, no output. Any bytes may be given to vm_system_parse().
  */
 
 #include <stdbool.h>
@@ -30,10 +30,11 @@ typedef enum vm_backing {
     VM_BACKING_DEVICE_FRAME,    /* "device-frame": create_device_reservation_frame() */
     VM_BACKING_EMULATED,        /* "emulated": a reservation and a device's callback */
     VM_BACKING_ANONYMOUS,       /* "anonymous": vm_memory_make_anon() */
+    VM_BACKING_SHARED,          /* "shared": memory of the system's, by guestmem_share() */
     VM_NUM_BACKINGS
 } vm_backing_t;
 
-/** What the guest may do with a single-frame backing: the value of `guestmem,rights`. */
+/** What the guest may do with a single frame or shared memory: the value of `guestmem,rights`. */
 typedef enum vm_rights {
     VM_RIGHTS_READ_WRITE, /* "rw", the default */
     VM_RIGHTS_READ_ONLY,  /* "ro" */
@@ -47,6 +48,7 @@ typedef struct vm_range {
     vm_backing_t backing;
     vm_rights_t rights;
     uint64_t paddr;         /* with VM_BACKING_UNTYPED_AT */
+    size_t shared;          /* with VM_BACKING_SHARED: index of the memory */
     bool on_fault;          /* mapped a frame at a time, at first access */
     bool placed_by_library; /* `guestmem,size` instead of `reg`: at an anonymous region's address */
     char *name;             /* the node's name; entries after the first have "[1]", "[2]", ... */
@@ -77,12 +79,22 @@ typedef struct vm_content {
 
 #define VM_MAX_ENTRY_REGISTERS 4
 
+/** Memory that VMs share: a node below the root with `guestmem,shared`. */
+typedef struct vm_shared {
+    char *name;     /* the node's */
+    uint64_t size;  /* `guestmem,size`: bytes, a multiple of 4 KiB */
+    uint64_t paddr; /* `guestmem,paddr`, if it has one: a multiple of 4 KiB */
+    bool has_paddr;
+    uint32_t phandle; /* 0: no VM refers to it */
+} vm_shared_t;
+
 typedef struct vm_description {
-    char *file; /* as given to vm_description_parse(), for messages */
-    void *dtb;  /* a copy of the tree */
+    char *file; /* as given to vm_system_parse(), for messages */
+    char *name; /* the VM's node, where the file has several VMs; else NULL */
+    void *dtb;  /* a copy of the tree: the VM's own, which begins with its node as the root */
     size_t dtb_size;
     const char *model;                  /* root `model`, or NULL */
-    const char *board;                  /* `guestmem,board`, or NULL */
+    const char *board;                  /* `guestmem,board`, or NULL; several VMs have the file's */
     const char *engine;                 /* `guestmem,engine`, or NULL */
     uint64_t entry;                     /* `guestmem,entry`: first program counter */
     uint64_t x[VM_MAX_ENTRY_REGISTERS]; /* `guestmem,x0` ...: first register values */
@@ -95,6 +107,15 @@ typedef struct vm_description {
     const vm_content_t *initrd; /* of `contents`, or NULL */
 } vm_description_t;
 
+/** All VMs of a file, and what they share. */
+typedef struct vm_system {
+    vm_description_t **vms; /* in the order of the tree */
+    size_t num_vms;         /* at least 1 */
+    vm_shared_t *shared;    /* each with a VM that has it */
+    size_t num_shared;
+    void *dtb; /* the whole tree */
+} vm_system_t;
+
 /** Largest tree that is accepted. */
 #define VM_DESCRIPTION_MAX_SIZE (4u << 20)
 
@@ -105,14 +126,13 @@ typedef struct vm_description {
  * @param size   bytes of it; a tree that claims more is refused as truncated
  * @param file   name for messages
  * @param error  receives one line on failure
- * @return the description, to be freed with vm_description_free(); NULL if the tree is damaged, a
- *         property has a wrong type or value, or memory is exhausted
+ * @return to be freed with vm_system_free(); NULL if the tree is damaged, a property has a wrong
+ *         type or value, or memory is exhausted
  */
-vm_description_t *vm_description_parse(const void *dtb, size_t size, const char *file,
-                                       cli_error_t *error);
+vm_system_t *vm_system_parse(const void *dtb, size_t size, const char *file, cli_error_t *error);
 
-/** Free a description. NULL is allowed. */
-void vm_description_free(vm_description_t *description);
+/** Free all VMs and what they share. NULL is allowed. */
+void vm_system_free(vm_system_t *system);
 
 /** The property that names a content's file, and the one that says where it is in its range. */
 const char *vm_content_property(vm_content_kind_t kind);

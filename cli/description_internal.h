@@ -15,6 +15,7 @@
 /** A node that is being read, and the way up from it. */
 typedef struct vm_node {
     const vm_description_t *description;
+    const vm_system_t *system;    /* with all that is shared */
     const struct vm_node *parent; /* NULL for the root */
     int offset;                   /* in the tree */
     const char *name;
@@ -23,11 +24,25 @@ typedef struct vm_node {
     cli_error_t *error;
 } vm_node_t;
 
+/**
+ * Read a VM from a tree that is whole.
+ *
+ * @param dtb     becomes the description's, also on failure
+ * @param name    the VM's node, or NULL; copied
+ * @param system  what the VM may share
+ * @return to be freed with vm_description_free(); NULL with an error
+ */
+vm_description_t *vm_description_read(void *dtb, const char *file, const char *name,
+                                      const vm_system_t *system, cli_error_t *error);
+
+/** Free a description. NULL is allowed. */
+void vm_description_free(vm_description_t *description);
+
 /** Describe what is wrong with a node: `file: node: property: reason`. @return -1 */
 int vm_node_error(const vm_node_t *node, const char *property, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** A node's path, to be freed; NULL if memory is exhausted. */
+/** A node's path in the file, to be freed; NULL if memory is exhausted. */
 char *vm_node_path(const vm_node_t *node);
 
 /**
@@ -63,6 +78,9 @@ int vm_node_number_at(const vm_node_t *node, const char *property, int index, in
  * @return 0; -1 with an error if it is something else
  */
 int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value, bool *present);
+
+/** Whether a node is switched off, as the devicetree specification has it under "status". */
+bool vm_node_is_off(const void *dtb, int offset);
 
 /** Whether the node has that property. */
 bool vm_node_has(const vm_node_t *node, const char *property);

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PAGE = 0x1000 };
+
 #define BIT(backing) (1u << (backing))
 #define SINGLE_FRAME (BIT(VM_BACKING_ALLOCATED_FRAME) | BIT(VM_BACKING_DEVICE_FRAME))
 #define RAM          (BIT(VM_BACKING_RAM) | BIT(VM_BACKING_RAM_UNTYPED))
@@ -24,7 +26,8 @@
     (BIT(VM_BACKING_FRAMES) | BIT(VM_BACKING_UNTYPED) | BIT(VM_BACKING_UNTYPED_AT) |               \
      BIT(VM_BACKING_MAYBE_DEVICE))
 #define EMULATED   BIT(VM_BACKING_EMULATED)
-#define HAS_MEMORY (SINGLE_FRAME | RAM | MAPPED)
+#define SHARED     BIT(VM_BACKING_SHARED)
+#define HAS_MEMORY (SINGLE_FRAME | RAM | MAPPED | SHARED)
 
 /** Every `guestmem,` property of a node other than the root, and the backings that it goes with. */
 static const struct {
@@ -36,7 +39,8 @@ static const struct {
     {"guestmem,size",
      BIT(VM_BACKING_RAM) | BIT(VM_BACKING_FRAMES) | BIT(VM_BACKING_MAYBE_DEVICE) | EMULATED},
     {"guestmem,paddr", BIT(VM_BACKING_UNTYPED_AT)},
-    {"guestmem,rights", SINGLE_FRAME},
+    {"guestmem,shared", SHARED},
+    {"guestmem,rights", SINGLE_FRAME | SHARED},
     {"guestmem,device", SINGLE_FRAME | MAPPED | EMULATED},
     {"guestmem,file", EMULATED},
     {"guestmem,read-only", EMULATED},
@@ -117,6 +121,30 @@ static int read_rights(const vm_node_t *node, vm_rights_t *rights)
     return 0;
 }
 
+/** Find the memory that a node shares. */
+static int read_shared(const vm_node_t *node, vm_range_t *range)
+{
+    const vm_system_t *system = node->system;
+    uint64_t phandle;
+    bool present;
+
+    if (vm_node_number(node, "guestmem,shared", &phandle, &present) != 0) {
+        return -1;
+    }
+    if (!present) {
+        return vm_node_error(node, "guestmem,shared",
+                             "missing, but guestmem,backing = \"shared\" needs it");
+    }
+    for (size_t i = 0; i < system->num_shared; i++) {
+        if (system->shared[i].phandle == phandle && phandle != 0) {
+            range->shared = i;
+            return 0;
+        }
+    }
+    return vm_node_error(node, "guestmem,shared",
+                         "must be <&LABEL> of a node with guestmem,shared below the root");
+}
+
 /** Read what all entries of the node share. */
 static int read_common(const vm_node_t *node, vm_range_t *range)
 {
@@ -126,6 +154,9 @@ static int read_common(const vm_node_t *node, vm_range_t *range)
         vm_node_string(node, "guestmem,device", &range->device) != 0 ||
         vm_node_string(node, "guestmem,file", &range->file) != 0 ||
         vm_node_number(node, "guestmem,paddr", &range->paddr, &has_paddr) != 0) {
+        return -1;
+    }
+    if (range->backing == VM_BACKING_SHARED && read_shared(node, range) != 0) {
         return -1;
     }
     range->on_fault = vm_node_has(node, "guestmem,map-on-fault");
@@ -153,6 +184,15 @@ static int check_range(const vm_node_t *node, const vm_range_t *range)
         return vm_range_error(description, range, "reg", node->error,
                               "guestmem,backing = \"%s\" is one page: the size must be 0x1000",
                               vm_backing_name(range->backing));
+    }
+    if (range->backing == VM_BACKING_SHARED) {
+        const vm_shared_t *shared = &node->system->shared[range->shared];
+        if (range->entry > 0 || range->size != shared->size || range->base % PAGE != 0) {
+            return vm_range_error(description, range, "reg", node->error,
+                                  "must be all of \"%s\", 0x%" PRIx64
+                                  " bytes at a multiple of 4 KiB",
+                                  shared->name, shared->size);
+        }
     }
     if (range->backing == VM_BACKING_UNTYPED_AT && range->paddr > UINT64_MAX - (range->size - 1)) {
         return vm_range_error(description, range, "guestmem,paddr", node->error,

@@ -18,7 +18,9 @@
 
 char *vm_node_path(const vm_node_t *node)
 {
-    size_t length = 1;
+    const char *vm = node->description->name;
+    size_t vm_length = vm != NULL ? 1 + strlen(vm) : 0;
+    size_t length = 1 + vm_length;
     char *path;
 
     for (const vm_node_t *n = node; n->parent != NULL; n = n->parent) {
@@ -37,6 +39,10 @@ char *vm_node_path(const vm_node_t *node)
         length -= name_length;
         memcpy(path + length, n->name, name_length);
         path[--length] = '/';
+    }
+    if (vm != NULL) {
+        path[0] = '/';
+        memcpy(path + 1, vm, vm_length - 1);
     }
     return path;
 }

@@ -4,9 +4,9 @@
  */
 
 /*
- * Owns the life of a machine: description, board, system, VM, and destroying them in reverse order.
- * The library logs its failures; while a machine is made those lines are held back, because the
- * error line that the caller prints says the same and more.
+ * Owns the life of a file's machines: description, board, system, VMs, and destroying them in
+ * reverse order. The library logs its failures; while a machine is made those lines are held back,
+ * because the error line that the caller prints says the same and more.
  */
 
 #include "machine_internal.h"
@@ -29,7 +29,7 @@ static void drop_log(void *cookie, int level, const char *line)
     (void)line;
 }
 
-static int load_description(machine_t *machine, const char *file, cli_error_t *error)
+static int load_file(machine_host_t *host, const char *file, cli_error_t *error)
 {
     size_t size;
     void *dtb = dtb_file_load(file, &size, error);
@@ -37,9 +37,9 @@ static int load_description(machine_t *machine, const char *file, cli_error_t *e
     if (dtb == NULL) {
         return -1;
     }
-    machine->description = vm_description_parse(dtb, size, file, error);
+    host->file = vm_system_parse(dtb, size, file, error);
     free(dtb);
-    return machine->description != NULL ? 0 : -1;
+    return host->file != NULL ? 0 : -1;
 }
 
 int machine_add_overlay(machine_options_t *options, const char *file)
@@ -97,13 +97,6 @@ static hosted_system_t *open_board(const machine_options_t *options,
     return system;
 }
 
-static int make_system(machine_t *machine, cli_error_t *error)
-{
-    machine->system =
-        open_board(&machine->options, machine->description, &machine->board_file, error);
-    return machine->system != NULL ? 0 : -1;
-}
-
 int machine_board_map(const machine_options_t *options, memory_map_t *map, cli_error_t *error)
 {
     static const char *const kinds[] = {[HOSTED_MEMORY] = "memory",
@@ -152,7 +145,6 @@ static int make_vm(machine_t *machine, cli_error_t *error)
 {
     hosted_system_t *system = machine->system;
 
-    hosted_census_take(system, &machine->census);
     machine->vm = calloc(1, sizeof(*machine->vm));
     machine->ranges = calloc(machine->description->num_ranges + 1, sizeof(*machine->ranges));
     if (machine->vm == NULL || machine->ranges == NULL) {
@@ -161,7 +153,7 @@ static int make_vm(machine_t *machine, cli_error_t *error)
     if (vm_init(machine->vm, hosted_vka(system), hosted_simple(system), *hosted_vmm_vspace(system),
                 hosted_io_ops(system), hosted_host_endpoint(system), "guest") != 0) {
         return cli_error_set(error, "%s: %s: a VM cannot be made on this board: vm_init() failed",
-                             machine->description->file, machine->board_file);
+                             machine->description->file, machine->host->board_file);
     }
     machine->vm_made = true;
     if (machine->options.virtual_time) {
@@ -177,91 +169,173 @@ static void call_step(machine_t *machine)
     }
 }
 
-machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error)
+/** Add the machine of a VM to its host's. */
+static int add_machine(machine_host_t *host, vm_description_t *description,
+                       const machine_options_t *options, cli_error_t *error)
 {
     machine_t *machine = calloc(1, sizeof(*machine));
-    int result;
+    machine_t **last = &host->first;
 
     if (machine == NULL) {
-        cli_error_set(error, "%s: out of memory", file);
-        return NULL;
+        return cli_error_set(error, "%s: out of memory", description->file);
     }
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = machine;
+    machine->host = host;
+    machine->system = host->system;
+    machine->description = description;
     if (options != NULL) {
         machine->options = *options;
     }
-    hosted_log_to(drop_log, NULL);
-    result = load_description(machine, file, error);
-    if (result == 0) {
-        result = make_system(machine, error);
+    call_step(machine);
+    if (make_vm(machine, error) != 0) {
+        return -1;
     }
-    if (result == 0) {
-        call_step(machine);
-        result = make_vm(machine, error);
+    call_step(machine);
+    if (machine_build(machine, error) != 0 || machine_load(machine, error) != 0) {
+        return -1;
     }
-    if (result == 0) {
-        call_step(machine);
-        result = machine_build(machine, error);
+    call_step(machine);
+    return 0;
+}
+
+/** Make all machines of a file. */
+static int make_host(machine_host_t *host, const char *file, const machine_options_t *options,
+                     cli_error_t *error)
+{
+    static const machine_options_t defaults;
+
+    if (load_file(host, file, error) != 0) {
+        return -1;
     }
-    if (result == 0) {
-        result = machine_load(machine, error);
+    host->system = open_board(options != NULL ? options : &defaults, host->file->vms[0],
+                              &host->board_file, error);
+    host->shared = calloc(host->file->num_shared + 1, sizeof(*host->shared));
+    if (host->system == NULL || host->shared == NULL) {
+        return host->system == NULL ? -1 : cli_error_set(error, "%s: out of memory", file);
     }
-    hosted_log_to(NULL, NULL);
-    if (result != 0) {
-        machine_destroy(machine);
-        return NULL;
+    hosted_census_take(host->system, &host->census);
+    host->counted = true;
+    for (size_t i = 0; i < host->file->num_vms; i++) {
+        if (add_machine(host, host->file->vms[i], options, error) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void destroy_machine(machine_t *machine)
+{
+    if (machine->vm_made) {
+        vm_destroy(machine->vm);
+    }
+    for (size_t i = 0; machine->ranges != NULL && i < machine->description->num_ranges; i++) {
+        device_destroy(machine->ranges[i].device);
+    }
+    free(machine->vm);
+    free(machine->ranges);
+    free(machine->output);
+    free(machine);
+}
+
+/** Destroy all machines, and compare what is alive in the system with what was before them. */
+static int destroy_host(machine_host_t *host)
+{
+    hosted_census_t after;
+    int result = 0;
+
+    if (host->system != NULL) {
+        hosted_system_enter(host->system);
+    }
+    while (host->first != NULL) {
+        machine_t *machine = host->first;
+        host->first = machine->next;
+        destroy_machine(machine);
+    }
+    if (host->counted) {
+        hosted_census_take(host->system, &after);
+        if (!hosted_census_equal(&host->census, &after)) {
+            fprintf(stderr, "guestmem: the VM did not free all that it took from the system:\n");
+            hosted_census_print_difference(stderr, &host->census, &after);
+            result = -1;
+        }
+    }
+    if (host->system != NULL) {
+        hosted_system_destroy(host->system);
+    }
+    free(host->shared);
+    free(host->board_file);
+    vm_system_free(host->file);
+    free(host);
+    return result;
+}
+
+/** The machine of the VM of that name, or the first. */
+static machine_t *find_machine(const machine_host_t *host, const char *name, const char *file,
+                               cli_error_t *error)
+{
+    char names[256] = "";
+    machine_t *machine = host->first;
+
+    while (name != NULL && machine != NULL &&
+           (machine->description->name == NULL || strcmp(machine->description->name, name) != 0)) {
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof(names) - length, " %s",
+                 machine->description->name != NULL ? machine->description->name
+                                                    : "one, without a name");
+        machine = machine->next;
+    }
+    if (machine == NULL) {
+        cli_error_set(error, "%s: no VM \"%s\"; it has:%s", file, name, names);
     }
     return machine;
 }
 
-/** Destroy the VM and compare what is alive in the system with what was before it. */
-static int end_vm(machine_t *machine)
+machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error)
 {
-    hosted_census_t after;
+    machine_host_t *host = calloc(1, sizeof(*host));
+    machine_t *machine = NULL;
 
-    if (machine->vm_made) {
-        vm_destroy(machine->vm);
+    if (host == NULL) {
+        cli_error_set(error, "%s: out of memory", file);
+        return NULL;
     }
-    free(machine->vm);
-    if (machine->system == NULL) {
-        return 0;
+    hosted_log_to(drop_log, NULL);
+    if (make_host(host, file, options, error) == 0) {
+        machine = find_machine(host, options != NULL ? options->vm : NULL, file, error);
     }
-    hosted_census_take(machine->system, &after);
-    if (machine->ranges == NULL || hosted_census_equal(&machine->census, &after)) {
-        return 0;
+    hosted_log_to(NULL, NULL);
+    if (machine == NULL) {
+        destroy_host(host);
     }
-    fprintf(stderr, "guestmem: the VM did not free all that it took from the system:\n");
-    hosted_census_print_difference(stderr, &machine->census, &after);
-    return -1;
+    return machine;
+}
+
+int machine_destroy(machine_t *machine)
+{
+    return machine != NULL ? destroy_host(machine->host) : 0;
+}
+
+machine_t *machine_first(machine_t *machine)
+{
+    return machine->host->first;
+}
+
+machine_t *machine_next(machine_t *machine)
+{
+    return machine->next;
+}
+
+const vm_system_t *machine_file(const machine_t *machine)
+{
+    return machine->host->file;
 }
 
 const machine_options_t *machine_options(const machine_t *machine)
 {
     return &machine->options;
-}
-
-int machine_destroy(machine_t *machine)
-{
-    int result;
-
-    if (machine == NULL) {
-        return 0;
-    }
-    if (machine->system != NULL) {
-        hosted_system_enter(machine->system);
-    }
-    result = end_vm(machine);
-    if (machine->system != NULL) {
-        hosted_system_destroy(machine->system);
-    }
-    for (size_t i = 0; machine->ranges != NULL && i < machine->description->num_ranges; i++) {
-        device_destroy(machine->ranges[i].device);
-    }
-    free(machine->ranges);
-    free(machine->board_file);
-    free(machine->output);
-    vm_description_free(machine->description);
-    free(machine);
-    return result;
 }
 
 static machine_range_t *find_range(machine_t *machine, const char *name)

@@ -7,12 +7,12 @@
 
 /**
  * @file
- * A virtual machine made from its description on a hosted system: built with the library's public
- * calls, run, looked at, and taken down again without a trace.
+ * The virtual machines of a description on a hosted system: built with the library's public calls,
+ * run, looked at, and taken down again without a trace.
  *
- * One thread drives a machine. Several machines may exist, on one thread or on many; between other
- * calls of the hosted system, enter the one that is meant (hosted_system_enter()): machine_create()
- * and machine_run() leave their own entered.
+ * One thread drives the machines of a file. Machines of several files may exist, on one thread or
+ * on many; between other calls of the hosted system, enter the one that is meant
+ * (hosted_system_enter()): machine_create() and machine_run() leave their own entered.
  */
 
 #include <stdbool.h>
@@ -34,6 +34,7 @@ typedef struct machine_options {
     const char *board; /* a board's name or file instead of the description's; may be NULL */
     const char
         *overlays[MACHINE_MAX_OVERLAYS + 1]; /* files for the board's tree; NULL at the end */
+    const char *vm;     /* which VM of several machine_create() returns; NULL: the first */
     const char *engine; /* an engine instead of the description's; may be NULL */
     bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time()
                          */
@@ -44,7 +45,7 @@ typedef struct machine_options {
     void (*note)(void *cookie, const char *line);
     /** Called every few milliseconds of a run, between the guest's instructions. */
     void (*poll)(void *cookie, machine_t *machine);
-    /** Called by machine_create() before the VM is made, and once more before its memory is. */
+    /** Called by machine_create() before a VM is made, before its memory is, and after that. */
     void (*step)(void *cookie, machine_t *machine);
     void *cookie;
 } machine_options_t;
@@ -62,21 +63,32 @@ int machine_add_overlay(machine_options_t *options, const char *file);
 int machine_board_map(const machine_options_t *options, memory_map_t *map, cli_error_t *error);
 
 /**
- * Build the machine of a description: its system, VM and memory, with all files loaded.
+ * Build the machines of a description: their system, and of each its VM and memory, with all files
+ * loaded.
  *
  * @param file     the description, source (.dts) or flattened (.dtb)
- * @param options  copied; its cookie must outlive the machine. NULL: defaults
+ * @param options  copied; its cookie must outlive the machines. NULL: defaults
  * @param error    receives one line on failure
- * @return to be destroyed with machine_destroy(); NULL on failure, with nothing left
+ * @return the machine of the VM that `options` names, or of the first; to be destroyed with
+ *         machine_destroy(); NULL on failure, with nothing left
  */
 machine_t *machine_create(const char *file, const machine_options_t *options, cli_error_t *error);
 
 /**
- * Destroy a machine. NULL is allowed.
+ * Destroy a machine, and all others of its file. NULL is allowed.
  *
- * @return 0; -1 if the VM did not free all that it took from the system: then a census is on stderr
+ * @return 0; -1 if the VMs did not free all that they took from the system: then a census is on
+ *         stderr
  */
 int machine_destroy(machine_t *machine);
+
+/** The machine of the first VM in the file, and of the one after a machine's; NULL if it is the
+ * last. */
+machine_t *machine_first(machine_t *machine);
+machine_t *machine_next(machine_t *machine);
+
+/** All that the machine's file says. */
+const vm_system_t *machine_file(const machine_t *machine);
 
 /** Why machine_run() returned. */
 typedef enum machine_end {
@@ -157,6 +169,14 @@ void *machine_find_frame(machine_t *machine, const char *name);
  * @return 0; -1 if memory is exhausted
  */
 int machine_memory_map(machine_t *machine, memory_map_t *map);
+
+/**
+ * machine_memory_map() of all machines of the file.
+ *
+ * @param count  receives how many there are
+ * @return to be freed with memory_maps_free(); NULL if memory is exhausted
+ */
+memory_map_t *machine_memory_maps(machine_t *machine, size_t *count);
 
 /** What the machine was made with. */
 const machine_options_t *machine_options(const machine_t *machine);

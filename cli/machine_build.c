@@ -14,6 +14,7 @@
 #include "file.h"
 
 #include <errno.h>
+#include <guestmem/change.h>
 #include <guestmem/error.h>
 #include <guestmem/inspect.h>
 #include <guestmem/memory.h>
@@ -26,12 +27,45 @@
 #include <string.h>
 
 /** Whether a range wants physical memory at an address, and where. */
-static bool wants_physical(const vm_range_t *range, uint64_t *first, uint64_t *last)
+static bool wants_physical(const machine_host_t *host, const vm_range_t *range, uint64_t *first,
+                           uint64_t *last)
 {
-    *first = range->backing == VM_BACKING_UNTYPED_AT ? range->paddr : range->base;
+    bool is_shared = range->backing == VM_BACKING_SHARED;
+    const vm_shared_t *shared = is_shared ? &host->file->shared[range->shared] : NULL;
+
+    *first = is_shared                                 ? shared->paddr
+             : range->backing == VM_BACKING_UNTYPED_AT ? range->paddr
+                                                       : range->base;
     *last = *first + (range->size - 1);
-    return range->backing == VM_BACKING_UNTYPED || range->backing == VM_BACKING_UNTYPED_AT ||
-           range->backing == VM_BACKING_DEVICE_FRAME || range->backing == VM_BACKING_RAM_UNTYPED;
+    return is_shared
+               ? shared->has_paddr
+               : range->backing == VM_BACKING_UNTYPED || range->backing == VM_BACKING_UNTYPED_AT ||
+                     range->backing == VM_BACKING_DEVICE_FRAME ||
+                     range->backing == VM_BACKING_RAM_UNTYPED;
+}
+
+/** A range of a VM before this one that wants some of the same physical memory, or NULL. */
+static const vm_range_t *taken_by_other(const machine_t *machine, const vm_range_t *range)
+{
+    const machine_host_t *host = machine->host;
+    uint64_t first;
+    uint64_t last;
+
+    if (!wants_physical(host, range, &first, &last)) {
+        return NULL;
+    }
+    for (const machine_t *m = host->first; m != machine; m = m->next) {
+        for (size_t i = 0; i < m->description->num_ranges; i++) {
+            const vm_range_t *taken = &m->description->ranges[i];
+            uint64_t taken_first;
+            uint64_t taken_last;
+            if (wants_physical(host, taken, &taken_first, &taken_last) && taken_first <= last &&
+                first <= taken_last) {
+                return taken;
+            }
+        }
+    }
+    return NULL;
 }
 
 /** What the kernel keeps of the physical memory that a range wants, or NULL. */
@@ -42,7 +76,7 @@ static const hosted_physical_range_t *kept_by_kernel(machine_t *machine, const v
     uint64_t first;
     uint64_t last;
 
-    if (!wants_physical(range, &first, &last)) {
+    if (!wants_physical(machine->host, range, &first, &last)) {
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
@@ -56,6 +90,7 @@ static const hosted_physical_range_t *kept_by_kernel(machine_t *machine, const v
 static int library_error(machine_t *machine, const vm_range_t *range, cli_error_t *error)
 {
     const hosted_physical_range_t *kept = kept_by_kernel(machine, range);
+    const vm_range_t *taken = taken_by_other(machine, range);
     const guestmem_error_t *last = guestmem_last_error(machine->vm);
     const char *property = range->placed_by_library ? "guestmem,size" : "reg";
 
@@ -73,6 +108,11 @@ static int library_error(machine_t *machine, const vm_range_t *range, cli_error_
                               "] is not to be had, the kernel "
                               "keeps it (%s): leave it out, or emulate it",
                               (uint64_t)kept->base, (uint64_t)kept->last, kept->name);
+    }
+    if (last->code == GUESTMEM_NO_FRAME && taken != NULL) {
+        return vm_range_error(machine->description, range, property, error,
+                              "this physical memory is taken by %s: share it, or leave it out",
+                              taken->path);
     }
     return vm_range_error(machine->description, range, property, error, "%s", last->message);
 }
@@ -188,6 +228,64 @@ static int make_frame(machine_t *machine, const vm_range_t *range, machine_range
     return 0;
 }
 
+/** The largest frames that can be at all places of shared memory: where the VMs have it, and where
+ * it is. */
+static size_t shared_frame_bits(const machine_host_t *host, size_t index)
+{
+    const vm_shared_t *shared = &host->file->shared[index];
+    uint64_t base = host->shared[index].base;
+    uint64_t differences = shared->has_paddr ? base ^ shared->paddr : 0;
+
+    for (size_t i = 0; i < host->file->num_vms; i++) {
+        const vm_description_t *vm = host->file->vms[i];
+        for (size_t j = 0; j < vm->num_ranges; j++) {
+            const vm_range_t *range = &vm->ranges[j];
+            differences |= range->backing == VM_BACKING_SHARED && range->shared == index
+                               ? base ^ range->base
+                               : 0;
+        }
+    }
+    return differences % ((uint64_t)1 << seL4_LargePageBits) == 0 ? seL4_LargePageBits
+                                                                  : seL4_PageBits;
+}
+
+/** Back shared memory, in the first VM that has it. */
+static int back_shared(machine_t *machine, const vm_range_t *range, machine_range_t *made)
+{
+    machine_host_t *host = machine->host;
+    const vm_shared_t *shared = &host->file->shared[range->shared];
+    vm_t *vm = machine->vm;
+    int result;
+
+    host->shared[range->shared] = (machine_shared_t){vm, range->base};
+    made->reservation =
+        vm_reserve_memory_at(vm, range->base, range->size, default_error_fault_callback, NULL);
+    if (made->reservation == NULL ||
+        guestmem_set_reservation_largest_frame(vm, made->reservation,
+                                               shared_frame_bits(host, range->shared)) != 0) {
+        return -1;
+    }
+    result = shared->has_paddr
+                 ? map_ut_alloc_reservation_with_base_paddr(vm, shared->paddr, made->reservation)
+                 : map_frame_alloc_reservation(vm, made->reservation);
+    return result == 0 && range->rights != VM_RIGHTS_READ_WRITE
+               ? guestmem_protect(vm, range->base, range->size, rights_of(range))
+               : result;
+}
+
+static int make_shared(machine_t *machine, const vm_range_t *range, machine_range_t *made)
+{
+    const machine_shared_t *shared = &machine->host->shared[range->shared];
+
+    if (shared->vm == NULL) {
+        return back_shared(machine, range, made);
+    }
+    made->reservation =
+        guestmem_share(shared->vm, shared->base, range->size, machine->vm, range->base,
+                       rights_of(range), default_error_fault_callback, NULL);
+    return made->reservation != NULL ? 0 : -1;
+}
+
 static int make_range(machine_t *machine, vm_range_t *range, machine_range_t *made,
                       cli_error_t *error)
 {
@@ -204,6 +302,9 @@ static int make_range(machine_t *machine, vm_range_t *range, machine_range_t *ma
     case VM_BACKING_ALLOCATED_FRAME:
     case VM_BACKING_DEVICE_FRAME:
         result = make_frame(machine, range, made);
+        break;
+    case VM_BACKING_SHARED:
+        result = make_shared(machine, range, made);
         break;
     default:
         result = made->device != NULL && made->device->class == &device_gic

@@ -25,12 +25,29 @@ typedef struct machine_range {
     unsigned refusals;                    /* times that the guest has misused the device */
 } machine_range_t;
 
-struct machine {
-    machine_options_t options;
-    vm_description_t *description;
+/** The first of the ranges that are backed by memory which VMs share: the others get its frames. */
+typedef struct machine_shared {
+    vm_t *vm; /* NULL: none is made yet */
+    uint64_t base;
+} machine_shared_t;
+
+/** What the machines of one file have in common. */
+typedef struct machine_host {
+    vm_system_t *file;
     char *board_file;
     hosted_system_t *system;
-    hosted_census_t census; /* before the VM was made */
+    hosted_census_t census;   /* before the first VM was made */
+    bool counted;             /* which was taken */
+    machine_shared_t *shared; /* as many as the file has */
+    machine_t *first;
+} machine_host_t;
+
+struct machine {
+    machine_host_t *host;
+    machine_t *next; /* of the host's */
+    machine_options_t options;
+    vm_description_t *description;
+    hosted_system_t *system; /* the host's */
     vm_t *vm;
     bool vm_made;            /* vm_init() has succeeded */
     vm_vcpu_t *vcpu;         /* NULL until the first run */

@@ -35,14 +35,20 @@ static const char *backing_text(guestmem_backing_t backing)
         return "maybe-device";
     case GUESTMEM_UNTYPED:
         return "untyped";
+    case GUESTMEM_SHARED:
+        return "shared";
     default:
         return "caller";
     }
 }
 
 /** Add what the description knows of a row. */
-static void add_description(memory_map_row_t *row, const vm_range_t *range)
+static void add_description(const machine_t *machine, memory_map_row_t *row,
+                            const vm_range_t *range)
 {
+    const vm_shared_t *shared =
+        range->backing == VM_BACKING_SHARED ? &machine->host->file->shared[range->shared] : NULL;
+
     snprintf(row->name, sizeof(row->name), "%s", range->name); /* the library's may be cut */
     row->backing = vm_backing_name(range->backing);
     row->device = range->device;
@@ -51,6 +57,11 @@ static void add_description(memory_map_row_t *row, const vm_range_t *range)
     if (range->backing == VM_BACKING_UNTYPED_AT) {
         row->has_paddr = true;
         row->paddr = range->paddr;
+    }
+    if (shared != NULL) {
+        row->shared = shared->name;
+        row->has_paddr = shared->has_paddr;
+        row->paddr = shared->paddr;
     }
 }
 
@@ -86,9 +97,10 @@ static void add_reservation(machine_t *machine, vm_memory_reservation_t *reserva
     }
     for (size_t i = 0; i < machine->description->num_ranges; i++) {
         if (machine->ranges[i].reservation == reservation) {
-            add_description(row, &machine->description->ranges[i]);
+            add_description(machine, row, &machine->description->ranges[i]);
         }
     }
+    row->backs_shared = row->shared != NULL && info.backing != GUESTMEM_SHARED;
 }
 
 static void add_regions(machine_t *machine, memory_map_t *map)
@@ -102,7 +114,7 @@ static void add_regions(machine_t *machine, memory_map_t *map)
             row->reached_base = row->base;
             row->reached_last = row->last;
             row->rights = "";
-            add_description(row, range);
+            add_description(machine, row, range);
         }
     }
 }
@@ -130,8 +142,11 @@ int machine_memory_map(machine_t *machine, memory_map_t *map)
         count++;
     }
     *map = (memory_map_t){
-        .title = description->model != NULL ? description->model : description->file,
-        .board = machine->board_file,
+        .title = description->model != NULL  ? description->model
+                 : description->name != NULL ? description->name
+                                             : description->file,
+        .name = description->name,
+        .board = machine->host->board_file,
         .rows = calloc(count + 1, sizeof(*map->rows)),
     };
     if (map->rows == NULL) {
@@ -146,4 +161,19 @@ int machine_memory_map(machine_t *machine, memory_map_t *map)
     }
     qsort(map->rows, map->num_rows, sizeof(*map->rows), compare_rows);
     return 0;
+}
+
+memory_map_t *machine_memory_maps(machine_t *machine, size_t *count)
+{
+    memory_map_t *maps = calloc(machine->host->file->num_vms, sizeof(*maps));
+
+    *count = 0;
+    for (machine_t *m = machine->host->first; maps != NULL && m != NULL; m = m->next) {
+        if (machine_memory_map(m, &maps[*count]) != 0) {
+            memory_maps_free(maps, *count);
+            return NULL;
+        }
+        ++*count;
+    }
+    return maps;
 }

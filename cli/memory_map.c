@@ -22,6 +22,14 @@ void memory_map_release(memory_map_t *map)
     map->num_rows = 0;
 }
 
+void memory_maps_free(memory_map_t *maps, size_t count)
+{
+    for (size_t i = 0; maps != NULL && i < count; i++) {
+        memory_map_release(&maps[i]);
+    }
+    free(maps);
+}
+
 uint64_t memory_map_row_size(const memory_map_row_t *row)
 {
     return row->reached_last - row->reached_base + 1;

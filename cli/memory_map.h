@@ -27,6 +27,8 @@ typedef struct memory_map_row {
     bool placed;         /* its address was taken from an anonymous region */
     bool has_paddr;      /* backed by chosen physical memory, from `paddr` on */
     uint64_t paddr;
+    const char *shared; /* the memory's name, where VMs share it, else NULL */
+    bool backs_shared;  /* and it was allocated for this one */
     uint64_t frames[MAP_NUM_FRAME_SIZES];
     uint64_t faults; /* faults dispatched to it so far */
 } memory_map_row_t;
@@ -46,7 +48,8 @@ typedef struct memory_map_piece {
 #define MAP_PIECE_SIZE ((uint64_t)0x200000)
 
 typedef struct memory_map {
-    const char *title; /* the description's model, or its file */
+    const char *title; /* the VM's model, name or file */
+    const char *name;  /* the VM's, where its file has several; else NULL */
     const char *board; /* the board's file */
     memory_map_row_t
         *rows; /* ascending; an anonymous region comes before what was carved from it */
@@ -57,6 +60,9 @@ typedef struct memory_map {
 
 /** Free the rows and the pieces. */
 void memory_map_release(memory_map_t *map);
+
+/** memory_map_release() of an array of maps, and the array; NULL is allowed. */
+void memory_maps_free(memory_map_t *maps, size_t count);
 
 /** Bytes that the guest reaches through a row; 0 stands for all 2^64. */
 uint64_t memory_map_row_size(const memory_map_row_t *row);

@@ -11,6 +11,7 @@
 
 /** What a VM takes, with all of its RAM in windows if a device for the guest works on it. */
 typedef struct plan_needs {
+    unsigned vm;                  /* which of the file's VMs it is */
     uint64_t free_bytes;          /* of objects that are at no chosen address */
     uint64_t objects;             /* all of them */
     uint64_t windows;             /* ranges of the VMM's address space */
@@ -24,5 +25,5 @@ typedef struct plan_needs {
 /** Attributes of a virtual machine of camkes-vm. */
 void plan_camkes(const memory_map_t *map, const plan_needs_t *needs);
 
-/** A system description of Microkit with the VM's memory. */
-void plan_microkit(const memory_map_t *map);
+/** A system description of Microkit with the VMs' memory. */
+void plan_microkit(const memory_map_t *maps, size_t count);

@@ -71,7 +71,7 @@ static bool passed_through(const memory_map_row_t *row, mmio_t *mmio)
 {
     uint64_t paddr;
 
-    if (!memory_map_row_paddr(row, &paddr) || row->rights[0] == '\0') {
+    if (!memory_map_row_paddr(row, &paddr) || row->rights[0] == '\0' || row->shared != NULL) {
         return false;
     }
     mmio->paddr = paddr & ~(PAGE - 1);
@@ -107,18 +107,24 @@ static uint64_t count_mmios(const memory_map_t *map)
     return count;
 }
 
-static void print_mmios(const memory_map_t *map)
+static void print_comment(const char *text)
 {
-    printf("vm0.untyped_mmios = [\n");
+    for (; *text != '\0'; text++) {
+        putchar((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e || *text == '\\'
+                    ? '_'
+                    : *text);
+    }
+}
+
+static void print_mmios(const memory_map_t *map, unsigned vm)
+{
+    printf("vm%u.untyped_mmios = [\n", vm);
     for (size_t i = 0; i < map->num_rows; i++) {
         mmio_t mmio;
         for (bool more = passed_through(&map->rows[i], &mmio); more; more = mmio.size > 0) {
             uint64_t paddr = mmio.paddr;
             printf("    \"0x%" PRIx64 ":%u\", // ", paddr, cut(&mmio));
-            for (const char *c = map->rows[i].name; *c != '\0'; c++) {
-                putchar((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e || *c == '\\' ? '_'
-                                                                                           : *c);
-            }
+            print_comment(map->rows[i].name);
             putchar('\n');
         }
     }
@@ -153,12 +159,26 @@ static void print_heap(const plan_needs_t *needs)
     uint64_t heap = needs->heap_bytes + needs->heap_blocks * HEAP_BLOCK;
 
     if (heap + CAMKES_HEAP <= DEFAULT_HEAP) {
-        printf("// vm0.heap_size: 0x%" PRIx64
+        printf("// vm%u.heap_size: 0x%" PRIx64
                " of it for this, so VM_CONFIGURATION_DEF's 0x%x will do\n",
-               round_up(heap, PAGE), DEFAULT_HEAP);
+               needs->vm, round_up(heap, PAGE), DEFAULT_HEAP);
     } else {
-        printf("vm0.heap_size = 0x%" PRIx64 "; // instead of VM_CONFIGURATION_DEF's 0x%x\n",
-               round_up(heap + CAMKES_HEAP, PAGE), DEFAULT_HEAP);
+        printf("vm%u.heap_size = 0x%" PRIx64 "; // instead of VM_CONFIGURATION_DEF's 0x%x\n",
+               needs->vm, round_up(heap + CAMKES_HEAP, PAGE), DEFAULT_HEAP);
+    }
+}
+
+/** Shared memory is none of a pool's: the application connects VMs with dataports. */
+static void print_shared(const memory_map_t *map, unsigned vm)
+{
+    for (size_t i = 0; i < map->num_rows; i++) {
+        const memory_map_row_t *row = &map->rows[i];
+        if (row->shared != NULL) {
+            printf("// vm%u: 0x%" PRIx64 " bytes at 0x%" PRIx64 " are a dataport, \"", vm,
+                   memory_map_row_size(row), row->base);
+            print_comment(row->shared);
+            printf("\" (%s)\n", row->rights[1] == 'w' ? "read and write" : "read only");
+        }
     }
 }
 
@@ -182,17 +202,18 @@ void plan_camkes(const memory_map_t *map, const plan_needs_t *needs)
     slots = records + objects + needs->window_frames + START_SLOTS + CAMKES_SLOTS;
     printf("// Memory of %s on %s.\n", map->title, map->board);
     if (pools > 0) {
-        printf("vm0.simple_untyped%u_pool = %" PRIu64 ";\n", POOL_BITS, pools);
+        printf("vm%u.simple_untyped%u_pool = %" PRIu64 ";\n", needs->vm, POOL_BITS, pools);
     }
     if (rest > 0) {
-        printf("vm0.simple_untyped%u_pool = 1;\n", rest_bits);
+        printf("vm%u.simple_untyped%u_pool = 1;\n", needs->vm, rest_bits);
     }
-    printf("vm0.cnode_size_bits = %u;\n", cnode_bits(slots));
-    printf("vm0.allocator_mempool_size = 0x%" PRIx64 ";\n",
+    printf("vm%u.cnode_size_bits = %u;\n", needs->vm, cnode_bits(slots));
+    printf("vm%u.allocator_mempool_size = 0x%" PRIx64 ";\n", needs->vm,
            round_up(((uint64_t)1 << cnode_bits(slots)) / 8 + records * RECORD_BYTES + START_RECORDS,
                     PAGE));
     print_heap(needs);
     if (mmios > 0) {
-        print_mmios(map);
+        print_mmios(map, needs->vm);
     }
+    print_shared(map, needs->vm);
 }

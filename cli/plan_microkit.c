@@ -4,8 +4,8 @@
  */
 
 /*
- * Owns `guestmem plan --microkit`: a VM's memory as a system description of Microkit 2.3.0, in the
- * words of its manual. What faults into the VMM has no memory region there, and is a comment.
+ * Owns `guestmem plan --microkit`: the VMs' memory as a system description of Microkit 2.3.0, in
+ * the words of its manual. What faults into the VMM has no memory region there, and is a comment.
  */
 
 #include "plan.h"
@@ -35,20 +35,48 @@ static uint64_t size_in_pages(const memory_map_row_t *row)
     return (row->last | (MICROKIT_SMALL_PAGE - 1)) - first_page(row) + 1;
 }
 
-/** A row's name as that of a region: with its address where an earlier row has the same. */
+/** A row's name as that of a region: that of shared memory, or with the VM's before it where there
+ * are several, and with its address where an earlier row has the same. */
 static const char *name_of(const memory_map_t *map, const memory_map_row_t *row,
                            char name[NAME_SIZE])
 {
-    snprintf(name, NAME_SIZE, "%s", row->name);
-    for (const memory_map_row_t *other = map->rows; other < row; other++) {
+    if (row->shared != NULL) {
+        snprintf(name, NAME_SIZE, "%s", row->shared);
+    } else {
+        snprintf(name, NAME_SIZE, "%s%s%s", map->name != NULL ? map->name : "",
+                 map->name != NULL ? "_" : "", row->name);
+    }
+    for (const memory_map_row_t *other = map->rows; other < row && row->shared == NULL; other++) {
         if (has_memory(other) && strcmp(other->name, row->name) == 0) {
-            snprintf(name, NAME_SIZE, "%s_%" PRIx64, row->name, row->base);
+            size_t length = strlen(name);
+            snprintf(name + length, NAME_SIZE - length, "_%" PRIx64, row->base);
+            break;
         }
     }
     for (char *c = name; *c != '\0'; c++) {
         *c = isalnum((unsigned char)*c) ? *c : '_';
     }
     return name;
+}
+
+/** The VM before this one that has the same physical memory, a board's page for guests, and its row
+ * for it; or this. */
+static const memory_map_row_t *first_with(const memory_map_t *maps, const memory_map_t **map,
+                                          const memory_map_row_t *row)
+{
+    uint64_t paddr;
+    uint64_t other;
+
+    for (const memory_map_t *m = maps; memory_map_row_paddr(row, &paddr) && m < *map; m++) {
+        for (size_t i = 0; i < m->num_rows; i++) {
+            if (has_memory(&m->rows[i]) && memory_map_row_paddr(&m->rows[i], &other) &&
+                other == paddr && size_in_pages(&m->rows[i]) == size_in_pages(row)) {
+                *map = m;
+                return &m->rows[i];
+            }
+        }
+    }
+    return row;
 }
 
 static void print_region(const memory_map_t *map, const memory_map_row_t *row)
@@ -58,22 +86,26 @@ static void print_region(const memory_map_t *map, const memory_map_row_t *row)
     bool fixed = memory_map_row_paddr(row, &paddr);
     uint64_t bits =
         first_page(row) | size_in_pages(row) | (fixed ? paddr & ~(MICROKIT_SMALL_PAGE - 1) : 0);
-    uint64_t page = bits % MICROKIT_LARGE_PAGE == 0 ? MICROKIT_LARGE_PAGE : MICROKIT_SMALL_PAGE;
+    bool large =
+        bits % MICROKIT_LARGE_PAGE == 0 && (row->shared == NULL || row->frames[MAP_FRAMES_4K] == 0);
 
     printf("    <memory_region name=\"%s\" size=\"0x%" PRIx64 "\" page_size=\"0x%" PRIx64 "\"",
-           name_of(map, row, name), size_in_pages(row), page);
+           name_of(map, row, name), size_in_pages(row),
+           large ? MICROKIT_LARGE_PAGE : MICROKIT_SMALL_PAGE);
     if (fixed) {
         printf(" phys_addr=\"0x%" PRIx64 "\"", paddr & ~(MICROKIT_SMALL_PAGE - 1));
     }
     printf(" />\n");
 }
 
-static void print_map(const memory_map_t *map, const memory_map_row_t *row)
+static void print_map(const memory_map_t *maps, const memory_map_t *map,
+                      const memory_map_row_t *row)
 {
+    const memory_map_row_t *region = first_with(maps, &map, row);
     char name[NAME_SIZE];
 
     printf("            <map mr=\"%s\" vaddr=\"0x%" PRIx64 "\" perms=\"%s%s\" cached=\"%s\" />\n",
-           name_of(map, row, name), first_page(row), row->rights[1] == 'w' ? "rw" : "r",
+           name_of(map, region, name), first_page(row), row->rights[1] == 'w' ? "rw" : "r",
            row->cacheable ? "x" : "", row->cacheable ? "true" : "false");
 }
 
@@ -105,26 +137,45 @@ static void print_ram(const memory_map_t *map)
     }
 }
 
-void plan_microkit(const memory_map_t *map)
+/** The VMM of a VM, with the VM. */
+static void print_domain(const memory_map_t *maps, const memory_map_t *map)
 {
-    printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<system>\n");
-    for (size_t i = 0; i < map->num_rows; i++) {
-        if (has_memory(&map->rows[i])) {
-            print_region(map, &map->rows[i]);
-        }
-    }
-    printf("\n    <protection_domain name=\"VMM\" priority=\"100\">\n"
-           "        <program_image path=\"vmm.elf\" />\n");
+    const char *of = map->name != NULL ? map->name : "";
+    const char *dash = map->name != NULL ? "_" : "";
+
+    printf("\n    <protection_domain name=\"VMM%s%s\" priority=\"100\">\n"
+           "        <program_image path=\"vmm%s%s.elf\" />\n",
+           dash, of, dash, of);
     print_ram(map);
-    printf("        <virtual_machine name=\"guest\" priority=\"99\">\n"
-           "            <vcpu id=\"0\" />\n");
+    printf("        <virtual_machine name=\"%s\" priority=\"99\">\n"
+           "            <vcpu id=\"0\" />\n",
+           map->name != NULL ? map->name : "guest");
     for (size_t i = 0; i < map->num_rows; i++) {
         const memory_map_row_t *row = &map->rows[i];
         if (has_memory(row)) {
-            print_map(map, row);
+            print_map(maps, map, row);
         } else if (strcmp(row->backing, "anonymous") != 0) {
             print_fault(row);
         }
     }
-    printf("        </virtual_machine>\n    </protection_domain>\n</system>\n");
+    printf("        </virtual_machine>\n    </protection_domain>\n");
+}
+
+void plan_microkit(const memory_map_t *maps, size_t count)
+{
+    printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<system>\n");
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < maps[i].num_rows; j++) {
+            const memory_map_row_t *row = &maps[i].rows[j];
+            const memory_map_t *map = &maps[i];
+            if (has_memory(row) && (row->shared == NULL || row->backs_shared) &&
+                first_with(maps, &map, row) == row) {
+                print_region(map, row);
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        print_domain(maps, &maps[i]);
+    }
+    printf("</system>\n");
 }

@@ -68,6 +68,7 @@ static void print_row(FILE *out, const memory_map_row_t *row)
         print_member(out, "paddr", NULL);
     }
     print_member(out, "device", row->device);
+    print_member(out, "shared", row->shared);
     print_member(out, "rights", row->rights[0] != '\0' ? row->rights : NULL);
     fprintf(out, "      \"cacheable\": %s,\n", row->cacheable ? "true" : "false");
     fprintf(out, "      \"map_on_fault\": %s,\n", row->on_fault ? "true" : "false");
@@ -77,12 +78,14 @@ static void print_row(FILE *out, const memory_map_row_t *row)
     fprintf(out, ",\n      \"faults\": %" PRIu64 "\n    }", row->faults);
 }
 
-void report_json(FILE *out, const memory_map_t *map)
+static void print_map(FILE *out, const memory_map_t *map)
 {
     uint64_t frames[MAP_NUM_FRAME_SIZES];
 
     fputs("{\n  \"title\": ", out);
     report_json_string(out, map->title);
+    fputs(",\n  \"name\": ", out);
+    report_json_string(out, map->name);
     fputs(",\n  \"board\": ", out);
     report_json_string(out, map->board);
     fputs(",\n  \"ranges\": [\n", out);
@@ -93,5 +96,15 @@ void report_json(FILE *out, const memory_map_t *map)
     fputs("  ],\n  \"frames\": ", out);
     memory_map_frames(map, frames);
     print_frames(out, frames);
-    fputs("\n}\n", out);
+    fputs("\n}", out);
+}
+
+void report_json(FILE *out, const memory_map_t *maps, size_t count)
+{
+    fputs(count > 1 ? "[\n" : "", out);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? ",\n" : "", out);
+        print_map(out, &maps[i]);
+    }
+    fputs(count > 1 ? "\n]\n" : "\n", out);
 }

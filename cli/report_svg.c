@@ -4,7 +4,7 @@
  */
 
 /*
- * Owns the picture of a memory map: one column, low addresses on top. Guests use from 4 KiB to
+ * Owns the picture of memory maps: a column each, low addresses on top. Guests use from 4 KiB to
  * 1 TiB of address space, so a range's height grows with the logarithm of its size (the picture
  * says how), and the gaps between ranges have one height and their size in words. Every box is at
  * least as high as its two lines of text, so texts never overlap.
@@ -48,6 +48,7 @@ static const colour_t colours[] = {
     {"allocated-frame", "#ffe08a", "one frame, shared with the VMM"},
     {"device-frame", "#f9b56d", "one device frame"},
     {"emulated", "#e3b7d3", "no frames, every access faults"},
+    {"shared", "#ef8a62", "memory that VMs share"},
     {"anonymous", "#f3f3f3", "anonymous region"},
     {"", "#cfcfcf", "other"},
 };
@@ -260,6 +261,10 @@ static void print_box(FILE *out, const memory_map_t *map, const memory_map_row_t
         fputs(": ", out);
         print_text(out, row->device, 32);
     }
+    if (row->shared != NULL) {
+        fputs(": ", out);
+        print_text(out, row->shared, 32);
+    }
     if (row->has_paddr) {
         fprintf(out, " (physical 0x%" PRIx64 ")", row->paddr);
     }
@@ -378,11 +383,32 @@ static int legend(FILE *out, const memory_map_t *map, int y)
     return map->pieces == NULL ? y : strips_legend(out, y);
 }
 
-void report_svg(FILE *out, const memory_map_t *map)
+static int page_height(const memory_map_t *map)
 {
-    int column_end = column(NULL, map, HEADER);
-    int height = legend(NULL, map, column_end + 28) + MARGIN / 2;
+    return legend(NULL, map, column(NULL, map, HEADER) + 28) + MARGIN / 2;
+}
 
+/** Draw a map with all that is said of it. */
+static void page(FILE *out, const memory_map_t *map)
+{
+    fprintf(out, "<text class=\"t\" x=\"%d\" y=\"34\">Memory of ", MARGIN);
+    print_text(out, map->title, 80);
+    fprintf(out,
+            "</text>\n<text class=\"h\" x=\"%d\" y=\"56\">Low addresses on top. A range of up to "
+            "4 KiB is %d px high, and %d px higher for each doubling of its size; gaps are not to "
+            "scale.</text>\n",
+            MARGIN, BOX_MIN, BOX_STEP);
+    legend(out, map, column(out, map, HEADER) + 28);
+}
+
+void report_svg(FILE *out, const memory_map_t *maps, size_t count)
+{
+    int width = WIDTH * (int)count;
+    int height = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        height = page_height(&maps[i]) > height ? page_height(&maps[i]) : height;
+    }
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
@@ -392,18 +418,17 @@ void report_svg(FILE *out, const memory_map_t *map)
             ".a{font-family:'DejaVu Sans Mono',monospace;font-size:11px;fill:#333}"
             ".n{font-size:13px;font-weight:bold}.s{font-size:12px}.d{font-size:12px}"
             ".f{font-size:11px;fill:#555}.g{font-size:11px;fill:#777;font-style:italic}</style>\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-            WIDTH, height, WIDTH, height);
-    fprintf(out, "<title>Memory of ");
-    print_text(out, map->title, 80);
-    fprintf(out, "</title>\n<text class=\"t\" x=\"%d\" y=\"34\">Memory of ", MARGIN);
-    print_text(out, map->title, 80);
-    fprintf(out,
-            "</text>\n<text class=\"h\" x=\"%d\" y=\"56\">Low addresses on top. A range of up to "
-            "4 KiB is %d px high, and %d px higher for each doubling of its size; gaps are not to "
-            "scale.</text>\n",
-            MARGIN, BOX_MIN, BOX_STEP);
-    column(out, map, HEADER);
-    legend(out, map, column_end + 28);
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<title>Memory of ",
+            width, height, width, height);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? ", " : "", out);
+        print_text(out, maps[i].title, 80);
+    }
+    fputs("</title>\n", out);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "<g transform=\"translate(%d 0)\">\n", WIDTH * (int)i);
+        page(out, &maps[i]);
+        fputs("</g>\n", out);
+    }
     fputs("</svg>\n", out);
 }

@@ -12,7 +12,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/** How a row is backed, with what belongs to it: "emulated: pl011", "untyped-at 0x48000000". */
+/** How a row is backed, with what belongs to it: "emulated: pl011", "untyped-at 0x48000000",
+ * "shared: ring". */
 static void backing_text(char *text, size_t size, const memory_map_row_t *row)
 {
     int length = snprintf(text, size, "%s", row->backing);
@@ -23,9 +24,12 @@ static void backing_text(char *text, size_t size, const memory_map_row_t *row)
     if (row->device != NULL && length >= 0 && (size_t)length < size) {
         snprintf(text + length, size - (size_t)length, ": %s", row->device);
     }
+    if (row->shared != NULL && length >= 0 && (size_t)length < size) {
+        snprintf(text + length, size - (size_t)length, ": %s", row->shared);
+    }
 }
 
-void report_text(FILE *out, const memory_map_t *map)
+static void print_map(FILE *out, const memory_map_t *map)
 {
     uint64_t frames[MAP_NUM_FRAME_SIZES];
     size_t name_width = 4;
@@ -68,4 +72,12 @@ void report_text(FILE *out, const memory_map_t *map)
     memory_map_frames(map, frames);
     fprintf(out, "%zu ranges; frames: %" PRIu64 " x 4K, %" PRIu64 " x 2M, %" PRIu64 " x 1G\n",
             map->num_rows, frames[MAP_FRAMES_4K], frames[MAP_FRAMES_2M], frames[MAP_FRAMES_1G]);
+}
+
+void report_text(FILE *out, const memory_map_t *maps, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? "\n" : "", out);
+        print_map(out, &maps[i]);
+    }
 }

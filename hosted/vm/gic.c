@@ -14,6 +14,8 @@
  * (gic_maintenance()): the device's acknowledge function is called, and the next one is loaded.
  */
 
+#include <guestmem/change.h>
+#include <pthread.h>
 #include <string.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory_helpers.h>
@@ -50,12 +52,17 @@ typedef struct line {
 } line_t;
 
 struct gic {
+    struct gic *next; /* of all VMs */
+    vm_t *vm;
     bool enabled;
     unsigned num_pending;
     line_t local[CONFIG_MAX_NUM_NODES][NUM_LOCAL];
     line_t shared[NUM_INTERRUPTS - NUM_LOCAL];
     int loaded[CONFIG_MAX_NUM_NODES][NUM_LIST_REGISTERS]; /* interrupt, or NONE */
 };
+
+static struct gic *all; /* the youngest first */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct gic *gic_of(const vm_t *vm)
 {
@@ -377,6 +384,7 @@ static struct gic *make_gic(vm_t *vm)
         return NULL;
     }
     struct gic *gic = memory;
+    gic->vm = vm;
     memset(gic->loaded, NONE, sizeof(gic->loaded));
     for (int cpu = 0; cpu < CONFIG_MAX_NUM_NODES; cpu++) {
         for (int irq = 0; irq < NUM_SGIS; irq++) {
@@ -390,14 +398,65 @@ static struct gic *make_gic(vm_t *vm)
     return gic;
 }
 
+static void add_gic(struct gic *gic)
+{
+    pthread_mutex_lock(&all_lock);
+    gic->next = all;
+    all = gic;
+    pthread_mutex_unlock(&all_lock);
+}
+
+/* A VM of the system that has a controller, or NULL. */
+static vm_t *find_other(const hosted_system_t *system)
+{
+    vm_t *found = NULL;
+
+    pthread_mutex_lock(&all_lock);
+    for (const struct gic *gic = all; gic != NULL && found == NULL; gic = gic->next) {
+        found = runtime_of(gic->vm)->system == system ? gic->vm : NULL;
+    }
+    pthread_mutex_unlock(&all_lock);
+    return found;
+}
+
 void gic_destroy(vm_t *vm)
 {
     hosted_vm_t *runtime = runtime_of(vm);
 
     if (runtime->gic != NULL) {
+        pthread_mutex_lock(&all_lock);
+        for (struct gic **gic = &all; *gic != NULL; gic = &(*gic)->next) {
+            if (*gic == runtime->gic) {
+                *gic = runtime->gic->next;
+                break;
+            }
+        }
+        pthread_mutex_unlock(&all_lock);
         ps_free(&vm->io_ops->malloc_ops, sizeof(*runtime->gic), runtime->gic);
         runtime->gic = NULL;
     }
+}
+
+/* Give the guest the page that the board has for guests' CPU interfaces. It is one for all VMs of a
+ * system: a second one shares the first one's. */
+static vm_memory_reservation_t *map_interface(vm_t *vm, const hosted_system_t *system)
+{
+    vm_t *other = find_other(system);
+    vm_memory_reservation_t *interface;
+
+    if (other != NULL) {
+        return guestmem_share(other, HOSTED_GIC_CPU_INTERFACE, PAGE_SIZE_4K, vm,
+                              HOSTED_GIC_CPU_INTERFACE, seL4_AllRights,
+                              default_error_fault_callback, NULL);
+    }
+    interface = vm_reserve_memory_at(vm, HOSTED_GIC_CPU_INTERFACE, PAGE_SIZE_4K,
+                                     default_error_fault_callback, NULL);
+    if (interface != NULL &&
+        map_ut_alloc_reservation_with_base_paddr(vm, VIRTUAL_CPU_INTERFACE, interface) != 0) {
+        vm_free_reserved_memory(vm, interface);
+        return NULL;
+    }
+    return interface;
 }
 
 int vm_create_default_irq_controller(vm_t *vm)
@@ -413,11 +472,10 @@ int vm_create_default_irq_controller(vm_t *vm)
     }
     distributor =
         vm_reserve_memory_at(vm, HOSTED_GIC_DISTRIBUTOR, PAGE_SIZE_4K, distributor_fault, NULL);
-    interface = vm_reserve_memory_at(vm, HOSTED_GIC_CPU_INTERFACE, PAGE_SIZE_4K,
-                                     default_error_fault_callback, NULL);
+    interface = map_interface(vm, runtime->system);
     runtime->gic = make_gic(vm);
-    if (distributor != NULL && interface != NULL && runtime->gic != NULL &&
-        map_ut_alloc_reservation_with_base_paddr(vm, VIRTUAL_CPU_INTERFACE, interface) == 0) {
+    if (distributor != NULL && interface != NULL && runtime->gic != NULL) {
+        add_gic(runtime->gic);
         return 0;
     }
     gic_destroy(vm);

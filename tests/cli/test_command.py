@@ -323,12 +323,12 @@ def check_svg(text):
     svg = "{http://www.w3.org/2000/svg}"
     assert root.tag == svg + "svg", root.tag
     boxes = sorted((int(box.get("y")), int(box.get("height")))
-                   for box in root.findall(svg + "rect") if box.get("rx") == "3")
+                   for box in root.iter(svg + "rect") if box.get("rx") == "3")
     assert len(boxes) == 9, boxes
     for (y, height), (below, _) in zip(boxes, boxes[1:] + [(int(root.get("height")), 0)]):
         assert y + height <= below, boxes
     columns = {}
-    for line in root.findall(svg + "text"):
+    for line in root.iter(svg + "text"):
         columns.setdefault(line.get("x"), []).append(int(line.get("y")))
     for column in columns.values():
         column.sort()

@@ -27,10 +27,18 @@ static tree_t tree;
 /* What the guest's tree is made with. */
 static dtb_chosen_t chosen;
 
-static vm_description_t *parse(size_t size, cli_error_t *error)
+static vm_system_t *file; /* what was parsed last */
+
+static vm_description_t *parse_bytes(const void *bytes, size_t size, cli_error_t *error)
 {
     memset(error, 0, sizeof(*error));
-    return vm_description_parse(tree.bytes, size, "vm.dtb", error);
+    file = vm_system_parse(bytes, size, "vm.dtb", error);
+    return file != NULL ? file->vms[0] : NULL;
+}
+
+static vm_description_t *parse(size_t size, cli_error_t *error)
+{
+    return parse_bytes(tree.bytes, size, error);
 }
 
 static vm_description_t *parse_good(size_t size)
@@ -51,7 +59,7 @@ static void an_empty_tree_is_a_vm_without_memory(void **state)
     assert_int_equal(description->entry, 0);
     assert_false(description->has_entry || description->has_x0);
     assert_null(description->board);
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void root_properties_are_read(void **state)
@@ -73,14 +81,14 @@ static void root_properties_are_read(void **state)
     assert_int_equal(description->x[1], 0);
     assert_int_equal(description->x[3], 3);
     assert_true(description->has_entry && description->has_x0);
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void every_backing_is_known(void **state)
 {
     vm_description_t *description;
     tree_begin(&tree);
-    for (unsigned i = 0; i < VM_NUM_BACKINGS; i++) {
+    for (unsigned i = 0; i < VM_BACKING_SHARED; i++) { /* which is of several VMs */
         char name[32];
         snprintf(name, sizeof(name), "range@%x000", i);
         tree_open(&tree, name);
@@ -95,8 +103,8 @@ static void every_backing_is_known(void **state)
         tree_close(&tree);
     }
     description = parse_good(tree_end(&tree));
-    assert_int_equal(description->num_ranges, VM_NUM_BACKINGS);
-    for (unsigned i = 0; i < VM_NUM_BACKINGS; i++) {
+    assert_int_equal(description->num_ranges, VM_BACKING_SHARED);
+    for (unsigned i = 0; i < VM_BACKING_SHARED; i++) {
         assert_int_equal(description->ranges[i].backing, i);
         assert_int_equal(description->ranges[i].base, i * 0x1000);
         assert_int_equal(description->ranges[i].size, 0x1000);
@@ -106,7 +114,7 @@ static void every_backing_is_known(void **state)
     assert_string_equal(description->ranges[VM_BACKING_EMULATED].device, "ones");
     assert_string_equal(description->ranges[VM_BACKING_RAM].name, "range@0000");
     assert_string_equal(description->ranges[VM_BACKING_RAM].path, "/range@0000");
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void nodes_that_are_off_are_left_out_with_all_below(void **state)
@@ -133,7 +141,7 @@ static void nodes_that_are_off_are_left_out_with_all_below(void **state)
     assert_int_equal(description->num_ranges, 2);
     assert_string_equal(description->ranges[0].path, "/bus@1/range@1000");
     assert_string_equal(description->ranges[1].path, "/bus@2/range@2000");
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void each_entry_of_reg_is_a_range(void **state)
@@ -159,7 +167,7 @@ static void each_entry_of_reg_is_a_range(void **state)
     assert_int_equal(description->num_contents, 1);
     assert_string_equal(description->contents[0].file, "file");
     assert_int_equal(description->contents[0].range, 0);
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void contents_are_read_in_the_order_of_the_tree(void **state)
@@ -201,7 +209,7 @@ static void contents_are_read_in_the_order_of_the_tree(void **state)
         assert_int_equal(content->has_offset, expected[i].has_offset);
     }
     assert_ptr_equal(description->initrd, &description->contents[3]);
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void addresses_pass_through_the_ranges_of_buses(void **state)
@@ -224,7 +232,7 @@ static void addresses_pass_through_the_ranges_of_buses(void **state)
     assert_int_equal(description->ranges[0].base, UINT64_C(0x4010000080));
     assert_int_equal(description->ranges[0].size, 0x10);
     assert_string_equal(description->ranges[0].path, "/bus@4010000000/device@180");
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static void the_last_byte_of_the_address_space_can_be_described(void **state)
@@ -234,7 +242,7 @@ static void the_last_byte_of_the_address_space_can_be_described(void **state)
     tree_range(&tree, "top", UINT64_MAX - 0xfff, 0x1000, "frames");
     description = parse_good(tree_end(&tree));
     assert_int_equal(description->ranges[0].base, UINT64_MAX - 0xfff);
-    vm_description_free(description);
+    vm_system_free(file);
 }
 
 static size_t sample_tree(void)
@@ -268,7 +276,7 @@ static void every_truncation_is_refused(void **state)
         cli_error_t error = {0};
         assert_non_null(part);
         memcpy(part, tree.bytes, length);
-        assert_null(vm_description_parse(part, length, "vm.dtb", &error));
+        assert_null(parse_bytes(part, length, &error));
         assert_non_null(strstr(error.line, "truncated"));
         free(part);
     }
@@ -284,13 +292,13 @@ static void no_damaged_byte_breaks_the_parser_or_the_copy(void **state)
             cli_error_t error = {0};
             vm_description_t *description;
             tree.bytes[i] = (char)(tree.bytes[i] ^ flip);
-            description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
+            description = parse_bytes(tree.bytes, size, &error);
             refused += description == NULL;
             assert_true((description == NULL) == (error.line[0] != '\0'));
             if (description != NULL) {
                 free(dtb_strip(description, &chosen, &stripped_size, &error));
             }
-            vm_description_free(description);
+            vm_system_free(file);
             tree.bytes[i] = (char)(tree.bytes[i] ^ flip);
         }
     }
@@ -303,7 +311,7 @@ static void trees_of_old_versions_are_refused(void **state)
     size_t size = sample_tree();
     cli_error_t error = {0};
     fdt_set_version(tree.bytes, 3);
-    assert_null(vm_description_parse(tree.bytes, size, "vm.dtb", &error));
+    assert_null(parse_bytes(tree.bytes, size, &error));
     assert_non_null(strstr(error.line, "version 3"));
 }
 
@@ -320,7 +328,7 @@ static void names_cannot_drive_the_terminal(void **state)
 static void *strip(size_t size, uint64_t placed_base)
 {
     cli_error_t error = {0};
-    vm_description_t *description = vm_description_parse(tree.bytes, size, "vm.dtb", &error);
+    vm_description_t *description = parse_bytes(tree.bytes, size, &error);
     size_t stripped_size;
     void *stripped;
     assert_non_null(description);
@@ -335,7 +343,7 @@ static void *strip(size_t size, uint64_t placed_base)
     } else {
         assert_non_null(strstr(error.line, "guestmem,device-tree"));
     }
-    vm_description_free(description);
+    vm_system_free(file);
     return stripped;
 }
 
@@ -546,7 +554,8 @@ static void a_negative_length_is_refused(void **state)
     while (fdt_get_property_by_offset(tree.bytes, offset, &length)->len != 0) {
         offset = fdt_next_property_offset(tree.bytes, offset);
     }
-    vm_description_free(parse_good(size));
+    parse_good(size);
+    vm_system_free(file);
     property = (void *)(uintptr_t)fdt_get_property_by_offset(tree.bytes, offset, &length);
     ((struct fdt_property *)property)->len = cpu_to_fdt32(UINT32_MAX);
     assert_null(parse(size, &error));

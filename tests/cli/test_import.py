@@ -99,11 +99,21 @@ REFUSED = (  # the file, and what the line says
     (system(REGION, vm('<map mr="m" vaddr="0" cached="no"/>')), 'cached: "no"'),
     (system(REGION, PAGE, vm(MAP + '<map mr="p" vaddr="0x401ff000"/>')),
      'overlaps that of "m" [0x40000000, 0x401fffff]'),
-    (system(REGION, vm(MAP + '<map mr="m" vaddr="0"/>')), '"m" is in this VM twice'),
-    (system(PAGE, vm('<map mr="p" vaddr="0" perms="r"/>')), '"p" is read-only at another address'),
+)
+
+SHARED = (  # what a node of one VM cannot say, and the pages of the VMs
+    (system(REGION, vm(MAP + '<map mr="m" vaddr="0" perms="r"/>')),
+     [[(0, 0x1fffff, "r-", True, None), (0x40000000, 0x401fffff, "rw", True, None)]]),
+    (system(PAGE, vm('<map mr="p" vaddr="0" perms="r"/>')),
+     [[(0, 0xfff, "r-", False, 0x9030000)]]),
     (system('<memory_region name="m" size="0x201000"/>', vm('<map mr="m" vaddr="0" perms="r"/>')),
-     "read-only and larger"),
-    (system(vm(), vm().replace('"v"', '"w"')), "which virtual_machine? --vm one of: v w"),
+     [[(0, 0x200fff, "r-", True, None)]]),
+    # Two names that are one node's, and that of a VM.
+    (system('<memory_region name="a/a" size="0x1000"/>', '<memory_region name="a?a" size="0x2000"/>',
+            vm('<map mr="a/a" vaddr="0"/><map mr="a?a" vaddr="0x4000"/>').replace('"v"', '"a_a"'),
+            vm('<map mr="a/a" vaddr="0x1000"/><map mr="a?a" vaddr="0x2000" perms="rx"/>')),
+     [[(0, 0xfff, "rw", True, None), (0x4000, 0x5fff, "rw", True, None)],
+      [(0x1000, 0x1fff, "rw", True, None), (0x2000, 0x3fff, "r-", True, None)]]),
 )
 
 
@@ -127,11 +137,22 @@ def write(folder, name, text):
     return folder + "/" + name
 
 
+def memories(path):
+    """Those of all VMs."""
+    vms = json.loads(output("map", "--json", path))
+    return [pages(vm) for vm in (vms if isinstance(vms, list) else [vms])]
+
+
 def memory(path):
+    (one,) = memories(path)
+    return one
+
+
+def pages(vm):
     """The pages of a VM that the guest can reach, with what Microkit can say of them: rights, whether
     memory at an address is cached, and that address. What comes on fault has no rights before."""
     ranges = []
-    for row in json.loads(output("map", "--json", path))["ranges"]:
+    for row in vm["ranges"]:
         base, last = int(row["base"], 16) & ~0xfff, int(row["last"], 16) | 0xfff
         physical = int(row["paddr"], 16) & ~0xfff if row["paddr"] else \
             base if row["backing"] in ("untyped", "ram-untyped", "device-frame") else None
@@ -152,9 +173,9 @@ def check_microkit_rules(text):
         regions[region.get("name")] = page
     maps = root.findall("protection_domain/virtual_machine/map")
     for one in maps:
-        assert int(one.get("vaddr"), 16) % regions.pop(one.get("mr")) == 0, one.attrib
+        assert int(one.get("vaddr"), 16) % regions[one.get("mr")] == 0, one.attrib
         assert one.get("perms") in ("r", "rw", "rx", "rwx") and one.get("cached") in ("true", "false")
-    assert not regions, regions
+    assert set(regions) == {one.get("mr") for one in maps}, regions
     assert root.find("protection_domain/virtual_machine/vcpu").get("id") == "0"
 
 
@@ -180,6 +201,15 @@ with tempfile.TemporaryDirectory() as folder:
     for path in DESCRIPTIONS:
         round_trip(folder, path)
 
+    for text, expected in SHARED:
+        imported = write(folder, "shared.dts", output("import", write(folder, "shared.system", text)))
+        equal(text, memories(imported), expected)
+
+    both = write(folder, "both.dts", output("import", SYSTEM))
+    write(folder, "image.bin", "image")
+    alone = [write(folder, "one.dts", output("import", "--vm", name, SYSTEM)) and
+             memory(folder + "/one.dts") for name in ("one", "two")]
+    equal("both VMs", memories(both), alone)
     one = output("import", "--vm", "one", "--board", "some-board", SYSTEM)
     for says in ('guestmem,board = "some-board";', "2 VCPUs", 'guestmem,rights = "ro";',
                  "serial@9000000"):

@@ -4,7 +4,7 @@
  */
 
 /*
- * A VM description of any bytes: it is understood, or refused with one line. What is understood
+ * A description of VMs of any bytes: it is understood, or refused with one line. What is understood
  * keeps the promises of its header, and the guest's tree can be made of it.
  */
 
@@ -52,16 +52,15 @@ static void check_guest_tree(const vm_description_t *description)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+static void check_vm(const vm_system_t *file, const vm_description_t *description)
 {
-    cli_error_t error = {{0}};
-    vm_description_t *description = vm_description_parse(bytes, size, "fuzz", &error);
-    if (description == NULL) {
-        check_message(&error);
-        return 0;
-    }
     for (size_t i = 0; i < description->num_ranges; i++) {
-        check_range(&description->ranges[i]);
+        const vm_range_t *range = &description->ranges[i];
+        check_range(range);
+        must(range->backing != VM_BACKING_SHARED ||
+                 (range->shared < file->num_shared &&
+                  range->size == file->shared[range->shared].size),
+             "%s shares nothing", range->path);
     }
     for (size_t i = 0; i < description->num_contents; i++) {
         const vm_content_t *content = &description->contents[i];
@@ -69,7 +68,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         must(content->offset < description->ranges[content->range].size, "%s is outside its range",
              content->file);
     }
+    must(fdt_check_full(description->dtb, description->dtb_size) == 0, "a VM's tree is damaged");
     check_guest_tree(description);
-    vm_description_free(description);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    cli_error_t error = {{0}};
+    vm_system_t *file = vm_system_parse(bytes, size, "fuzz", &error);
+    if (file == NULL) {
+        check_message(&error);
+        return 0;
+    }
+    must(file->num_vms > 0, "no VM");
+    for (size_t i = 0; i < file->num_vms; i++) {
+        check_vm(file, file->vms[i]);
+    }
+    vm_system_free(file);
     return 0;
 }
