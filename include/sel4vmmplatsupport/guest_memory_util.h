@@ -47,7 +47,8 @@ void *create_allocated_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRight
  * @param rights          what the guest may do; the rest faults into the callback
  * @param fault_callback  called on faults in the page; not NULL
  * @param fault_cookie    passed on to it
- * @return the page in the VMM's address space, valid until the reservation is freed; NULL on failure
+ * @return the page in the VMM's address space, valid until the reservation is freed; NULL on
+ * failure
  */
 void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t rights,
                                       memory_fault_callback_fn fault_callback, void *fault_cookie);
