@@ -20,10 +20,11 @@ def cells(row):
 
 
 def table(lines):
-    """A list: the first cell of a row is the tag, the last is what it means."""
+    """A list: the first cell of a row is the tag, the last is what it means. The head is an entry
+    too, if it says more than a word does."""
     head, _, *rows = [cells(line) for line in lines]
     short = len(head) > 2 and all(len(row[-1]) <= SHORT for row in rows)
-    result = []
+    result = [roff.tagged(head[0].replace("`", ""), head[-1])] if " " in head[0] else []
     for row in rows:
         values = [f"{what}: {value}" for what, value in zip(head[1:-1], row[1:-1]) if value]
         if short:

@@ -84,6 +84,7 @@ def page(name, number, brief, *sections, manual):
     """A whole page; `manual` has its date and version."""
     kind = {1: "User commands", 3: "Library functions", 5: "File formats"}[number]
     head = (f'.\\" SPDX-License-Identifier: BSD-2-Clause\n.\\" Made by scripts/manual.\n'
-            f'.TH "{name.upper()}" {number} {manual.date} "guestmem {manual.version}" "{kind}"')
+            f'.TH "{name.upper()}" {number} {manual.date} "guestmem {manual.version}" "{kind}"\n'
+            '.nh\n.ad l')
     about = section("Name", wrapped(f"{escape(name)} \\- {running(brief)}"))
     return "\n".join(block for block in (head, about, *sections) if block) + "\n"
