@@ -10,24 +10,17 @@ docs/vm-description.md. FOLDER holds nothing else: what was there before is remo
 the date of SOURCE_DATE_EPOCH, or else today's. Run it with python3.
 """
 
-import dataclasses
-import datetime
 import os
 import pathlib
 import re
 import shutil
 import sys
+import time
 
 import api
 import commands
 import headers
 import library
-
-
-@dataclasses.dataclass
-class Manual:
-    date: str
-    version: str
 
 
 def main(what, include, folder, *sources):
@@ -36,14 +29,12 @@ def main(what, include, folder, *sources):
         pages = api.pages(parsed)
     else:
         program, document = sources
-        seconds = os.environ.get("SOURCE_DATE_EPOCH")
-        now = datetime.datetime.now() if seconds is None else datetime.datetime.utcfromtimestamp(
-            int(seconds))
+        date = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
         version = re.search(r'GUESTMEM_VERSION "(.*)"',
                             (pathlib.Path(include) / "guestmem/version.h").read_text())
-        manual = Manual(now.date().isoformat(), version[1])
-        pages = {**commands.pages(program, pathlib.Path(document).read_text(), manual),
-                 **library.pages(parsed, manual)}
+        edition = f'{time.strftime("%F", date)} "guestmem {version[1]}"'
+        pages = {**commands.pages(program, pathlib.Path(document).read_text(), edition),
+                 **library.pages(parsed, edition)}
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in pages.items():
         path = pathlib.Path(folder) / name

@@ -8,6 +8,7 @@ import markdown
 import roff
 
 DESCRIPTION = "guestmem-vm-description"
+LIBRARY = "guest_memory_util"
 
 
 def help_of(program, *words):
@@ -41,7 +42,7 @@ def entries(text):
             for kind, tag, text in result if tag or text.strip()]
 
 
-def command_page(name, brief, printed, more, others, manual):
+def command_page(name, brief, printed, more, others, edition):
     of_kind = {kind: [] for kind in ("usage", "text", "option", "item", "status")}
     description = []
     for kind, tag, text in entries(printed):
@@ -57,11 +58,12 @@ def command_page(name, brief, printed, more, others, manual):
         roff.section("Options", *(roff.tagged(*option) for option in of_kind["option"])),
         more,
         roff.section("Exit status", *(roff.paragraph(text) for _, text in of_kind["status"])),
-        roff.see_also([*((other, 1) for other in others if other != name), (DESCRIPTION, 5)]),
-        manual=manual)
+        roff.see_also([*((other, 1) for other in others if other != name), (DESCRIPTION, 5),
+                       (LIBRARY, 3)]),
+        edition=edition)
 
 
-def pages(program, document, manual):
+def pages(program, document, edition):
     printed = entries(help_of(program))
     commands = {f"guestmem-{tag}": (tag, text) for kind, tag, text in printed
                 if kind == "item" and f"\n## `guestmem {tag}`\n" in document}
@@ -69,16 +71,16 @@ def pages(program, document, manual):
     names = ["guestmem", *commands]
     brief = next(text for kind, _, text in printed if kind == "text")
     result = {"man1/guestmem.1": command_page(
-        "guestmem", brief[0].lower() + brief[1:].rstrip("."), help_of(program), "", names, manual)}
+        "guestmem", brief[0].lower() + brief[1:].rstrip("."), help_of(program), "", names, edition)}
     for name, (word, text) in commands.items():
         more = roff.section("Details", markdown.to_man(sections[f"`guestmem {word}`"]))
         result[f"man1/{name}.1"] = command_page(name, text, help_of(program, word), more, names,
-                                                manual)
+                                                edition)
     result[f"man5/{DESCRIPTION}.5"] = roff.page(
         DESCRIPTION, 5, "device trees that describe a virtual machine",
         roff.section("Description", markdown.to_man(sections[""])),
         *(roff.section(title.replace("`", ""), markdown.to_man(text))
           for title, text in sections.items() if title and not title.startswith("`guestmem ")),
         roff.see_also([(name, 1) for name in names]),
-        manual=manual)
+        edition=edition)
     return result

@@ -34,7 +34,7 @@ def declaration(item):
     return "\n".join(lines).replace("\0", " ")
 
 
-def item_page(item, header, names, manual):
+def item_page(item, header, names, edition):
     words = set(re.findall(r"\w+", " ".join(
         [*item.text, item.returns, item.result,
          *(f"{part.text} {part.type}" for part in item.parts)])))
@@ -48,10 +48,10 @@ def item_page(item, header, names, manual):
         roff.section(heading, *(roff.tagged(part.name, part.text) for part in item.parts)),
         roff.section("Return value", roff.paragraph(item.returns)) if item.returns else "",
         roff.see_also([(header.page, 3), *((name, 3) for name in related)]),
-        manual=manual)
+        edition=edition)
 
 
-def header_page(header, headers, manual):
+def header_page(header, headers, edition):
     def listed(kinds):
         return [roff.tagged(f"{item.name}(3)", item.brief) for item in header.of_kind(*kinds)]
     macros = [roff.tagged(item.name, " ".join(item.text)) for item in header.of_kind("macro")]
@@ -64,15 +64,15 @@ def header_page(header, headers, manual):
         roff.section("Types", *listed(["callback", "struct", "enum", "type"])),
         roff.section("Macros", *macros),
         roff.see_also([(other.page, 3) for other in headers if other is not header]),
-        manual=manual)
+        edition=edition)
 
 
-def pages(headers, manual):
+def pages(headers, edition):
     names = {item.name for header in headers for item in header.items if item.kind != "macro"}
     result = {}
     for header in headers:
-        result[f"man3/{header.page}.3"] = header_page(header, headers, manual)
+        result[f"man3/{header.page}.3"] = header_page(header, headers, edition)
         for item in header.items:
             if item.kind != "macro":
-                result[f"man3/{item.name}.3"] = item_page(item, header, names, manual)
+                result[f"man3/{item.name}.3"] = item_page(item, header, names, edition)
     return result

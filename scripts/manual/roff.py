@@ -80,11 +80,11 @@ def see_also(names):
         rf"\fB{escape(page)}\fR({number})" for page, number in names))
 
 
-def page(name, number, brief, *sections, manual):
-    """A whole page; `manual` has its date and version."""
+def page(name, number, brief, *sections, edition):
+    """A whole page; `edition` is the date and what it is a part of."""
     kind = {1: "User commands", 3: "Library functions", 5: "File formats"}[number]
     head = (f'.\\" SPDX-License-Identifier: BSD-2-Clause\n.\\" Made by scripts/manual.\n'
-            f'.TH "{name.upper()}" {number} {manual.date} "guestmem {manual.version}" "{kind}"\n'
+            f'.TH "{name.upper()}" {number} {edition} "{kind}"\n'
             '.nh\n.ad l')
     about = section("Name", wrapped(f"{escape(name)} \\- {running(brief)}"))
     return "\n".join(block for block in (head, about, *sections) if block) + "\n"
