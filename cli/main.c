@@ -11,12 +11,9 @@
 
 #include "device/device.h"
 
+#include <guestmem/version.h>
 #include <stdio.h>
 #include <string.h>
-
-#ifndef GUESTMEM_VERSION
-#define GUESTMEM_VERSION "unknown"
-#endif
 
 static void print_help(void)
 {
@@ -36,7 +33,7 @@ static void print_help(void)
            "A description is a device tree with guestmem,... properties (docs/vm-description.md).\n"
            "Devices for guestmem,device:\n");
     for (size_t i = 0; device_class_at(i) != NULL; i++) {
-        printf("  %-14s %s\n", device_class_at(i)->name, device_class_at(i)->summary);
+        printf("  %-14s  %s\n", device_class_at(i)->name, device_class_at(i)->summary);
     }
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shared libraries beside the static ones, and what `cmake --install` puts where: libraries, headers
 # in a folder of their own (they have seL4's names), the default board, and the ways to find them
-# (find_package(guestmem), pkg-config guestmem).
+# (find_package(guestmem), pkg-config guestmem). Versions with the same first number are compatible,
+# to the loader (SOVERSION) as to find_package().
 include(CMakePackageConfigHelpers)
 
 # guestmem_shared(NAME OBJECTS LIBRARY...): the shared library NAME of the objects of the static
@@ -47,7 +48,7 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/guestmem-config.cmake.
     ${CMAKE_CURRENT_BINARY_DIR}/guestmem-config.cmake INSTALL_DESTINATION ${config_dir}
     PATH_VARS CMAKE_INSTALL_DATADIR)
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/guestmem-config-version.cmake
-    COMPATIBILITY SameMinorVersion)
+    COMPATIBILITY SameMajorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/guestmem-config.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/guestmem-config-version.cmake
         DESTINATION ${config_dir})

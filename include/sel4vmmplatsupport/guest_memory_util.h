@@ -47,7 +47,8 @@ void *create_allocated_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRight
  * @param rights          what the guest may do; the rest faults into the callback
  * @param fault_callback  called on faults in the page; not NULL
  * @param fault_cookie    passed on to it
- * @return as create_allocated_reservation_frame()
+ * @return the page in the VMM's address space, valid until the reservation is freed; NULL on
+ * failure
  */
 void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t rights,
                                       memory_fault_callback_fn fault_callback, void *fault_cookie);
@@ -71,7 +72,7 @@ int map_ut_alloc_reservation_with_base_paddr(vm_t *vm, uintptr_t paddr,
  *
  * @param vm           the VM
  * @param reservation  one of its reservations
- * @return as map_ut_alloc_reservation_with_base_paddr()
+ * @return 0; -1 on failure, also if no free untyped holds one of the frames
  */
 int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation);
 
