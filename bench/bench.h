@@ -24,5 +24,8 @@ void bench_ram(report_t *report);
 /** Registering RAM: invocations, heap and time. */
 void bench_registration(report_t *report);
 
+/** Reporting what was written. */
+void bench_change(report_t *report);
+
 /** Reading a virtio disk. */
 void bench_disk(report_t *report);

@@ -34,6 +34,7 @@ int main(int argc, char **argv)
     bench_dispatch(&report);
     bench_ram(&report);
     bench_registration(&report);
+    bench_change(&report);
     bench_disk(&report);
     size_t missed = report_print_verdicts(&report, stdout);
     if ((json != NULL && report_write_json(&report, json) != 0) ||
