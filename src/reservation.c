@@ -282,7 +282,11 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
     reservation->mapping =
         gm_mapping_make(memory, &from, gm_page_of(reservation->base),
                         gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
-    return reservation->mapping != NULL ? 0 : -1;
+    if (reservation->mapping == NULL) {
+        return -1;
+    }
+    reservation->saved = false;
+    return 0;
 }
 
 /* Whether a fault must be older than the frame that is there now, which another VCPU's fault has
