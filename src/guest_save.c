@@ -293,7 +293,7 @@ static void add_filled(gm_run_t *newest, gm_run_t **filled)
 static int fill(gm_memory_t *memory, saved_ram_t *ram, gm_run_t **filled)
 {
     gm_mapping_t *mapping = reservation_of(memory, ram)->mapping;
-    for (uintptr_t gpa = mapping->first; gpa <= mapping->last && gpa >= mapping->first;) {
+    for (uintptr_t gpa = mapping->first; gpa <= mapping->last;) {
         size_t index;
         gm_run_t *newest;
         const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);

@@ -145,6 +145,10 @@ static void what_was_discarded_comes_back(void **state)
     assert_int_equal(guestmem_discard(&w->vm, RAM + SIZE - PAGE, PAGE, NULL), 0);
     restore(w, saved);
     assert_false(guest_has(w, RAM + 4 * LARGE));
+    assert_int_equal(guestmem_populate(&w->vm, RAM + 4 * LARGE, PAGE), 0);
+    assert_int_equal(guestmem_discard(&w->vm, RAM + 3 * LARGE, LARGE + PAGE, NULL), 0);
+    restore(w, saved);
+    assert_true(guest_has(w, RAM + 3 * LARGE) && !guest_has(w, RAM + 4 * LARGE));
     assert_int_equal(guestmem_populate(&w->vm, RAM, SIZE), 0);
     guest_store(w, RAM + 4 * LARGE, 7);
     restore(w, saved); /* what was no page is a page of zeroes now */
@@ -177,6 +181,7 @@ static void other_reservations_are_refused(void **state)
     world_t *w = *state;
     fill_ram(w);
     vm_memory_reservation_t *device = world_reserve(w, UART, PAGE);
+    world_reserve(w, UINTPTR_MAX - 7, 8);
     guestmem_saved_t *saved = save(w);
     vm_memory_reservation_t *another = world_reserve(w, OTHER, PAGE);
     assert_int_equal(guestmem_name_reservation(&w->vm, another, "another"), 0);
@@ -207,6 +212,8 @@ static void arguments_are_checked(void **state)
     vm_t other;
     fill_ram(w);
     vm_memory_reservation_t *ram = guestmem_find_reservation(&w->vm, RAM);
+    vm_memory_reservation_t *frames = world_reserve(w, OTHER, PAGE);
+    assert_int_equal(map_frame_alloc_reservation(&w->vm, frames), 0);
     assert_null(guestmem_save(NULL));
     guestmem_saved_t *saved = save(w);
     assert_int_equal(guestmem_restore(NULL, saved), -1);
@@ -218,6 +225,7 @@ static void arguments_are_checked(void **state)
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
     assert_int_equal(guestmem_written(&w->vm, ram, NULL, NULL), -1);
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
+    assert_int_equal(guestmem_track_written(&w->vm, frames, GUESTMEM_TRACK_FRAMES), 0);
     assert_int_equal(guestmem_restore(&w->vm, NULL), -1);
     expect_failure(w, GUESTMEM_BAD_ARGUMENT);
     guestmem_free_saved(&w->vm, NULL);
@@ -281,7 +289,12 @@ static void without_windows_a_second_restore_completes_the_first(void **state)
     int failures = 0;
     assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
     fill_ram(w);
-    guestmem_saved_t *saved = save(w);
+    guestmem_saved_t *saved = NULL;
+    for (uint64_t k = 1; saved == NULL; k += 1 + k / 8) {
+        hosted_inject_fail_from(w->system, HOSTED_OPERATION_FORWARD, k);
+        saved = guestmem_save(&w->vm);
+        hosted_inject_stop(w->system);
+    }
     for (uint64_t k = 1, fired = true; fired; k++) {
         for (uintptr_t i = 0; i < 5; i++) {
             guest_store(w, RAM + i * LARGE + 16, 7);

@@ -204,13 +204,16 @@ static void map_saved(scene_t *s)
     assert_non_null(saved_state);
 }
 
-/* Written by the guest, with RAM allocated; and what was discarded comes again. */
+/* Written by the guest, with RAM freed that was allocated; and what was discarded comes again. */
 static void change_saved(scene_t *s)
 {
     vm_t *vm = &s->world.vm;
-    map_saved(s);
-    assert_int_equal(vm_memory_handle_fault(vm, NULL, RAM_END - PAGE, 4), FAULT_RESTART);
+    map_ram(s);
     vm_ram_mark_allocated(vm, RAM_END, PAGE);
+    saved_state = guestmem_save(vm);
+    assert_non_null(saved_state);
+    assert_int_equal(vm_memory_handle_fault(vm, NULL, RAM_END - PAGE, 4), FAULT_RESTART);
+    vm_ram_free(vm, RAM_END, PAGE);
 }
 
 static void discard_saved(scene_t *s)
