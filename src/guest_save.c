@@ -10,6 +10,7 @@
  * taken away, before it changes the first byte.
  */
 
+#include <assert.h>
 #include <guestmem/change.h>
 #include "guest_access.h"
 #include "guest_ram.h"
@@ -44,9 +45,12 @@ static vm_memory_reservation_t *next_reservation(const gm_memory_t *memory,
     return more && gm_range_map_next(&memory->reservations, from, &range) ? range.value : NULL;
 }
 
+/* The reservation of what is being saved, or restored after check_reservations(). */
 static vm_memory_reservation_t *reservation_of(const gm_memory_t *memory, const saved_ram_t *ram)
 {
-    return gm_reservation_find(memory, ram->base);
+    vm_memory_reservation_t *reservation = gm_reservation_find(memory, ram->base);
+    assert(reservation != NULL && reservation->mapping != NULL);
+    return reservation;
 }
 
 static const char **page_at(saved_ram_t *ram, uintptr_t gpa)
@@ -99,7 +103,7 @@ void gm_saved_destroy(gm_memory_t *memory)
 static void track_no_more(gm_memory_t *memory, const guestmem_saved_t *saved)
 {
     for (const saved_ram_t *ram = saved->ram; ram != NULL; ram = ram->next) {
-        const vm_memory_reservation_t *reservation = reservation_of(memory, ram);
+        const vm_memory_reservation_t *reservation = gm_reservation_find(memory, ram->base);
         if (ram->tracked && reservation != NULL && reservation->saved) {
             gm_tracking_forget(memory, reservation->mapping);
         }
