@@ -274,18 +274,11 @@ static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **f
     const vm_memory_reservation_t *reservation;
     while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
         gm_mapping_t *mapping = reservation->mapping;
-        gm_run_t *newest = NULL;
         uintptr_t end = lower(last, reservation->last);
         if (mapping->refilled && gm_mapping_fill(memory, mapping, gpa, end, mapping->first,
-                                                 mapping->last, &newest) != 0) {
+                                                 mapping->last, filled) != 0) {
             empty(memory, filled);
             return -1;
-        }
-        while (newest != NULL) {
-            gm_run_t *older = newest->older;
-            newest->older = *filled;
-            *filled = newest;
-            newest = older;
         }
         if (end == last) {
             break;

@@ -61,15 +61,13 @@ int guestmem_discard(vm_t *vm, uintptr_t addr, size_t size, size_t *discarded)
 int guestmem_populate(vm_t *vm, uintptr_t addr, size_t size)
 {
     uintptr_t last;
-    gm_run_t *filled;
     gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
     const vm_memory_reservation_t *reservation = mapped_at(memory, addr, size, &last);
-    return reservation != NULL &&
-                   gm_mapping_fill(memory, reservation->mapping, addr, last, gm_page_of(addr),
-                                   gm_page_last(last), &filled) == 0
+    return reservation != NULL && gm_mapping_fill(memory, reservation->mapping, addr, last,
+                                                  gm_page_of(addr), gm_page_last(last), NULL) == 0
                ? 0
                : gm_report(memory, __func__, addr, gm_last_of(addr, size));
 }

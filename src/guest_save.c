@@ -282,24 +282,12 @@ static int check_reservations(gm_memory_t *memory, const guestmem_saved_t *saved
                          "a reservation was freed after guestmem_save()");
 }
 
-/* Put runs before others in a list. */
-static void add_filled(gm_run_t *newest, gm_run_t **filled)
-{
-    while (newest != NULL) {
-        gm_run_t *older = newest->older;
-        newest->older = *filled;
-        *filled = newest;
-        newest = older;
-    }
-}
-
 /* Back the pages of a reservation that had frames, and have none now. */
 static int fill(gm_memory_t *memory, saved_ram_t *ram, gm_run_t **filled)
 {
     gm_mapping_t *mapping = reservation_of(memory, ram)->mapping;
     for (uintptr_t gpa = mapping->first; gpa <= mapping->last;) {
         size_t index;
-        gm_run_t *newest;
         const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
         uintptr_t end = run != NULL ? gm_run_last(run) : gm_page_last(gpa);
         if (run == NULL && *page_at(ram, gpa) != NULL) {
@@ -309,10 +297,9 @@ static int fill(gm_memory_t *memory, saved_ram_t *ram, gm_run_t **filled)
             while (end < last && *page_at(ram, end + 1) != NULL) {
                 end += ARCH_PAGE_SIZE;
             }
-            if (gm_mapping_fill(memory, mapping, gpa, end, gpa, end, &newest) != 0) {
+            if (gm_mapping_fill(memory, mapping, gpa, end, gpa, end, filled) != 0) {
                 return -1;
             }
-            add_filled(newest, filled);
         }
         gpa = end + 1;
     }
@@ -368,15 +355,19 @@ static int prepare(gm_memory_t *memory, const guestmem_saved_t *saved, gm_run_t 
     return 0;
 }
 
-/* What is as it was is not written: it may be a caller's frame that the VMM can only read. */
+/* What is as it was is not written: it may be a caller's frame that the VMM can only read. Where
+ * the kernel keeps its hands off the caches, as of device memory, it is the caller who must. */
 static int restore_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
                         void *cookie)
 {
+    size_t index;
     const char *page = *page_at(cookie, addr);
-    (void)vm, (void)offset;
+    (void)offset;
     page = (page != NULL ? page : zero_page) + (addr - gm_page_of(addr));
     if (memcmp(vaddr, page, size) != 0) {
         memcpy(vaddr, page, size);
+        const gm_run_t *run = gm_guest_space_find(vm->mem.reservation_cookie, addr, &index);
+        (void)gm_arch_frame_unify(run->frames[index].cap, addr - gm_run_gpa(run, index), size);
     }
     return 0;
 }

@@ -190,11 +190,11 @@ guestmem_saved_t *guestmem_save(vm_t *vm);
  * discarded get frames again; others that had none then, and have some now, are zeroed. Rights stay
  * as they are.
  *
- * The guest must not run during the call. As after any write of the VMM's, instruction caches may
- * hold what was in memory before.
+ * The guest must not run during the call. Instruction caches are made to forget what was there
+ * before, but for memory that the kernel does not clean from the caches.
  *
- * It takes a kernel invocation for each frame that the guest has written, and what it takes to map
- * in the VMM what is not mapped there already.
+ * It takes a kernel invocation for each frame that the guest has written, one for each page of
+ * 4 KiB that has changed, and what it takes to map in the VMM what is not mapped there already.
  *
  * @param vm     the VM
  * @param saved  from guestmem_save()
