@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <guestmem/memory.h>
+#include "guest_access.h"
 #include "guest_ram.h"
 #include "reservation.h"
 
@@ -273,18 +274,11 @@ static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **f
     const vm_memory_reservation_t *reservation;
     while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
         gm_mapping_t *mapping = reservation->mapping;
-        gm_run_t *newest = NULL;
         uintptr_t end = lower(last, reservation->last);
         if (mapping->refilled && gm_mapping_fill(memory, mapping, gpa, end, mapping->first,
-                                                 mapping->last, &newest) != 0) {
+                                                 mapping->last, filled) != 0) {
             empty(memory, filled);
             return -1;
-        }
-        while (newest != NULL) {
-            gm_run_t *older = newest->older;
-            newest->older = *filled;
-            *filled = newest;
-            newest = older;
         }
         if (end == last) {
             break;
@@ -555,6 +549,35 @@ int guestmem_access(vm_t *vm, uintptr_t addr, size_t size, ram_touch_callback_fn
 {
     gm_access_t access = {.scope = SCOPE_MAPPED, .callback = touch_callback, .cookie = cookie};
     return touch_range(vm, addr, size, &access, __func__);
+}
+
+/* All of a reservation. */
+
+int gm_access_map(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    const gm_access_t access = {.scope = SCOPE_MAPPED, .kind = ACCESS_READS};
+    return check_frames(memory, &access, false, base, last) == 0 ? map_windows(memory, base, last)
+                                                                 : -1;
+}
+
+void gm_access_settle(gm_memory_t *memory, vm_memory_reservation_t *reservation, bool stay)
+{
+    gm_mapping_t *mapping = reservation->mapping;
+    gm_window_settle(memory, &mapping->window, mapping->first, mapping->first, mapping->last, stay);
+}
+
+int gm_access_each_page(gm_memory_t *memory, uintptr_t base, uintptr_t last,
+                        ram_touch_callback_fn callback, void *cookie)
+{
+    int result = 0;
+    const gm_access_t access = {
+        .pieces = PIECES_OF_PAGES, .access = touch_piece, .callback = callback, .cookie = cookie};
+    return access_pieces(memory, &base, last, &access, &result) == 0 ? result : -1;
+}
+
+int gm_access_clean(gm_memory_t *memory, uintptr_t base, uintptr_t last)
+{
+    return memory->vm->mem.clean_cache ? clean(memory, base, last) : 0;
 }
 
 /* Moving bytes of RAM. */

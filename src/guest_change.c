@@ -61,15 +61,13 @@ int guestmem_discard(vm_t *vm, uintptr_t addr, size_t size, size_t *discarded)
 int guestmem_populate(vm_t *vm, uintptr_t addr, size_t size)
 {
     uintptr_t last;
-    gm_run_t *filled;
     gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
         return -1;
     }
     const vm_memory_reservation_t *reservation = mapped_at(memory, addr, size, &last);
-    return reservation != NULL &&
-                   gm_mapping_fill(memory, reservation->mapping, addr, last, gm_page_of(addr),
-                                   gm_page_last(last), &filled) == 0
+    return reservation != NULL && gm_mapping_fill(memory, reservation->mapping, addr, last,
+                                                  gm_page_of(addr), gm_page_last(last), NULL) == 0
                ? 0
                : gm_report(memory, __func__, addr, gm_last_of(addr, size));
 }
@@ -203,6 +201,14 @@ static gm_mapping_t *mapping_of(gm_memory_t *memory, const vm_memory_reservation
     return reservation->mapping;
 }
 
+static const char tracked_for_saved[] =
+    "the RAM is tracked for a saved state; free that with guestmem_free_saved()";
+
+static bool is_saved(const gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+{
+    return memory->saved != NULL && reservation->saved && reservation->mapping->ram;
+}
+
 static int report_change(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
                          const char *function)
 {
@@ -219,7 +225,9 @@ int guestmem_track_written(vm_t *vm, vm_memory_reservation_t *reservation, guest
     }
     gm_mapping_t *mapping = mapping_of(memory, reservation);
     int error = -1;
-    if ((unsigned)track > GUESTMEM_TRACK_PAGES) {
+    if (mapping != NULL && is_saved(memory, reservation)) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%s", tracked_for_saved);
+    } else if ((unsigned)track > GUESTMEM_TRACK_PAGES) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%d is no guestmem_track_t", (int)track);
     } else if (mapping != NULL) {
         error = track == GUESTMEM_TRACK_NOTHING
@@ -254,7 +262,9 @@ int guestmem_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_wr
         return -1;
     }
     gm_mapping_t *mapping = mapping_of(memory, reservation);
-    if (callback == NULL) {
+    if (mapping != NULL && is_saved(memory, reservation)) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "%s", tracked_for_saved);
+    } else if (callback == NULL) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the callback is NULL; give one");
     } else if (mapping != NULL && mapping->written == NULL) {
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT,

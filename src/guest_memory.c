@@ -16,6 +16,7 @@
 #include <utils/util.h>
 #include <vka/capops.h>
 #include "guest_ram.h"
+#include "guest_save.h"
 #include "iospace.h"
 #include "reservation.h"
 
@@ -83,6 +84,7 @@ void vm_memory_destroy(vm_t *vm)
     if (memory == NULL) {
         return; /* called by an iterator */
     }
+    gm_saved_destroy(memory);
     gm_reservation_free_all(memory);
     gm_ram_destroy(memory);
     gm_iospaces_destroy(memory);

@@ -179,6 +179,23 @@ void gm_ram_forget(gm_memory_t *memory, uintptr_t base, uintptr_t last)
     set_state(memory, base, last, RAM_ANY);
 }
 
+int gm_ram_prepare_put_back(gm_memory_t *memory, size_t count)
+{
+    size_t has = (size_t)memory->vm->mem.num_ram_regions;
+    return count > has ? resize(memory, count + memory->ram_reservations) : 0;
+}
+
+void gm_ram_give_room_back(gm_memory_t *memory)
+{
+    finish_change(memory);
+}
+
+void gm_ram_put_back(gm_memory_t *memory, const vm_ram_region_t *regions, size_t count)
+{
+    replace(&memory->vm->mem, 0, (size_t)memory->vm->mem.num_ram_regions, regions, count);
+    finish_change(memory);
+}
+
 void gm_ram_destroy(gm_memory_t *memory)
 {
     memory->vm->mem.num_ram_regions = 0;

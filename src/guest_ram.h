@@ -10,6 +10,14 @@
 
 #include "vm_memory.h"
 
+/** Get room for a list of that many entries in place of the present one, for gm_ram_put_back().
+ *  @return 0; -1 after gm_fail(), and nothing has changed. @see gm_ram_give_room_back */
+int gm_ram_prepare_put_back(gm_memory_t *memory, size_t count);
+void gm_ram_give_room_back(gm_memory_t *memory);
+
+/** Make the list what it once was. The RAM reservations are those of then. */
+void gm_ram_put_back(gm_memory_t *memory, const vm_ram_region_t *regions, size_t count);
+
 /** Remove a RAM reservation's range from the list. Cannot fail. */
 void gm_ram_forget(gm_memory_t *memory, uintptr_t base, uintptr_t last);
 

@@ -125,18 +125,24 @@ static int acquire_missing(gm_memory_t *memory, const gm_mapping_t *mapping, uin
 int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
                     uintptr_t first, uintptr_t last, gm_run_t **filled)
 {
-    *filled = NULL;
-    if (acquire_missing(memory, mapping, gpa, end, first, last, filled) != 0) {
-        gm_frames_discard(memory, *filled);
+    gm_run_t *newest = NULL;
+    if (acquire_missing(memory, mapping, gpa, end, first, last, &newest) != 0) {
+        gm_frames_discard(memory, newest);
         return -1;
     }
-    if (map_runs(memory, &mapping->source, *filled) != 0) {
+    if (map_runs(memory, &mapping->source, newest) != 0) {
         return -1;
     }
-    for (const gm_run_t *run = mapping->written != NULL ? *filled : NULL; run != NULL;
-         run = run->older) {
-        gm_mapping_note(mapping, run->base, gm_run_last(run));
-        gm_mapping_mark(mapping, mapping->given, run->base, gm_run_last(run), true);
+    for (gm_run_t *run = newest; run != NULL; run = newest) {
+        newest = run->older;
+        if (mapping->written != NULL) {
+            gm_mapping_note(mapping, run->base, gm_run_last(run));
+            gm_mapping_mark(mapping, mapping->given, run->base, gm_run_last(run), true);
+        }
+        if (filled != NULL) {
+            run->older = *filled;
+            *filled = run;
+        }
     }
     return 0;
 }

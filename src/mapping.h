@@ -35,14 +35,14 @@ void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping);
  * Back the pages of `[gpa, end]` that have no frames, all or none.
  *
  * @param first, last  frames may lie in there, and around the range; a multiple of 4 KiB
- * @param filled       receives the new runs, the newest first
+ * @param filled       the new runs are put before those that are in there; may be NULL
  * @return 0; -1 after gm_fail(), and nothing has changed
  * @see gm_mapping_empty
  */
 int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
                     uintptr_t first, uintptr_t last, gm_run_t **filled);
 
-/** Undo gm_mapping_fill(), right after it. Cannot fail. */
+/** Undo calls of gm_mapping_fill(), right after them. Cannot fail. */
 void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled);
 
 /** Release the frames that lie wholly in `[gpa, end]`, which are the library's.

@@ -282,7 +282,11 @@ int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation
     reservation->mapping =
         gm_mapping_make(memory, &from, gm_page_of(reservation->base),
                         gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
-    return reservation->mapping != NULL ? 0 : -1;
+    if (reservation->mapping == NULL) {
+        return -1;
+    }
+    reservation->saved = false;
+    return 0;
 }
 
 /* Whether a fault must be older than the frame that is there now, which another VCPU's fault has
@@ -297,7 +301,6 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
                                 uintptr_t gpa)
 {
     gm_mapping_t *mapping = reservation->mapping;
-    gm_run_t *filled;
     size_t index;
     if (mapping == NULL) {
         return GM_FAULT_NONE;
@@ -313,7 +316,7 @@ gm_fault_t gm_reservation_fault(gm_memory_t *memory, vm_memory_reservation_t *re
     if (!mapping->on_fault && !mapping->refilled) {
         return GM_FAULT_NONE;
     }
-    if (gm_mapping_fill(memory, mapping, gpa, gpa, mapping->first, mapping->last, &filled) != 0) {
+    if (gm_mapping_fill(memory, mapping, gpa, gpa, mapping->first, mapping->last, NULL) != 0) {
         mapping->on_fault = false;
         mapping->refilled = false;
         return GM_FAULT_FAILED;

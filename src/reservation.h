@@ -29,6 +29,7 @@ struct vm_memory_reservation {
     gm_memory_t *memory;        /* of its VM */
     char *name;                 /* GUESTMEM_NAME_SIZE bytes, or NULL */
     uint8_t largest_frame_bits; /* 0: as the VM's policy has it */
+    bool saved;                 /* it is as it was when the VM's state was saved */
 };
 
 /** A range from which reservations are taken at free addresses. */

@@ -243,7 +243,14 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
     return -1;
 }
 
-bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t *gpa,
+void gm_tracking_forget(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    forget_written(memory, mapping);
+    map_back(memory, mapping, mapping->first, mapping->last + 1, false);
+    memory->recent = (gm_recent_t){0};
+}
+
+bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
                       uintptr_t *last)
 {
     size_t index;
@@ -261,8 +268,17 @@ bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_
         *gpa = gm_run_gpa(run, index);
         *last = gm_run_gpa_last(run, index);
     }
-    gm_mapping_mark(mapping, mapping->written, *gpa, *last, false);
     return true;
+}
+
+bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t *gpa,
+                      uintptr_t *last)
+{
+    bool found = gm_tracking_find(memory, mapping, gpa, last);
+    if (found) {
+        gm_mapping_mark(mapping, mapping->written, *gpa, *last, false);
+    }
+    return found;
 }
 
 int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t first, uintptr_t last,

@@ -32,7 +32,21 @@ int gm_tracking_give_right(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t
  *  @return 0; -1 after gm_fail(), and the bits are as before */
 int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping);
 
-/** Find the lowest written page from `*gpa` on, and the frame around it, if it has one; and forget
- * that these are written. @return whether there is one */
+/** gm_tracking_end() that cannot fail: a frame to which the kernel does not give the right back is
+ *  unmapped, and counted as lost. */
+void gm_tracking_forget(gm_memory_t *memory, gm_mapping_t *mapping);
+
+/** Forget what is written, after gm_tracking_rearm(). */
+static inline void gm_tracking_clear(gm_mapping_t *mapping)
+{
+    memset(mapping->written, 0, gm_mapping_written_bytes(mapping));
+}
+
+/** Find the lowest written page from `*gpa` on, and the frame around it, if it has one.
+ *  @return whether there is one */
+bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
+                      uintptr_t *last);
+
+/** The same, and forget that these are written. */
 bool gm_tracking_next(const gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t *gpa,
                       uintptr_t *last);

@@ -68,6 +68,8 @@ typedef struct vm_memory_reservation_cookie {
     bool in_iterator; /* a caller's map iterator is running: no call for this VM is allowed */
     size_t tracked;   /* mappings whose written pages are noted */
 
+    struct guestmem_saved *saved; /* guest_save.c; NULL if nothing is saved */
+
     /* guest_space.c, page_table.c, iospace.c */
     seL4_CPtr root;      /* of the guest's VSpace object; null until vm_init_guest_vspace() */
     gm_range_map_t runs; /* the frames that are mapped in the guest: gm_run_t */

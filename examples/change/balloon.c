@@ -35,11 +35,11 @@ static memory_fault_result_t on_device(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr
     return FAULT_HANDLED;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     vm_t vm;
-    hosted_system_t *sel4 = example_open(argc, argv);
-    example_make(sel4, &vm, 64 * MEBIBYTE, argv[2], on_device);
+    hosted_system_t *sel4 = example_open();
+    example_make(sel4, &vm, 64 * MEBIBYTE, "balloon.bin", on_device);
     printf("64 MiB of RAM: 32 frames of 2 MiB\n");
     example_run(&vm);
     vm_destroy(&vm);

@@ -32,12 +32,12 @@ static memory_fault_result_t on_ring(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t addr, 
     return FAULT_HANDLED;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     vm_t producer, consumer;
-    hosted_system_t *sel4 = example_open(argc, argv);
-    example_make(sel4, &producer, 2 * MEBIBYTE, argv[2], on_device);
-    example_make(sel4, &consumer, 2 * MEBIBYTE, argv[3], on_device);
+    hosted_system_t *sel4 = example_open();
+    example_make(sel4, &producer, 2 * MEBIBYTE, "producer.bin", on_device);
+    example_make(sel4, &consumer, 2 * MEBIBYTE, "consumer.bin", on_device);
 
     vm_memory_reservation_t *ring =
         vm_reserve_memory_at(&producer, IN_PRODUCER, PAGE, on_ring, NULL);

@@ -20,13 +20,12 @@ void example_must(int error, const char *what)
     }
 }
 
-hosted_system_t *example_open(int argc, char **argv)
+hosted_system_t *example_open(void)
 {
     char why[256];
-    hosted_system_t *sel4 =
-        argc > 1 ? hosted_system_create_from_file(argv[1], why, sizeof(why)) : NULL;
+    hosted_system_t *sel4 = hosted_system_create_from_file(BOARD_DTB, why, sizeof(why));
     if (sel4 == NULL) {
-        fprintf(stderr, "%s\n", argc > 1 ? why : "which board? give its device tree (.dtb)");
+        fprintf(stderr, "%s\n", why);
         exit(EXIT_FAILURE);
     }
     return sel4;
@@ -34,10 +33,12 @@ hosted_system_t *example_open(int argc, char **argv)
 
 static void load(vm_t *vm, const char *image)
 {
+    char path[4096];
     char instructions[4096];
-    FILE *file = fopen(image, "rb");
+    snprintf(path, sizeof(path), "%s/%s", IMAGES, image);
+    FILE *file = fopen(path, "rb");
     size_t size = file != NULL ? fread(instructions, 1, sizeof(instructions), file) : 0;
-    example_must(size == 0, image);
+    example_must(size == 0, path);
     fclose(file);
     example_must(guestmem_write(vm, RAM, instructions, size), "guestmem_write()");
 }

@@ -22,12 +22,12 @@
 #define MEBIBYTE ((size_t)1 << 20)
 
 /** Make the system of a board. Ends the program if that is not possible, as all of these do. */
-hosted_system_t *example_open(int argc, char **argv);
+hosted_system_t *example_open(void);
 
 /**
  * Make a VM with RAM and a guest at the begin of it.
  *
- * @param image   file of the guest's instructions
+ * @param image   name of the file with the guest's instructions
  * @param device  called for accesses to the page at DEVICE, whose address the guest gets in x0
  */
 void example_make(hosted_system_t *sel4, vm_t *vm, size_t ram_size, const char *image,

@@ -442,6 +442,9 @@ void message_free(kernel_t *kernel);
 void processor_work(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *only);
 /** The VCPU is not to run on, or has an interrupt: let its processor return. */
 void processor_kick(vcpu_object_t *vcpu);
+/** Guests that see the address space execute what is at those addresses now. */
+void processor_unify(kernel_t *kernel, const vspace_object_t *vspace, uint64_t vaddr,
+                     uint64_t size);
 /** The VCPU goes, or its thread or address space does. */
 void processor_detach(kernel_t *kernel, vcpu_object_t *vcpu);
 /** No VCPU sees the address space any longer. */
@@ -507,7 +510,7 @@ void physical_clear(kernel_t *kernel, uint64_t paddr, uint64_t size);
 void physical_punch(int fd, uint8_t *memory, uint64_t offset, uint64_t size);
 
 /* cache.c: the data cache of an incoherent system; nothing happens in another. */
-typedef enum cache_operation { CACHE_CLEAN, CACHE_INVALIDATE } cache_operation_t;
+typedef enum cache_operation { CACHE_CLEAN, CACHE_INVALIDATE, CACHE_UNIFY } cache_operation_t;
 /** A cache operation on [paddr, paddr + size), which lies in one frame. */
 void cache_operate(const kernel_t *kernel, cache_operation_t operation, uint64_t paddr,
                    uint64_t size);

@@ -167,7 +167,16 @@ static seL4_Error check_cache_range(const kernel_t *kernel, const cap_t *frame, 
     return frame->paddr + end > KERNEL_WINDOW_END ? seL4_IllegalOperation : seL4_NoError;
 }
 
-/* Unless the system was made incoherent, there is nothing to do once the arguments are checked. */
+static void operate(kernel_t *kernel, cache_operation_t operation, uint16_t asid, uint64_t vaddr,
+                    uint64_t paddr, uint64_t size)
+{
+    cache_operate(kernel, operation, paddr, size);
+    if (operation == CACHE_UNIFY) {
+        processor_unify(kernel, asid_find(kernel, asid), vaddr, size);
+    }
+}
+
+/* The arguments are checked even where nothing is to be done. */
 static seL4_Error cache_operation(cache_operation_t operation, seL4_ARM_Page service,
                                   seL4_Word start, seL4_Word end)
 {
@@ -181,7 +190,8 @@ static seL4_Error cache_operation(cache_operation_t operation, seL4_ARM_Page ser
         error = check_cache_range(kernel, &slot->cap, start, end);
     }
     if (slot && !error) {
-        cache_operate(kernel, operation, slot->cap.paddr + start, end - start);
+        operate(kernel, operation, slot->cap.asid, slot->cap.vaddr + start, slot->cap.paddr + start,
+                end - start);
     }
     return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
 }
@@ -207,7 +217,7 @@ seL4_Error seL4_ARM_Page_CleanInvalidate_Data(seL4_ARM_Page service, seL4_Word s
 seL4_Error seL4_ARM_Page_Unify_Instruction(seL4_ARM_Page service, seL4_Word start_offset,
                                            seL4_Word end_offset)
 {
-    return cache_operation(CACHE_CLEAN, service, start_offset, end_offset);
+    return cache_operation(CACHE_UNIFY, service, start_offset, end_offset);
 }
 
 static seL4_Error check_space_range(kernel_t *kernel, const cap_t *space, seL4_Word start,
@@ -253,7 +263,8 @@ static seL4_Error space_cache_operation(cache_operation_t operation, seL4_ARM_VS
     }
     if (slot && !error && *at.entry & PTE_VALID) {
         uint64_t offset = start & ((1ul << at.bits) - 1);
-        cache_operate(kernel, operation, (*at.entry & ~(uint64_t)PTE_FLAGS) + offset, end - start);
+        operate(kernel, operation, slot->cap.asid, start,
+                (*at.entry & ~(uint64_t)PTE_FLAGS) + offset, end - start);
     }
     return invocation_end(kernel, HOSTED_PAGE_CACHE, error);
 }
@@ -277,7 +288,7 @@ seL4_Error seL4_ARM_VSpace_CleanInvalidate_Data(seL4_ARM_VSpace service, seL4_Wo
 seL4_Error seL4_ARM_VSpace_Unify_Instruction(seL4_ARM_VSpace service, seL4_Word start,
                                              seL4_Word end)
 {
-    return space_cache_operation(CACHE_CLEAN, service, start, end);
+    return space_cache_operation(CACHE_UNIFY, service, start, end);
 }
 
 static seL4_Error page_table_map(kernel_t *kernel, cap_t *cap, seL4_CPtr root, seL4_Word vaddr)

@@ -87,6 +87,16 @@ void processor_forget_space(kernel_t *kernel, vspace_object_t *vspace)
     }
 }
 
+void processor_unify(kernel_t *kernel, const vspace_object_t *vspace, uint64_t vaddr, uint64_t size)
+{
+    for (vcpu_object_t *vcpu = kernel->vcpus; vcpu; vcpu = vcpu->next) {
+        if (vcpu->processor && vcpu->watcher.vspace == vspace) {
+            processor_stop(kernel, vcpu);
+            vcpu->class->unify(vcpu->processor, vaddr, size);
+        }
+    }
+}
+
 /* A mapping that has devices in it is seen page by page, those of devices without rights. */
 static void for_each_part(vcpu_object_t *vcpu, const hosted_stage2_mapping_t *mapping,
                           void (*notify)(void *, const hosted_stage2_mapping_t *))

@@ -74,6 +74,8 @@ typedef struct engine_class {
     /** Stage 2 changed while the guest stands still. Takes effect at the next run. */
     void (*mapped)(engine_t *engine, const hosted_stage2_mapping_t *mapping);
     void (*unmapped)(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+    /** Instructions of that range may have been written, while the guest stands still. */
+    void (*unify)(engine_t *engine, uint64_t gpa, uint64_t size);
     /** Copy registers out, and take over those that changed since. */
     void (*get_registers)(engine_t *engine, seL4_UserContext *context);
     int (*set_registers)(engine_t *engine, const seL4_UserContext *context);

@@ -109,6 +109,12 @@ static void unmapped(void *cookie, const hosted_stage2_mapping_t *mapping)
     engine->class->unmapped(engine, mapping);
 }
 
+static void unify(void *cookie, uint64_t gpa, uint64_t size)
+{
+    engine_t *engine = ((processor_t *)cookie)->engine;
+    engine->class->unify(engine, gpa, size);
+}
+
 static void kick(void *cookie)
 {
     engine_t *engine = ((processor_t *)cookie)->engine;
@@ -241,8 +247,8 @@ static void run(void *cookie, hosted_run_t *run)
     report(processor, run);
 }
 
-static const hosted_processor_class_t processors = {create, destroy, mapped, unmapped,
-                                                    run,    kick,    fetch,  complete};
+static const hosted_processor_class_t processors = {create, destroy, mapped, unmapped, run,
+                                                    unify,  kick,    fetch,  complete};
 
 int hosted_system_run_guests(hosted_system_t *system, const char *engine)
 {

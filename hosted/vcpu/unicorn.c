@@ -396,6 +396,7 @@ const engine_class_t engine_unicorn = {
     .destroy = unicorn_destroy,
     .mapped = unicorn_mapped,
     .unmapped = unicorn_unmapped,
+    .unify = unicorn_unify,
     .get_registers = get_registers,
     .set_registers = set_registers,
     .get_system_registers = get_system_registers,

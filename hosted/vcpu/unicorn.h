@@ -99,10 +99,10 @@ typedef struct unicorn_engine {
     uint8_t *cleared_host; /* NULL: not known */
     uint64_t cleared_page; /* virtual */
     uint32_t cleared_mode; /* of the processor */
-    /* Pages of IC IVAU, GPAs, whose code is to be read again: see unicorn_cache.c. */
+    /* Pages, GPAs, whose code is to be read again: see unicorn_cache.c. */
     uint64_t stale[UNICORN_MAX_STALE];
     size_t num_stale;
-    uint64_t stale_pc; /* of the last such instruction */
+    uint64_t stale_pc; /* of the guest's last IC IVAU */
     uint64_t fresh;    /* the last page that was dropped in this run; UINT64_MAX: none */
     /* The virtual timer: see unicorn_timer.c. */
     bool timer_armed;  /* fires in timer_remaining ticks */
@@ -125,6 +125,7 @@ engine_t *unicorn_create(char *error, size_t error_size);
 void unicorn_destroy(engine_t *engine);
 void unicorn_mapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
+void unicorn_unify(engine_t *engine, uint64_t gpa, uint64_t size);
 
 /**
  * Make a region of free addresses that holds `address`, large enough that all of the address space
@@ -182,8 +183,7 @@ void unicorn_forget_page(unicorn_engine_t *self);
 /** Whether the guest is done with its IC IVAU when this block comes: then it must stop. */
 bool unicorn_invalidated(const unicorn_engine_t *self, uint64_t address, uint32_t size);
 
-/** Drop what was translated from the pages that the guest has invalidated. While it stands still.
- */
+/** Drop what was translated from stale pages. While the guest stands still. */
 void unicorn_forget_code(unicorn_engine_t *self);
 
 /** Drop what was translated from a page; its GPA must be executable. While the guest stands still.

@@ -11,7 +11,8 @@
  * nothing to it. So its pages are noted here, and their code is dropped when the guest has left the
  * loop that such instructions stand in. That page need not be dropped again before others had their
  * turn to write: a kernel that patches itself does this for each instruction. (IC IALLU still is
- * nothing: dropping all takes a quarter of a second.)
+ * nothing: dropping all takes a quarter of a second.) Pages that the VMM has the kernel unify are
+ * noted too.
  *
  * Unicorn executes DC ZVA as 64 stores of a byte, each through its
  * slowest path, and guests clear all of their memory with it. So the first one in a page is left to
@@ -72,6 +73,18 @@ void unicorn_forget_code(unicorn_engine_t *self)
         unicorn_forget_pages(self, self->stale, self->num_stale);
         self->fresh = self->stale[self->num_stale - 1];
         self->num_stale = 0;
+    }
+}
+
+void unicorn_unify(engine_t *engine, uint64_t gpa, uint64_t size)
+{
+    unicorn_engine_t *self = (unicorn_engine_t *)engine;
+
+    for (uint64_t page = gpa & ~PAGE_MASK; page < gpa + size; page += UNICORN_PAGE_BYTES) {
+        if (self->num_stale == UNICORN_MAX_STALE) {
+            unicorn_forget_code(self);
+        }
+        self->stale[self->num_stale++] = page;
     }
 }
 

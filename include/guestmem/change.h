@@ -117,7 +117,7 @@ typedef enum guestmem_track {
  * create_allocated_reservation_frame()) count as written at all times, for lack of better
  * knowledge. A caller's frames must have been handed in with no more rights than their capabilities
  * have, or a write that these forbid runs again for ever. Not seen is what others write that share
- * the frames (vspace_share_mem_at_vaddr()).
+ * the frames (vspace_share_mem_at_vaddr(), guestmem_share()).
  *
  * It takes a kernel invocation for each frame that the guest may write. Breaking frames takes as
  * much free memory as they have, until the call returns, and is possible where they are the
@@ -162,6 +162,56 @@ typedef int (*guestmem_written_fn)(vm_t *vm, uintptr_t addr, size_t size, void *
  */
 int guestmem_written(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_written_fn callback,
                      void *cookie);
+
+/** The content of a VM's RAM at some time. */
+typedef struct guestmem_saved guestmem_saved_t;
+
+/**
+ * Keep the content of the VM's RAM, to bring it back with guestmem_restore().
+ *
+ * It is copied to the VM's heap, but for pages of zeroes. From now on all RAM is tracked, as by
+ * guestmem_track_written(), in frames, or as it is tracked already; neither that call nor
+ * guestmem_written() is for RAM then. All that it says about what is noted, what counts as written
+ * and what cannot be tracked holds here. A VM has one saved state at a time.
+ *
+ * The guest must not run during the call. Its VCPUs and devices, and reservations that are no RAM,
+ * are up to the caller.
+ *
+ * @param vm  the VM
+ * @return NULL with nothing changed if one is saved already, RAM cannot be tracked or read by the
+ *         VMM, the heap is exhausted, or the kernel refuses; else to be freed with
+ *         guestmem_free_saved(), or with the VM
+ */
+guestmem_saved_t *guestmem_save(vm_t *vm);
+
+/**
+ * Bring the content of all RAM back to what it was, and the list of RAM with it: which of it is
+ * allocated. Only what was written since the save or the last restore is touched. Pages that were
+ * discarded get frames again; others that had none then, and have some now, are zeroed. Rights stay
+ * as they are.
+ *
+ * The guest must not run during the call. Instruction caches are made to forget what was there
+ * before, but for memory that the kernel does not clean from the caches.
+ *
+ * It takes a kernel invocation for each frame that the guest has written, one for each page of
+ * 4 KiB that has changed, and what it takes to map in the VMM what is not mapped there already.
+ *
+ * @param vm     the VM
+ * @param saved  from guestmem_save()
+ * @return 0; -1 with nothing changed if it is not the VM's saved state, a reservation was made,
+ *         mapped or freed after the save, a frame for what was discarded cannot be had, the heap is
+ *         exhausted, or the kernel refuses. Where the VMM has no windows, or caches must be
+ *         cleaned, it may fail half-way; another restore completes it.
+ */
+int guestmem_restore(vm_t *vm, guestmem_saved_t *saved);
+
+/**
+ * Free what guestmem_save() returned, and end the tracking that it began.
+ *
+ * @param vm     the VM
+ * @param saved  its saved state; NULL is allowed
+ */
+void guestmem_free_saved(vm_t *vm, guestmem_saved_t *saved);
 
 #ifdef __cplusplus
 }

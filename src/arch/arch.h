@@ -85,6 +85,10 @@ extern const bool gm_arch_frame_remaps;
  * and what such a guest writes to the VMM. The capability must be mapped, anywhere. */
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);
 
+/** Let the guest execute what the VMM wrote to bytes of a frame, not what instruction caches hold.
+ * The capability must be mapped, anywhere. */
+seL4_Error gm_arch_frame_unify(seL4_CPtr frame, size_t offset, size_t size);
+
 /** Map a table of a level at `gpa`; those above it are there. Deleting it unmaps it. */
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa);
 

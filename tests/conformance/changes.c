@@ -300,12 +300,48 @@ static void guest_sees_one_memory_at_two_addresses(suite_t *suite)
     }
 }
 
+static void saved_memory_comes_back_under_the_guest(suite_t *suite)
+{
+    vm_t *vm = &suite->guest->vm;
+    for (size_t i = 0; i < 2; i++) {
+        size_t size = (size_t)1 << sizes_bits[i];
+        EXPECT(guestmem_set_largest_frame(vm, sizes_bits[i]) == 0);
+        REQUIRE(vm_ram_register_at(vm, GPA, 3 * size, false) == 0);
+        guest_store_now(suite, GUEST_WORD, GPA, GUEST_VALUE);
+        guest_store_now(suite, GUEST_WORD, GPA + 2 * size - 8, GUEST_VALUE + 1);
+        if (guestmem_clean(vm, GPA, 3 * size) != 0) {
+            suite_skip(suite, "the kernel does not clean this memory from the caches");
+            return;
+        }
+        bool clean = vm->mem.clean_cache;
+        vm->mem.clean_cache = true; /* as the guest's caches are off */
+        guestmem_saved_t *saved = guestmem_save(vm);
+        REQUIRE(saved != NULL);
+        for (seL4_Word round = 0; round < 2; round++) {
+            guest_store_now(suite, GUEST_WORD, GPA, round);
+            guest_store_now(suite, GUEST_WORD, GPA + 2 * size - 8, round);
+            guest_store_now(suite, GUEST_WORD, GPA + 3 * size - 8, GUEST_VALUE);
+            EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 2 * size - 8), round);
+            EXPECT(guestmem_restore(vm, saved) == 0);
+            EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA), GUEST_VALUE);
+            EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 2 * size - 8), GUEST_VALUE + 1);
+            EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA + 3 * size - 8), 0);
+        }
+        guestmem_free_saved(vm, saved);
+        vm->mem.clean_cache = clean;
+        guest_store_now(suite, GUEST_WORD, GPA, 2);
+        EXPECT_EQUAL(guest_load_now(suite, GUEST_WORD, GPA), 2);
+        EXPECT(vm_free_reserved_memory(vm, guestmem_find_reservation(vm, GPA)) == 0);
+    }
+}
+
 static const check_t guest_checks[] = {
     CHECK(guest_sees_one_memory_at_two_addresses),
     CHECK(discarded_memory_comes_again_with_the_guests_access),
     CHECK(guest_has_the_rights_that_it_was_given_last),
     CHECK(what_the_guest_writes_is_reported_and_watched_again),
     CHECK(large_frames_are_broken_under_the_guest),
+    CHECK(saved_memory_comes_back_under_the_guest),
 };
 
 const area_t area_guest_changes = AREA("guest", FIXTURE_GUEST, guest_checks);

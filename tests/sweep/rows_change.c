@@ -179,6 +179,56 @@ static int share_in_one(scene_t *s)
     return share_from(s, &s->world.vm);
 }
 
+static void map_ram(scene_t *s)
+{
+    vm_t *vm = &s->world.vm;
+    uint64_t word = 7;
+    size_t size = ram_bytes(s);
+    assert_int_equal(vm_ram_register_at(vm, RAM_END - size, size, false), 0);
+    assert_int_equal(vm_ram_register_at(vm, RAM_END, size, false), 0);
+    scene_fill(s);
+    assert_int_equal(guestmem_write(vm, RAM_END - 4, &word, sizeof(word)), 0);
+}
+
+static int save(scene_t *s)
+{
+    return guestmem_save(&s->world.vm) != NULL ? 0 : -1;
+}
+
+static guestmem_saved_t *saved_state;
+
+static void map_saved(scene_t *s)
+{
+    map_ram(s);
+    saved_state = guestmem_save(&s->world.vm);
+    assert_non_null(saved_state);
+}
+
+/* Written by the guest, with RAM freed that was allocated; and what was discarded comes again. */
+static void change_saved(scene_t *s)
+{
+    vm_t *vm = &s->world.vm;
+    map_ram(s);
+    vm_ram_mark_allocated(vm, RAM_END, PAGE);
+    saved_state = guestmem_save(vm);
+    assert_non_null(saved_state);
+    assert_int_equal(vm_memory_handle_fault(vm, NULL, RAM_END - PAGE, 4), FAULT_RESTART);
+    vm_ram_free(vm, RAM_END, PAGE);
+}
+
+static void discard_saved(scene_t *s)
+{
+    size_t size = scene_is_small(s) ? PAGE : 2 * MEGABYTE;
+    map_saved(s);
+    assert_int_equal(guestmem_discard(&s->world.vm, RAM_END - size, size, NULL), 0);
+    assert_int_equal(guestmem_discard(&s->world.vm, RAM_END, size, NULL), 0);
+}
+
+static int restore(scene_t *s)
+{
+    return guestmem_restore(&s->world.vm, saved_state);
+}
+
 static const row_t rows[] = {
     {"guestmem_discard", "no window", map_span, discard_middle, 0},
     {"guestmem_discard", "from a window", map_span_with_window, discard_middle, 0},
@@ -195,6 +245,9 @@ static const row_t rows[] = {
     {"guestmem_read", "discarded", discard_ram, read_discarded, 0},
     {"guestmem_copy", "discarded", discard_ram, copy_discarded, 0},
     {"guestmem_pointer", "discarded", discard_ram, point_at_discarded, 0},
+    {"guestmem_save", "", map_ram, save, ROW_REMAPS},
+    {"guestmem_restore", "written", change_saved, restore, ROW_REMAPS},
+    {"guestmem_restore", "discarded", discard_saved, restore, ROW_REMAPS},
 };
 
 const row_list_t rows_of_changes = {rows, sizeof(rows) / sizeof(rows[0])};

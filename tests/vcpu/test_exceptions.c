@@ -10,6 +10,7 @@
  */
 
 #include "machine.h"
+#include <guestmem/change.h>
 #include <sel4vm/guest_irq_controller.h>
 
 /* What the guest keeps of an exception. */
@@ -155,6 +156,23 @@ static void code_from_outside_runs_after_ic_ivau(void **state)
     assert_int_equal(machine_registers(machine).x11, 2);
 }
 
+/* What is brought back in place of such code. */
+static void code_that_a_restore_brings_back_runs(void **state)
+{
+    machine_t *machine = *state;
+    assert_non_null(
+        vm_reserve_memory_at(&machine->vm, GUEST_DEVICE, 0x1000, write_other_code, NULL));
+    assert_int_equal(guestmem_write(&machine->vm, GUEST_DATA, code[0], sizeof(code[0])), 0);
+    guestmem_saved_t *saved = guestmem_save(&machine->vm);
+    assert_non_null(saved);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(machine_run(machine, GUEST_RELOAD, GUEST_DATA, GUEST_DEVICE), 0);
+        assert_int_equal(machine_registers(machine).x10, 1);
+        assert_int_equal(machine_registers(machine).x11, 2);
+        assert_int_equal(guestmem_restore(&machine->vm, saved), 0);
+    }
+}
+
 static memory_fault_result_t write_other_pages(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address,
                                                size_t length, void *cookie)
 {
@@ -231,6 +249,7 @@ int main(void)
         TEST(the_virtual_timer_interrupts_when_it_is_due),
         TEST(blocks_are_cleared_and_nothing_else_is),
         TEST(code_from_outside_runs_after_ic_ivau),
+        TEST(code_that_a_restore_brings_back_runs),
         TEST(as_many_pages_are_read_again_as_were_invalidated),
         TEST(code_that_was_cleared_is_read_again),
         TEST(all_clocks_count_virtual_time),

@@ -86,6 +86,8 @@ typedef struct hosted_processor_class {
     void (*mapped)(void *processor, const hosted_stage2_mapping_t *mapping);
     void (*unmapped)(void *processor, const hosted_stage2_mapping_t *mapping);
     void (*run)(void *processor, hosted_run_t *run);
+    /** Instructions of that range may have been written: what is kept of them is old. */
+    void (*unify)(void *processor, uint64_t gpa, uint64_t size);
     /** Let run() return soon, or at once when it is called next. From any thread. */
     void (*kick)(void *processor);
     /** Bring the VCPU's registers up to date. */

@@ -76,6 +76,11 @@ seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
     return (seL4_Error)seL4_ARM_Page_CleanInvalidate_Data(frame, offset, offset + size);
 }
 
+seL4_Error gm_arch_frame_unify(seL4_CPtr frame, size_t offset, size_t size)
+{
+    return (seL4_Error)seL4_ARM_Page_Unify_Instruction(frame, offset, offset + size);
+}
+
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa)
 {
     (void)level; /* the kernel takes the outermost that is missing */

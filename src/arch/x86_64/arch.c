@@ -60,6 +60,12 @@ seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size)
     return seL4_NoError;
 }
 
+seL4_Error gm_arch_frame_unify(seL4_CPtr frame, size_t offset, size_t size)
+{
+    (void)frame, (void)offset, (void)size;
+    return seL4_NoError;
+}
+
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa)
 {
     seL4_X86_EPT_VMAttributes attributes = seL4_X86_EPT_Default_VMAttributes;
