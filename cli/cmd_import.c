@@ -319,9 +319,6 @@ static int import(const char *file, const char *vm_name, const char *board, cli_
 
     if (result == 0) {
         print_description(&selection, file, board);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            result = cli_error_set(error, "standard output cannot be written");
-        }
     }
     microkit_free(system);
     free(text);

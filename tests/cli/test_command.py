@@ -51,6 +51,16 @@ def refused(what, path, *says, environment=None):
             assert part in lines[0], f"{what}: no {part!r} in {lines[0]}"
 
 
+def check_lost(*arguments):
+    """Output that cannot be written is a failure, in one line, after what the guest did."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run((GUESTMEM, *arguments), stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1, (arguments, done)
+    assert done.stderr.splitlines()[-1] == "guestmem: standard output cannot be written", done
+    assert done.stderr.count("cannot be written") == 1, done
+
+
 def node(name, base, size, backing, more=""):
     return (f'{name} {{ reg = /bits/ 64 <{base} {size}>; guestmem,backing = "{backing}"; {more} }};')
 
@@ -345,6 +355,9 @@ def test_map(folder):
     subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", flat, path], check=True)
     assert printed(flat) == printed(path), "a flattened description is the same machine"
 
+    for arguments in (["--help"], ["--version"], ["map", "--help"], ["map", path], ["plan", path]):
+        check_lost(*arguments)
+
     boards = os.path.join(folder, "boards")
     os.mkdir(boards)
     small = write(folder, BOARD, "small.dts")
@@ -445,6 +458,8 @@ def test_guest(folder):
     with open(os.path.join(expected, "expected-messages.txt")) as messages:
         assert done.stderr == messages.read(), done
     assert done.returncode == 0, done
+    check_lost("run", example)
+    check_lost("run", "--quiet", example)
     for nodes, says in (("", "0x1000"), (node("n", "0", "0x2000", "frames"), "undefined"),
                         (node("dev@1000", "0x1000", "0x1000", "emulated", ONES), "dev@1000")):
         path = write(folder, "guestmem,entry = <0x1000>;\n" + nodes)
