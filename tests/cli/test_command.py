@@ -16,6 +16,7 @@ import os
 import pty
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,9 +221,9 @@ OVERLAYS = (
     ("plugin.dts", "/dts-v1/; /plugin/; / { };", "no overlay"),
     ("header.dts", '#include "missing.h"', "missing.h"),
     # Written by hand, not as /plugin/ makes them: places that are not there.
-    ("far.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+    ("far.dtbo", "/dts-v1/; / { fragment@0 { target = <0>; __overlay__ { }; };"
      '__fixups__ { gic = "/fragment@0:target:4294967294"; }; };', "/__fixups__", "no such place"),
-    ("local.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+    ("local.dtbo", "/dts-v1/; / { fragment@0 { target = <0>; __overlay__ { }; };"
      "__local_fixups__ { fragment@0 { target = <4>; }; }; };", "/__local_fixups__"),
 )
 
@@ -235,7 +236,11 @@ def test_broken(folder):
             ("cut.dtb", b"\xd0\x0d\xfe\xed\0\0\1\0", "truncated"),
             ("text.dtb", b"no device tree, though long enough for a header " * 2,
              "not a flattened device tree"),
-            ("empty.dts", b"", "syntax error")):
+            ("empty.dts", b"", "empty.dts: empty"),
+            # Which dtc takes for the end of the source.
+            ("mark.dts", b"\xef\xbb\xbf/dts-v1/; / { };", "mark.dts:1: byte 0xef"),
+            ("blank.dts", b"/dts-v1/; // \xc2\xa0\n/ { };\n\xc2\xa0&{/} { wool; };", ":3: byte 0xc2"),
+            ("zero.dts", b"/dts-v1/; / { };\n\0 wool", ":2: byte 0x00")):
         path = os.path.join(folder, name)
         with open(path, "wb") as file:
             file.write(content)
@@ -253,6 +258,8 @@ def test_broken(folder):
         path = os.path.join(folder, name)
         with open(path, "w") as file:
             file.write(content)
+        if name.endswith(".dtbo"):
+            subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", path, path], check=True)
         for command in (["map"], ["run", source], ["plan", source]):
             done = guestmem(*command, "--board", "qemu-arm-virt", "--overlay", path)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
@@ -411,6 +418,7 @@ def test_board(folder):
     for tree in trees:
         assert ranges(tree) == bare, tree
         for overlay in (append, board("header.dts", "/dts-v1/; " + VM_HOLE), board("plugin.dts", plugin),
+                        board("comment.dts", "/* no /plugin/, no /dts-v1/ */ // \"\n" + VM_HOLE),
                         board("flat-plugin.dts", plugin, "-@")):
             assert ranges(tree, overlay) == hole, (tree, overlay)
         assert ranges(tree, board("off.dts", off)) == given, tree
@@ -426,12 +434,20 @@ def test_board(folder):
         assert "8 x 2M" in printed("--board", trees[0], *base, path)
 
 
+def only_dtc(folder):
+    os.symlink(shutil.which("dtc"), os.path.join(folder, "dtc"))
+    return folder
+
+
 def test_sources(folder):
     """Descriptions through the preprocessor and pipes, and what a guest reaches."""
     nodes = ("#define BASE 0x10000000\n" + node("window", "BASE", "0x200000", "untyped") +
              node("uart", "0x9000040", "0x40", "untyped") + '\n#include "more.dtsi"\n')
     with open(os.path.join(folder, "more.dtsi"), "w") as file:
         file.write(node("load", "0x80000000", "0x1000", "frames", LOAD))
+    done = guestmem("map", write(folder, "/* Without\n#define */ // it's \n"), environment={
+        **os.environ, "PATH": only_dtc(folder)})
+    assert done.returncode == 0, done
     path = write(folder, nodes)
     map_text = printed(path)
     for part in ("0x0000000010000000-00000000101fffff", "1 x 2M", "2 x 4K",
