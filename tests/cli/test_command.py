@@ -138,6 +138,8 @@ BROKEN = (  # what is wrong, the nodes, what the line says
      '/n: guestmem,backing: unknown backing "wool"'),
     ("unknown property", node("n", "0x1000", "0x1000", "ram", 'guestmem,colour = "red";'),
      "/n: guestmem,colour: no such property"),
+    ("a switch with a value", node("n", "0x1000", "0x1000", "frames", "guestmem,map-on-fault = <0>;"),
+     "/n: guestmem,map-on-fault: must have no value"),
     ("rights of RAM", node("n", "0x1000", "0x1000", "ram", 'guestmem,rights = "ro";'),
      "/n: guestmem,rights: has no effect"),
     ("an address of RAM", node("n", "0x1000", "0x1000", "ram", "guestmem,paddr = <0>;"),
