@@ -218,7 +218,7 @@ OVERLAYS = (
      "which", "qemu-arm-virt"),
     ("path.dts", '/dts-v1/; /plugin/; &{/nowhere} { status = "okay"; };', "/fragment@0: target-path",
      'has no node "/nowhere"'),
-    ("tree.dtb", "/dts-v1/; / { };", "no valid flattened device tree"),
+    ("tree.dtb", "/dts-v1/; / { }; // and more than a header", "not a flattened device tree"),
     ("syntax.dts", "/ { chosen { oops }; };", "syntax.dts:1.", "syntax error"),
     ("plugin.dts", "/dts-v1/; /plugin/; / { };", "no overlay"),
     ("header.dts", '#include "missing.h"', "missing.h"),
@@ -247,6 +247,8 @@ def test_broken(folder):
         with open(path, "wb") as file:
             file.write(content)
         refused(name, path, says)
+        tree = node("n", "0", "0x1000", "frames", f'guestmem,device-tree = "{name}";')
+        refused("a guest's " + name, write(folder, tree), "/n: guestmem,device-tree", says)
     refused("no file", "/no/such/vm.dts", "No such file or directory")
     refused("a folder", "/", "Is a directory")
     refused("no dtc", write(folder, ""), "device-tree-compiler",
