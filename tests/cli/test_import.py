@@ -101,6 +101,8 @@ REFUSED = (  # the file, and what the line says
     (system(REGION, vm('<map mr="m" vaddr="0" cached="no"/>')), 'cached: "no"'),
     (system(REGION, PAGE, vm(MAP + '<map mr="p" vaddr="0x401ff000"/>')),
      'overlaps that of "m" [0x40000000, 0x401fffff]'),
+    (system('<memory_region name="m" size="0x1000" prefill_path="&#233;"/>', vm(MAP)), "prefill_path"),
+    (system('<memory_region name="m" size="0x1000" prefill_path=""/>', vm(MAP)), "prefill_path"),
 )
 
 SHARED = (  # what a node of one VM cannot say, and the pages of the VMs
@@ -227,6 +229,13 @@ with tempfile.TemporaryDirectory() as folder:
                  vm('<map mr="&quot;*/ &#233; 7\\" vaddr="0x1000"/>').replace('"v"', "'\"*/\\'"))
     imported = write(folder, "odd.dts", output("import", write(folder, "odd.system", odd)))
     equal(odd, memory(imported), [(0x1000, 0x1fff, "rw", True, None)])
+    # File names are those that the system has.
+    write(folder, '"a*\\b.bin', "image")
+    said = system('<memory_region name="m" size="0x1000" prefill_path="&quot;a*\\b.bin"/>', vm(MAP))
+    imported = write(folder, "said.dts", output("import", write(folder, "s.system", said)))
+    equal(said, len(memory(imported)), 1)
+    done = guestmem("import", "--board", "\u00e9.dts", folder + "/s.system")
+    equal("a board", (done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
 
     for text, says in REFUSED:
         path = write(folder, "wrong.system", text)
