@@ -257,6 +257,9 @@ def test_broken(folder):
             environment={**os.environ, "PATH": folder})
     refused("no header", write(folder, '#include "none.h"\n'), "vm.dts:3:10: ", "none.h")
     refused("an error below a macro", write(folder, "#define X\nn { X oops };"), "vm.dts:4.")
+    # Without a bound on the tools' memory, these end with the machine's.
+    refused("a file without end", write(folder, 'x = /incbin/("/dev/zero");'), "dtc: ", "failed")
+    refused("a header without end", write(folder, '#include "/dev/zero"\n'), "cpp: ", "memory")
     source = write(folder, "")
     for name, content, *says in OVERLAYS:
         path = os.path.join(folder, name)
