@@ -11,6 +11,7 @@
 
 #include "description_internal.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <stdio.h>
@@ -297,6 +298,11 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
     }
     if (backing == NULL) {
         return 0;
+    }
+    for (const char *c = node->name; *c != '\0'; c++) {
+        if (!isgraph((unsigned char)*c)) { /* maps print it */
+            return vm_node_error(node, "node", "its name has other than printable characters");
+        }
     }
     if (read_common(node, &common) != 0) {
         return -1;

@@ -96,7 +96,7 @@ static void print_fault(const memory_map_row_t *row)
 {
     printf("            <!-- 0x%" PRIx64 " to 0x%" PRIx64 ": faults, for ", row->base, row->last);
     for (const char *c = row->name; *c != '\0'; c++) {
-        putchar(*c == '-' || (unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e ? '_' : *c);
+        putchar(*c == '-' ? '_' : *c);
     }
     printf(" -->\n");
 }
