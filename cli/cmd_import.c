@@ -351,7 +351,7 @@ static int check_names(const selection_t *selection, const char *file, const cha
 static int import(const char *file, const char *vm_name, const char *board, cli_error_t *error)
 {
     size_t size = 0;
-    char *text = file_read(file, &size, error);
+    char *text = file_read_up_to(file, MICROKIT_MAX_SIZE + 1, &size, error);
     microkit_system_t *system = text != NULL ? microkit_parse(text, size, file, error) : NULL;
     selection_t selection = {.system = system};
     int result = system != NULL ? find_vms(&selection, vm_name, file, error) : -1;

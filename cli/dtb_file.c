@@ -21,6 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** More than a source needs of which comes a tree that is accepted. */
+#define MOST_SOURCE ((size_t)1 << 26)
+
 /** A tree on its way: as source, or flattened. */
 typedef struct draft {
     char *bytes;
@@ -227,7 +230,7 @@ static int read_draft(draft_t *draft, const char *path, cli_error_t *error)
     char *code;
     int result;
 
-    draft->bytes = file_read(path, &draft->size, error);
+    draft->bytes = file_read_up_to(path, MOST_SOURCE, &draft->size, error);
     if (draft->bytes == NULL) {
         return -1;
     }

@@ -471,6 +471,8 @@ def test_sources(folder):
                               text=True, cwd=folder)
         assert (done.returncode, done.stderr) == (0, ""), done
         assert done.stdout.splitlines()[1:] == map_text.splitlines()[1:], done
+    done = guestmem("map", "/dev/stdin", input="/" * (1 << 26))  # of a pipe without end, no more is read
+    assert (done.returncode, done.stderr) == (1, "guestmem: /dev/stdin: too large to read\n"), done
 
 
 def test_guest(folder):
