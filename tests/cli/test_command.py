@@ -15,6 +15,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import shutil
 import signal
@@ -519,6 +520,16 @@ def check_picture(folder):
     # Of eight pieces of 50 each, the first was loaded and the third touched.
     assert strips == [("#d00000", 210, 400, "0.40"), ("#14213d", 310, 50, "0.40"),
                       ("#6c757d", 210, 50, "0.40")], strips
+    # Faults at more pages than are remembered: ldr w4, [x1]; add x1, x1, #4096; cmp x1, x2; b.ne.
+    with open(os.path.join(folder, "scan.bin"), "wb") as code:
+        code.write(b"".join(word.to_bytes(4, "little")
+                            for word in (0xb9400024, 0x91400421, 0xeb02003f, 0x54ffffa1)))
+    many = write(folder, "guestmem,entry = <0x1000>; guestmem,x1 = <0x40000000>;"
+                 "guestmem,x2 = <0x44000000>;" +
+                 node("code", "0x1000", "0x1000", "frames", 'guestmem,load = "scan.bin";') +
+                 node("dev", "0x40000000", "0x4000000", "emulated", ONES), "many.dts")
+    guestmem("run", "--quiet", "--max-seconds", "60", "--svg", picture, many)
+    assert re.search(r"; 16384 faults, \d+ of them not drawn", open(picture).read()), picture
     for place, status in ((os.path.join(folder, "none", "run.svg"), 1), ("/dev/full", 1)):
         done = guestmem("run", "--quiet", "--max-seconds", "60", "--svg", place, path)
         assert (done.returncode, done.stdout) == (status, "") and place in done.stderr, done
