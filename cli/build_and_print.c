@@ -35,10 +35,6 @@ static int build(const char *file, const machine_options_t *options, int form,
     if (machine_destroy(machine) != 0) {
         status = STATUS_FAILED;
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "guestmem: standard output cannot be written\n");
-        status = STATUS_FAILED;
-    }
     return status;
 }
 

@@ -116,13 +116,30 @@ static void print_root_name(const selection_t *selection, const char *name, size
     }
 }
 
-/** Text between quotes, or in a comment. */
+static bool is_printable(char c)
+{
+    return (unsigned char)c >= 0x20 && (unsigned char)c < 0x7f;
+}
+
+/** Whether a description can have it as a file's name. */
+static bool can_be_said(const char *file)
+{
+    const char *c = file;
+
+    while (is_printable(*c)) {
+        c++;
+    }
+    return c > file && *c == '\0';
+}
+
+/** Text between quotes. */
 static void print_quoted(const char *text)
 {
     for (; *text != '\0'; text++) {
-        bool good = (unsigned char)*text >= 0x20 && (unsigned char)*text < 0x7f &&
-                    strchr("\"\\*", *text) == NULL;
-        putchar(good ? *text : '_');
+        if (*text == '"' || *text == '\\') {
+            putchar('\\');
+        }
+        putchar(is_printable(*text) ? *text : '_');
     }
 }
 
@@ -309,19 +326,39 @@ static int find_vms(selection_t *selection, const char *name, const char *file, 
                                         name, names);
 }
 
+/** Whether a description can have the names of the files. @return 0; -1 with an error */
+static int check_names(const selection_t *selection, const char *file, const char *board,
+                       cli_error_t *error)
+{
+    static const char reason[] =
+        "empty or other than printable ASCII, which a description cannot say";
+
+    if (board != NULL && !can_be_said(board)) {
+        return cli_error_set(error, "--board \"%s\": %s", board, reason);
+    }
+    for (size_t i = 0; i < selection->num_vms; i++) {
+        for (size_t j = 0; j < selection->vms[i].num_maps; j++) {
+            const microkit_region_t *region = selection->vms[i].maps[j].region;
+            if (region->prefill != NULL && !can_be_said(region->prefill)) {
+                return cli_error_set(error, "%s:%lu: <memory_region>: prefill_path: %s", file,
+                                     region->line, reason);
+            }
+        }
+    }
+    return 0;
+}
+
 static int import(const char *file, const char *vm_name, const char *board, cli_error_t *error)
 {
     size_t size = 0;
-    char *text = file_read(file, &size, error);
+    char *text = file_read_up_to(file, MICROKIT_MAX_SIZE + 1, &size, error);
     microkit_system_t *system = text != NULL ? microkit_parse(text, size, file, error) : NULL;
     selection_t selection = {.system = system};
     int result = system != NULL ? find_vms(&selection, vm_name, file, error) : -1;
 
+    result = result == 0 ? check_names(&selection, file, board, error) : -1;
     if (result == 0) {
         print_description(&selection, file, board);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            result = cli_error_set(error, "standard output cannot be written");
-        }
     }
     microkit_free(system);
     free(text);

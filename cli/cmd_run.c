@@ -66,6 +66,7 @@ typedef struct run {
     activity_t *activity; /* what was in memory before the run, for the picture */
     bool quiet;
     bool progress;
+    bool lost;          /* output could not be written */
     bool spoke;         /* output has come since the last look */
     double start;       /* of the run, and */
     double quiet_since; /* of the guest's silence: seconds */
@@ -79,8 +80,8 @@ static void on_output(void *cookie, const char *bytes, size_t size)
     run_t *run = cookie;
 
     run->spoke = true;
-    if (run->console != NULL) {
-        console_write(run->console, bytes, size);
+    if (run->console != NULL && !console_write(run->console, bytes, size)) {
+        run->lost = true;
     }
 }
 
@@ -269,6 +270,10 @@ static int run_machine(run_t *run)
     drawn = draw_picture(run, machine); /* the report reads all of the memory */
     status = print_end(run, machine, end, seconds);
     status = drawn == 0 ? status : STATUS_FAILED;
+    if (status == STATUS_OK && run->lost) {
+        fprintf(stderr, "guestmem: standard output cannot be written\n");
+        status = STATUS_FAILED;
+    }
     end_picture(run);
     console_close(run->console);
     run->console = NULL;

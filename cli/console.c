@@ -144,7 +144,7 @@ const char *console_why_stopped(const console_t *console)
     return console->why_stopped;
 }
 
-void console_write(console_t *console, const char *bytes, size_t size)
+bool console_write(console_t *console, const char *bytes, size_t size)
 {
     if (size > 0) {
         console->at_line_start = bytes[size - 1] == '\n';
@@ -152,13 +152,14 @@ void console_write(console_t *console, const char *bytes, size_t size)
     while (size > 0) {
         ssize_t done = write(STDOUT_FILENO, bytes, size);
         if (done < 0 && errno != EINTR && errno != EAGAIN) {
-            return; /* nobody reads any more; the guest need not know */
+            return false; /* nobody reads any more; the guest need not know */
         }
         if (done > 0) {
             bytes += done;
             size -= (size_t)done;
         }
     }
+    return true;
 }
 
 /** Whether read() would not block. @param milliseconds  to wait for that; -1: for ever */

@@ -30,8 +30,8 @@ bool console_is_interactive(const console_t *console);
 /** Move input to the guest; stop the machine when the user leaves, or piped input is over. */
 void console_poll(console_t *console, machine_t *machine);
 
-/** Pass on what the guest has sent. */
-void console_write(console_t *console, const char *bytes, size_t size);
+/** Pass on what the guest has sent. @return false if not all of it could be written */
+bool console_write(console_t *console, const char *bytes, size_t size);
 
 /** How the user, or the end of the input, stopped the machine; NULL if neither did. */
 const char *console_why_stopped(const console_t *console);

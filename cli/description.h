@@ -120,6 +120,15 @@ typedef struct vm_system {
 #define VM_DESCRIPTION_MAX_SIZE (4u << 20)
 
 /**
+ * Whether all of a flattened device tree can be read.
+ *
+ * @param size  bytes of it; a tree that claims more is refused as truncated
+ * @param file  name for messages
+ * @return 0; -1 with an error
+ */
+int vm_tree_check(const void *dtb, size_t size, const char *file, cli_error_t *error);
+
+/**
  * Read a description from a flattened device tree.
  *
  * @param dtb    the tree; only read during the call

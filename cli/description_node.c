@@ -11,6 +11,7 @@
 
 #include "description_internal.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <stdio.h>
@@ -28,14 +29,16 @@ enum { PAGE = 0x1000 };
 #define EMULATED   BIT(VM_BACKING_EMULATED)
 #define SHARED     BIT(VM_BACKING_SHARED)
 #define HAS_MEMORY (SINGLE_FRAME | RAM | MAPPED | SHARED)
+#define ALL        (BIT(VM_NUM_BACKINGS) - 1)
+#define FLAG       BIT(VM_NUM_BACKINGS) /* a property that is there or not, without a value */
 
 /** Every `guestmem,` property of a node other than the root, and the backings that it goes with. */
 static const struct {
     const char *name;
     unsigned backings;
 } properties[] = {
-    {"guestmem,backing", ~0u},
-    {"guestmem,hidden", ~0u},
+    {"guestmem,backing", ALL},
+    {"guestmem,hidden", ALL | FLAG},
     {"guestmem,size",
      BIT(VM_BACKING_RAM) | BIT(VM_BACKING_FRAMES) | BIT(VM_BACKING_MAYBE_DEVICE) | EMULATED},
     {"guestmem,paddr", BIT(VM_BACKING_UNTYPED_AT)},
@@ -43,8 +46,8 @@ static const struct {
     {"guestmem,rights", SINGLE_FRAME | SHARED},
     {"guestmem,device", SINGLE_FRAME | MAPPED | EMULATED},
     {"guestmem,file", EMULATED},
-    {"guestmem,read-only", EMULATED},
-    {"guestmem,map-on-fault", MAPPED},
+    {"guestmem,read-only", EMULATED | FLAG},
+    {"guestmem,map-on-fault", MAPPED | FLAG},
     {"guestmem,load", HAS_MEMORY},
     {"guestmem,load-offset", HAS_MEMORY},
     {"guestmem,device-tree", HAS_MEMORY},
@@ -55,8 +58,8 @@ static const struct {
 
 static const size_t num_properties = sizeof(properties) / sizeof(properties[0]);
 
-static int check_property(const vm_node_t *node, const char *name, const char *backing_name,
-                          vm_backing_t backing)
+static int check_property(const vm_node_t *node, const char *name, int length,
+                          const char *backing_name, vm_backing_t backing)
 {
     for (size_t i = 0; i < num_properties; i++) {
         if (strcmp(name, properties[i].name) == 0) {
@@ -66,6 +69,9 @@ static int check_property(const vm_node_t *node, const char *name, const char *b
             }
             if (backing_name == NULL && strcmp(name, "guestmem,hidden") != 0) {
                 return vm_node_error(node, name, "has no effect without guestmem,backing");
+            }
+            if ((properties[i].backings & FLAG) != 0 && length != 0) {
+                return vm_node_error(node, name, "must have no value; it is off where it is not");
             }
             return 0;
         }
@@ -81,9 +87,10 @@ static int check_properties(const vm_node_t *node, const char *backing_name, vm_
     fdt_for_each_property_offset(property, dtb, node->offset)
     {
         const char *name;
-        if (fdt_getprop_by_offset(dtb, property, &name, NULL) != NULL &&
+        int length;
+        if (fdt_getprop_by_offset(dtb, property, &name, &length) != NULL &&
             strncmp(name, "guestmem,", 9) == 0 &&
-            check_property(node, name, backing_name, backing) != 0) {
+            check_property(node, name, length, backing_name, backing) != 0) {
             return -1;
         }
     }
@@ -291,6 +298,11 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
     }
     if (backing == NULL) {
         return 0;
+    }
+    for (const char *c = node->name; *c != '\0'; c++) {
+        if (!isgraph((unsigned char)*c)) { /* maps print it */
+            return vm_node_error(node, "node", "its name has other than printable characters");
+        }
     }
     if (read_common(node, &common) != 0) {
         return -1;

@@ -50,7 +50,7 @@ static bool properties_fit(const void *dtb)
     }
 }
 
-static int check_tree(const void *dtb, size_t size, const char *file, cli_error_t *error)
+int vm_tree_check(const void *dtb, size_t size, const char *file, cli_error_t *error)
 {
     int result;
 
@@ -348,7 +348,7 @@ static int read_system(vm_system_t *system, const void *dtb, size_t size, const 
     if (size > 0) {
         memcpy(system->dtb, dtb, size);
     }
-    if (check_tree(system->dtb, size, file, error) != 0) {
+    if (vm_tree_check(system->dtb, size, file, error) != 0) {
         return -1;
     }
     if (has_vm_nodes(system->dtb)) {

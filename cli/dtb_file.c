@@ -21,6 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** More than a source needs of which comes a tree that is accepted. */
+#define MOST_SOURCE ((size_t)1 << 26)
+
 /** A tree on its way: as source, or flattened. */
 typedef struct draft {
     char *bytes;
@@ -41,6 +44,73 @@ static bool ends_with(const char *text, const char *ending)
     size_t tail = strlen(ending);
 
     return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+/** How long the comment or string is that begins at the start of a source; 0 if none does. */
+static size_t skipped_length(const char *text, size_t size)
+{
+    bool in_lines = size > 1 && text[0] == '/' && text[1] == '*';
+    const char *end = NULL;
+    size_t at = 1;
+
+    if (in_lines || (size > 1 && text[0] == '/' && text[1] == '/')) {
+        end = in_lines ? memmem(text + 2, size - 2, "*/", 2) : memchr(text, '\n', size);
+        return end != NULL ? (size_t)(end - text) + 1 + in_lines : size;
+    }
+    if (text[0] != '"' && text[0] != '\'') {
+        return 0;
+    }
+    /* Where '\'' is an apostrophe, in a directive, there need not be another one. */
+    while (at < size && text[at] != text[0] && (text[0] == '"' || text[at] != '\n')) {
+        at += text[at] == '\\' ? 2 : 1;
+    }
+    return at < size ? at + 1 : size;
+}
+
+/** A source with blanks for its comments and strings, to be freed. */
+static char *code_of(const draft_t *draft)
+{
+    char *code = malloc(draft->size + 1);
+
+    for (size_t i = 0; code != NULL && i < draft->size; i++) {
+        size_t length = skipped_length(draft->bytes + i, draft->size - i);
+        code[i] = draft->bytes[i];
+        for (size_t end = i + length; i < end; i++) {
+            code[i] = draft->bytes[i] == '\n' ? '\n' : ' ';
+        }
+        i -= length > 0;
+    }
+    if (code != NULL) {
+        code[draft->size] = '\0';
+    }
+    return code;
+}
+
+/** Where a word begins that is in no comment or string of a source; NULL if it does not. */
+static char *find(const draft_t *draft, const char *word)
+{
+    char *code = code_of(draft);
+    char *found = code != NULL ? strstr(code, word) : NULL;
+    ptrdiff_t at = found != NULL ? found - code : 0;
+
+    free(code);
+    return found != NULL ? draft->bytes + at : NULL;
+}
+
+/** Refuse what dtc takes for the end of the source, and would pass over the rest of it. */
+static int check_bytes(const draft_t *draft, const char *code, const char *path, cli_error_t *error)
+{
+    unsigned line = 0; /* the first is the marker */
+
+    for (size_t i = 0; i < draft->size; i++) {
+        unsigned char byte = (unsigned char)code[i];
+        if (byte == 0 || byte > 0x7e) {
+            return cli_error_set(error, "%s:%u: byte 0x%02x outside of comments and strings", path,
+                                 line, byte);
+        }
+        line += byte == '\n';
+    }
+    return 0;
 }
 
 /** The line of the first directive of the C preprocessor, from 1 on; 0 if there is none. */
@@ -135,20 +205,18 @@ static int decompile(draft_t *draft, const char *path, cli_error_t *error)
     return 0;
 }
 
-/** Put a line that names the file before a source. A name that such a line cannot have is left out.
- */
+/** Put a line that names the file before a source, unless the name is one that it cannot have. */
 static int add_marker(draft_t *draft, const char *path, cli_error_t *error)
 {
-    size_t room = strlen(path) + 16; /* for the line before it */
+    const char *name = strpbrk(path, "\"\\\n") == NULL ? path : "<stdin>";
+    size_t room = strlen(name) + 16; /* for the line before it */
     char *text = malloc(room + draft->size + 1);
-    int length = 0;
+    int length;
 
     if (text == NULL) {
         return cli_error_set(error, "%s: out of memory", path);
     }
-    if (strpbrk(path, "\"\\\n") == NULL) {
-        length = snprintf(text, room, "#line 1 \"%s\"\n", path);
-    }
+    length = snprintf(text, room, "#line 1 \"%s\"\n", name);
     memcpy(text + length, draft->bytes, draft->size);
     text[(size_t)length + draft->size] = '\0';
     take(draft, text, (size_t)length + draft->size);
@@ -159,8 +227,10 @@ static int add_marker(draft_t *draft, const char *path, cli_error_t *error)
 static int read_draft(draft_t *draft, const char *path, cli_error_t *error)
 {
     unsigned line;
+    char *code;
+    int result;
 
-    draft->bytes = file_read(path, &draft->size, error);
+    draft->bytes = file_read_up_to(path, MOST_SOURCE, &draft->size, error);
     if (draft->bytes == NULL) {
         return -1;
     }
@@ -170,18 +240,27 @@ static int read_draft(draft_t *draft, const char *path, cli_error_t *error)
     if (!draft->is_source) {
         return 0;
     }
+    if (draft->size == 0) {
+        return cli_error_set(error, "%s: empty", path);
+    }
     if (add_marker(draft, path, error) != 0) {
         return -1;
     }
-    line = directive_line(draft->bytes);
-    return line != 0 ? preprocess(draft, line - 1, path, error) : 0;
+    code = code_of(draft);
+    if (code == NULL) {
+        return cli_error_set(error, "%s: out of memory", path);
+    }
+    line = directive_line(code);
+    result = check_bytes(draft, code, path, error);
+    free(code);
+    return result == 0 && line != 0 ? preprocess(draft, line - 1, path, error) : result;
 }
 
 /** Append an overlay's source to a tree's. */
 static int append(draft_t *draft, draft_t *overlay, const char *path, const char *overlay_path,
                   cli_error_t *error)
 {
-    char *header = strstr(overlay->bytes, "/dts-v1/");
+    char *header = find(overlay, "/dts-v1/");
     char *text;
 
     if (decompile(draft, path, error) != 0) {
@@ -229,7 +308,7 @@ static int add_overlay(draft_t *draft, const char *path, const char *overlay_pat
     draft_t overlay = {0};
     int result = read_draft(&overlay, overlay_path, error);
 
-    if (result == 0 && overlay.is_source && strstr(overlay.bytes, "/plugin/") == NULL) {
+    if (result == 0 && overlay.is_source && find(&overlay, "/plugin/") == NULL) {
         result = append(draft, &overlay, path, overlay_path, error);
     } else if (result == 0) {
         result = apply(draft, &overlay, path, overlay_path, error);

@@ -11,12 +11,14 @@
 
 #include "dtb_overlay.h"
 
+#include "description.h"
+
 #include <libfdt.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OLDEST_VERSION = 16, MAX_DEPTH = 32 };
+enum { MAX_DEPTH = 32 };
 
 /** What is worked on. */
 typedef struct overlay {
@@ -24,18 +26,6 @@ typedef struct overlay {
     const dtb_named_t *overlay;
     cli_error_t *error;
 } overlay_t;
-
-/** @return 0 or libfdt's error */
-static int check_tree(const void *dtb, size_t size)
-{
-    if (size < sizeof(struct fdt_header)) {
-        return -FDT_ERR_TRUNCATED;
-    }
-    if (fdt_magic(dtb) == FDT_MAGIC && fdt_version(dtb) < OLDEST_VERSION) {
-        return -FDT_ERR_BADVERSION;
-    }
-    return fdt_check_full(dtb, size);
-}
 
 static bool is_fragment(const void *dtb, int node)
 {
@@ -57,7 +47,7 @@ static bool has_fragment(const void *dtb)
 
 bool dtb_is_overlay(const void *dtb, size_t size)
 {
-    return check_tree(dtb, size) == 0 && has_fragment(dtb);
+    return vm_tree_check(dtb, size, "", NULL) == 0 && has_fragment(dtb);
 }
 
 /** The length of a property, which must be in the tree as a whole; negative if it is not. */
@@ -183,17 +173,11 @@ static int check_targets(const overlay_t *self)
 static int check(const overlay_t *self)
 {
     const void *dtb = self->overlay->bytes;
-    int problem = check_tree(self->tree->bytes, self->tree->size);
     int local;
 
-    if (problem != 0) {
-        return cli_error_set(self->error, "%s: no valid flattened device tree: %s",
-                             self->tree->name, fdt_strerror(problem));
-    }
-    problem = check_tree(dtb, self->overlay->size);
-    if (problem != 0) {
-        return cli_error_set(self->error, "%s: no valid flattened device tree: %s",
-                             self->overlay->name, fdt_strerror(problem));
+    if (vm_tree_check(self->tree->bytes, self->tree->size, self->tree->name, self->error) != 0 ||
+        vm_tree_check(dtb, self->overlay->size, self->overlay->name, self->error) != 0) {
+        return -1;
     }
     if (!has_fragment(dtb)) {
         return cli_error_set(self->error,

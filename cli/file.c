@@ -24,7 +24,7 @@
 #define GUESTMEM_INSTALLED_DATA "/usr/share/guestmem"
 #endif
 
-static void *read_open_file(int fd, const char *path, size_t *size, cli_error_t *error)
+static void *read_open_file(int fd, const char *path, size_t most, size_t *size, cli_error_t *error)
 {
     size_t room = 65536;
     size_t length = 0;
@@ -33,7 +33,7 @@ static void *read_open_file(int fd, const char *path, size_t *size, cli_error_t 
     while (bytes != NULL) {
         ssize_t got;
         if (length == room) {
-            char *larger = room >= FILE_MAX_SIZE ? NULL : realloc(bytes, room * 2);
+            char *larger = room >= most ? NULL : realloc(bytes, room * 2);
             if (larger == NULL) {
                 break;
             }
@@ -58,7 +58,7 @@ static void *read_open_file(int fd, const char *path, size_t *size, cli_error_t 
     return NULL;
 }
 
-void *file_read(const char *path, size_t *size, cli_error_t *error)
+void *file_read_up_to(const char *path, size_t most, size_t *size, cli_error_t *error)
 {
     struct stat status;
     void *bytes = NULL;
@@ -74,10 +74,15 @@ void *file_read(const char *path, size_t *size, cli_error_t *error)
         cli_error_set(error, "%s: %s", path,
                       S_ISDIR(status.st_mode) ? strerror(EISDIR) : "not a regular file");
     } else {
-        bytes = read_open_file(fd, path, size, error);
+        bytes = read_open_file(fd, path, most, size, error);
     }
     close(fd);
     return bytes;
+}
+
+void *file_read(const char *path, size_t *size, cli_error_t *error)
+{
+    return file_read_up_to(path, FILE_MAX_SIZE, size, error);
 }
 
 char *file_relative_to(const char *from, const char *name)

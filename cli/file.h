@@ -23,6 +23,9 @@
  */
 void *file_read(const char *path, size_t *size, cli_error_t *error);
 
+/** As file_read(), of a file that has fewer bytes than `most`: a pipe may have no end. */
+void *file_read_up_to(const char *path, size_t most, size_t *size, cli_error_t *error);
+
 /**
  * The path of a file that `from` names: relative names count from the folder that `from` is in, and
  * from the working directory if that is a pipe (/dev/stdin, /proc/self/fd/...).

@@ -183,6 +183,11 @@ static void *read_content(loader_t *loader, const vm_content_t *content, size_t 
     cli_error_t reason = {"out of memory"};
     void *bytes = path != NULL ? loaders[content->kind](path, size, &reason) : NULL;
 
+    if (bytes != NULL && content->kind == VM_CONTENT_TREE &&
+        vm_tree_check(bytes, *size, path, &reason) != 0) {
+        free(bytes);
+        bytes = NULL;
+    }
     if (bytes == NULL) {
         load_error(loader, content, "%s", reason.line);
     }

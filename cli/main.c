@@ -4,7 +4,7 @@
  */
 
 /*
- * Owns the `guestmem` command's first word.
+ * Owns the `guestmem` command's first word, and the check that its output was written.
  */
 
 #include "commands.h"
@@ -37,6 +37,16 @@ static void print_help(void)
     }
 }
 
+/** Judge what became of what was printed, unless something else was wrong. @return the status */
+static int finish(int status)
+{
+    if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+        fprintf(stderr, "guestmem: standard output cannot be written\n");
+        status = STATUS_FAILED;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     static struct {
@@ -53,16 +63,16 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].word) == 0) {
             argv[1] = commands[i].name;
-            return commands[i].run(argc - 1, argv + 1);
+            return finish(commands[i].run(argc - 1, argv + 1));
         }
     }
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         print_help();
-        return STATUS_OK;
+        return finish(STATUS_OK);
     }
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
         printf("guestmem %s\n", GUESTMEM_VERSION);
-        return STATUS_OK;
+        return finish(STATUS_OK);
     }
     if (argc >= 2) {
         fprintf(stderr, "guestmem: no command \"%s\" (see guestmem --help)\n", argv[1]);

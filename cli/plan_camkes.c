@@ -75,7 +75,7 @@ static bool passed_through(const memory_map_row_t *row, mmio_t *mmio)
         return false;
     }
     mmio->paddr = paddr & ~(PAGE - 1);
-    mmio->size = round_up((row->base & (PAGE - 1)) + memory_map_row_size(row), PAGE);
+    mmio->size = round_up(memory_map_row_size(row), PAGE); /* from the start of that page on */
     return true;
 }
 

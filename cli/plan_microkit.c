@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_SIZE = 96, LOWEST_RAM = 0x20000000 };
+enum { NAME_SIZE = 192, LOWEST_RAM = 0x20000000 };
 
 /** Whether the guest can reach the row's memory, which is then a memory region. */
 static bool has_memory(const memory_map_row_t *row)
@@ -25,33 +25,16 @@ static bool has_memory(const memory_map_row_t *row)
     return row->rights[0] == 'r';
 }
 
-static uint64_t first_page(const memory_map_row_t *row)
-{
-    return row->base & ~(MICROKIT_SMALL_PAGE - 1);
-}
-
-static uint64_t size_in_pages(const memory_map_row_t *row)
-{
-    return (row->last | (MICROKIT_SMALL_PAGE - 1)) - first_page(row) + 1;
-}
-
-/** A row's name as that of a region: that of shared memory, or with the VM's before it where there
- * are several, and with its address where an earlier row has the same. */
+/** A row's name as that of a region: that of shared memory; or its node's with the address, which
+ * is no other row's, and the VM's before it where there are several. */
 static const char *name_of(const memory_map_t *map, const memory_map_row_t *row,
                            char name[NAME_SIZE])
 {
     if (row->shared != NULL) {
         snprintf(name, NAME_SIZE, "%s", row->shared);
     } else {
-        snprintf(name, NAME_SIZE, "%s%s%s", map->name != NULL ? map->name : "",
-                 map->name != NULL ? "_" : "", row->name);
-    }
-    for (const memory_map_row_t *other = map->rows; other < row && row->shared == NULL; other++) {
-        if (has_memory(other) && strcmp(other->name, row->name) == 0) {
-            size_t length = strlen(name);
-            snprintf(name + length, NAME_SIZE - length, "_%" PRIx64, row->base);
-            break;
-        }
+        snprintf(name, NAME_SIZE, "%s%s%.*s_%" PRIx64, map->name != NULL ? map->name : "",
+                 map->name != NULL ? "_" : "", (int)strcspn(row->name, "@["), row->name, row->base);
     }
     for (char *c = name; *c != '\0'; c++) {
         *c = isalnum((unsigned char)*c) ? *c : '_';
@@ -70,7 +53,7 @@ static const memory_map_row_t *first_with(const memory_map_t *maps, const memory
     for (const memory_map_t *m = maps; memory_map_row_paddr(row, &paddr) && m < *map; m++) {
         for (size_t i = 0; i < m->num_rows; i++) {
             if (has_memory(&m->rows[i]) && memory_map_row_paddr(&m->rows[i], &other) &&
-                other == paddr && size_in_pages(&m->rows[i]) == size_in_pages(row)) {
+                other == paddr && memory_map_row_size(&m->rows[i]) == memory_map_row_size(row)) {
                 *map = m;
                 return &m->rows[i];
             }
@@ -84,14 +67,13 @@ static void print_region(const memory_map_t *map, const memory_map_row_t *row)
     char name[NAME_SIZE];
     uint64_t paddr;
     bool fixed = memory_map_row_paddr(row, &paddr);
-    uint64_t bits =
-        first_page(row) | size_in_pages(row) | (fixed ? paddr & ~(MICROKIT_SMALL_PAGE - 1) : 0);
+    uint64_t size = memory_map_row_size(row);
+    uint64_t bits = row->reached_base | size | (fixed ? paddr & ~(MICROKIT_SMALL_PAGE - 1) : 0);
     bool large =
         bits % MICROKIT_LARGE_PAGE == 0 && (row->shared == NULL || row->frames[MAP_FRAMES_4K] == 0);
 
     printf("    <memory_region name=\"%s\" size=\"0x%" PRIx64 "\" page_size=\"0x%" PRIx64 "\"",
-           name_of(map, row, name), size_in_pages(row),
-           large ? MICROKIT_LARGE_PAGE : MICROKIT_SMALL_PAGE);
+           name_of(map, row, name), size, large ? MICROKIT_LARGE_PAGE : MICROKIT_SMALL_PAGE);
     if (fixed) {
         printf(" phys_addr=\"0x%" PRIx64 "\"", paddr & ~(MICROKIT_SMALL_PAGE - 1));
     }
@@ -105,7 +87,7 @@ static void print_map(const memory_map_t *maps, const memory_map_t *map,
     char name[NAME_SIZE];
 
     printf("            <map mr=\"%s\" vaddr=\"0x%" PRIx64 "\" perms=\"%s%s\" cached=\"%s\" />\n",
-           name_of(map, region, name), first_page(row), row->rights[1] == 'w' ? "rw" : "r",
+           name_of(map, region, name), row->reached_base, row->rights[1] == 'w' ? "rw" : "r",
            row->cacheable ? "x" : "", row->cacheable ? "true" : "false");
 }
 
@@ -114,7 +96,7 @@ static void print_fault(const memory_map_row_t *row)
 {
     printf("            <!-- 0x%" PRIx64 " to 0x%" PRIx64 ": faults, for ", row->base, row->last);
     for (const char *c = row->name; *c != '\0'; c++) {
-        putchar(*c == '-' || (unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e ? '_' : *c);
+        putchar(*c == '-' ? '_' : *c);
     }
     printf(" -->\n");
 }
@@ -128,7 +110,7 @@ static void print_ram(const memory_map_t *map)
     for (size_t i = 0; i < map->num_rows; i++) {
         const memory_map_row_t *row = &map->rows[i];
         if (has_memory(row) && strncmp(row->backing, "ram", 3) == 0) {
-            uint64_t vaddr = first_page(row) > LOWEST_RAM ? first_page(row) : LOWEST_RAM;
+            uint64_t vaddr = row->reached_base > LOWEST_RAM ? row->reached_base : LOWEST_RAM;
             printf("        <map mr=\"%s\" vaddr=\"0x%" PRIx64 "\" perms=\"rw\""
                    " setvar_vaddr=\"guest_ram_vaddr\" />\n",
                    name_of(map, row, name), vaddr);

@@ -187,11 +187,13 @@ static void print_strip(FILE *out, const memory_map_t *map, const memory_map_row
 static void print_run(FILE *out, const memory_map_t *map, const memory_map_row_t *row)
 {
     uint64_t pages[NUM_STRIPS] = {0};
+    uint64_t drawn = 0; /* faults: where pages with few of them are is forgotten */
     char size[MAP_SIZE_TEXT];
 
     for (size_t i = 0; i < map->num_pieces; i++) {
         pages[TOUCHED] += piece_in_row(&map->pieces[i], row) ? map->pieces[i].touched : 0;
         pages[LOADED] += piece_in_row(&map->pieces[i], row) ? map->pieces[i].loaded : 0;
+        drawn += piece_in_row(&map->pieces[i], row) ? map->pieces[i].faults : 0;
     }
     for (unsigned s = TOUCHED; s < NUM_STRIPS; s++) {
         if (pages[s] > 0) {
@@ -201,6 +203,9 @@ static void print_run(FILE *out, const memory_map_t *map, const memory_map_row_t
     }
     if (row->faults > 0) {
         fprintf(out, "; %" PRIu64 " fault%s", row->faults, row->faults == 1 ? "" : "s");
+    }
+    if (map->num_pieces > 0 && drawn < row->faults) {
+        fprintf(out, ", %" PRIu64 " of them not drawn", row->faults - drawn);
     }
 }
 

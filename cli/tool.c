@@ -19,11 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /** Exit status of the child when the tool could not be started. */
 #define NO_PROGRAM 127
+
+/* A source can ask for any amount of work: files without end, macros and files that include
+ * themselves many times. What is good for a tree of 4 MiB is far below these. */
+#define MOST_MEMORY ((size_t)1 << 30) /* of the tool */
+#define MOST_OUTPUT ((size_t)1 << 26)
 
 /** A pipe's content so far, always followed by a NUL that is not counted. */
 typedef struct stream {
@@ -33,10 +39,22 @@ typedef struct stream {
     size_t room;
 } stream_t;
 
+static void close_stream(stream_t *stream)
+{
+    if (stream->fd >= 0) {
+        close(stream->fd);
+    }
+    stream->fd = -1;
+}
+
 static int stream_fill(stream_t *stream)
 {
     ssize_t got;
 
+    if (stream->length > MOST_OUTPUT) {
+        errno = EFBIG;
+        return -1;
+    }
     if (stream->room - stream->length < 4096) {
         size_t room = stream->room == 0 ? 65536 : stream->room * 2;
         char *larger = realloc(stream->bytes, room);
@@ -53,8 +71,7 @@ static int stream_fill(stream_t *stream)
     stream->length += (size_t)got;
     stream->bytes[stream->length] = '\0';
     if (got == 0) {
-        close(stream->fd);
-        stream->fd = -1;
+        close_stream(stream);
     }
     return 0;
 }
@@ -78,6 +95,9 @@ static int drain(stream_t *output, stream_t *messages)
 /** In the child: become the tool. */
 static void become(const tool_t *tool, int input, int output, int messages)
 {
+    const struct rlimit memory = {MOST_MEMORY, MOST_MEMORY};
+
+    setrlimit(RLIMIT_AS, &memory); /* fails where there is less */
     if (dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
         dup2(messages, STDERR_FILENO) >= 0 && chdir(tool->folder) == 0) {
         execvp(tool->arguments[0], (char *const *)tool->arguments);
@@ -91,8 +111,8 @@ static void report(const tool_t *tool, char *messages, cli_error_t *error)
     char *line = messages != NULL ? strcasestr(messages, "error") : NULL;
     size_t length = strlen(tool->path);
 
-    if (line == NULL) {
-        line = messages;
+    if (line == NULL && messages != NULL) {
+        line = messages + strspn(messages, "\n");
     }
     if (line == NULL || line[0] == '\0') {
         cli_error_set(error, "%s: %s failed without a message", tool->path, tool->arguments[0]);
@@ -117,17 +137,21 @@ static void *finish(const tool_t *tool, pid_t child, int drained, stream_t *outp
                     stream_t *messages, size_t *size, cli_error_t *error)
 {
     void *result = NULL;
+    int reason = errno;
     int status;
 
+    close_stream(output); /* it may still want to write */
+    close_stream(messages);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    if (drained != 0) {
+    if (drained != 0 && messages->length == 0) {
         cli_error_set(error, "%s: reading from %s failed: %s", tool->path, tool->arguments[0],
-                      strerror(errno));
+                      strerror(reason));
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == NO_PROGRAM) {
         cli_error_set(error, "%s: %s is not installed (Debian has it in %s); %s", tool->path,
                       tool->arguments[0], tool->package, tool->purpose);
-    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || output->length == 0) {
+    } else if (drained != 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
+               output->length == 0) {
         report(tool, messages->bytes, error);
     } else {
         result = output->bytes;
@@ -137,12 +161,6 @@ static void *finish(const tool_t *tool, pid_t child, int drained, stream_t *outp
         free(output->bytes);
     }
     free(messages->bytes);
-    if (output->fd >= 0) {
-        close(output->fd);
-    }
-    if (messages->fd >= 0) {
-        close(messages->fd);
-    }
     return result;
 }
 

@@ -15,7 +15,9 @@ import json
 import os
 import pty
 import random
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +51,16 @@ def refused(what, path, *says, environment=None):
         assert lines[0].startswith("guestmem: ") and path in lines[0], (what, lines)
         for part in says:
             assert part in lines[0], f"{what}: no {part!r} in {lines[0]}"
+
+
+def check_lost(*arguments):
+    """Output that cannot be written is a failure, in one line, after what the guest did."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run((GUESTMEM, *arguments), stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1, (arguments, done)
+    assert done.stderr.splitlines()[-1] == "guestmem: standard output cannot be written", done
+    assert done.stderr.count("cannot be written") == 1, done
 
 
 def node(name, base, size, backing, more=""):
@@ -127,6 +139,8 @@ BROKEN = (  # what is wrong, the nodes, what the line says
      '/n: guestmem,backing: unknown backing "wool"'),
     ("unknown property", node("n", "0x1000", "0x1000", "ram", 'guestmem,colour = "red";'),
      "/n: guestmem,colour: no such property"),
+    ("a switch with a value", node("n", "0x1000", "0x1000", "frames", "guestmem,map-on-fault = <0>;"),
+     "/n: guestmem,map-on-fault: must have no value"),
     ("rights of RAM", node("n", "0x1000", "0x1000", "ram", 'guestmem,rights = "ro";'),
      "/n: guestmem,rights: has no effect"),
     ("an address of RAM", node("n", "0x1000", "0x1000", "ram", "guestmem,paddr = <0>;"),
@@ -205,14 +219,14 @@ OVERLAYS = (
      "which", "qemu-arm-virt"),
     ("path.dts", '/dts-v1/; /plugin/; &{/nowhere} { status = "okay"; };', "/fragment@0: target-path",
      'has no node "/nowhere"'),
-    ("tree.dtb", "/dts-v1/; / { };", "no valid flattened device tree"),
+    ("tree.dtb", "/dts-v1/; / { }; // and more than a header", "not a flattened device tree"),
     ("syntax.dts", "/ { chosen { oops }; };", "syntax.dts:1.", "syntax error"),
     ("plugin.dts", "/dts-v1/; /plugin/; / { };", "no overlay"),
     ("header.dts", '#include "missing.h"', "missing.h"),
     # Written by hand, not as /plugin/ makes them: places that are not there.
-    ("far.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+    ("far.dtbo", "/dts-v1/; / { fragment@0 { target = <0>; __overlay__ { }; };"
      '__fixups__ { gic = "/fragment@0:target:4294967294"; }; };', "/__fixups__", "no such place"),
-    ("local.dts", "/dts-v1/; /* /plugin/ */ / { fragment@0 { target = <0>; __overlay__ { }; };"
+    ("local.dtbo", "/dts-v1/; / { fragment@0 { target = <0>; __overlay__ { }; };"
      "__local_fixups__ { fragment@0 { target = <4>; }; }; };", "/__local_fixups__"),
 )
 
@@ -225,11 +239,17 @@ def test_broken(folder):
             ("cut.dtb", b"\xd0\x0d\xfe\xed\0\0\1\0", "truncated"),
             ("text.dtb", b"no device tree, though long enough for a header " * 2,
              "not a flattened device tree"),
-            ("empty.dts", b"", "syntax error")):
+            ("empty.dts", b"", "empty.dts: empty"),
+            # Which dtc takes for the end of the source.
+            ("mark.dts", b"\xef\xbb\xbf/dts-v1/; / { };", "mark.dts:1: byte 0xef"),
+            ("blank.dts", b"/dts-v1/; // \xc2\xa0\n/ { };\n\xc2\xa0&{/} { wool; };", ":3: byte 0xc2"),
+            ("zero.dts", b"/dts-v1/; / { };\n\0 wool", ":2: byte 0x00")):
         path = os.path.join(folder, name)
         with open(path, "wb") as file:
             file.write(content)
         refused(name, path, says)
+        tree = node("n", "0", "0x1000", "frames", f'guestmem,device-tree = "{name}";')
+        refused("a guest's " + name, write(folder, tree), "/n: guestmem,device-tree", says)
     refused("no file", "/no/such/vm.dts", "No such file or directory")
     refused("a folder", "/", "Is a directory")
     refused("no dtc", write(folder, ""), "device-tree-compiler",
@@ -238,11 +258,16 @@ def test_broken(folder):
             environment={**os.environ, "PATH": folder})
     refused("no header", write(folder, '#include "none.h"\n'), "vm.dts:3:10: ", "none.h")
     refused("an error below a macro", write(folder, "#define X\nn { X oops };"), "vm.dts:4.")
+    # Without a bound on the tools' memory, these end with the machine's.
+    refused("a file without end", write(folder, 'x = /incbin/("/dev/zero");'), "dtc: ", "failed")
+    refused("a header without end", write(folder, '#include "/dev/zero"\n'), "cpp: ", "memory")
     source = write(folder, "")
     for name, content, *says in OVERLAYS:
         path = os.path.join(folder, name)
         with open(path, "w") as file:
             file.write(content)
+        if name.endswith(".dtbo"):
+            subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", path, path], check=True)
         for command in (["map"], ["run", source], ["plan", source]):
             done = guestmem(*command, "--board", "qemu-arm-virt", "--overlay", path)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
@@ -345,6 +370,9 @@ def test_map(folder):
     subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", flat, path], check=True)
     assert printed(flat) == printed(path), "a flattened description is the same machine"
 
+    for arguments in (["--help"], ["--version"], ["map", "--help"], ["map", path], ["plan", path]):
+        check_lost(*arguments)
+
     boards = os.path.join(folder, "boards")
     os.mkdir(boards)
     small = write(folder, BOARD, "small.dts")
@@ -398,6 +426,7 @@ def test_board(folder):
     for tree in trees:
         assert ranges(tree) == bare, tree
         for overlay in (append, board("header.dts", "/dts-v1/; " + VM_HOLE), board("plugin.dts", plugin),
+                        board("comment.dts", "/* no /plugin/, no /dts-v1/ */ // \"\n" + VM_HOLE),
                         board("flat-plugin.dts", plugin, "-@")):
             assert ranges(tree, overlay) == hole, (tree, overlay)
         assert ranges(tree, board("off.dts", off)) == given, tree
@@ -413,12 +442,20 @@ def test_board(folder):
         assert "8 x 2M" in printed("--board", trees[0], *base, path)
 
 
+def only_dtc(folder):
+    os.symlink(shutil.which("dtc"), os.path.join(folder, "dtc"))
+    return folder
+
+
 def test_sources(folder):
     """Descriptions through the preprocessor and pipes, and what a guest reaches."""
     nodes = ("#define BASE 0x10000000\n" + node("window", "BASE", "0x200000", "untyped") +
              node("uart", "0x9000040", "0x40", "untyped") + '\n#include "more.dtsi"\n')
     with open(os.path.join(folder, "more.dtsi"), "w") as file:
         file.write(node("load", "0x80000000", "0x1000", "frames", LOAD))
+    done = guestmem("map", write(folder, "/* Without\n#define */ // it's \n"), environment={
+        **os.environ, "PATH": only_dtc(folder)})
+    assert done.returncode == 0, done
     path = write(folder, nodes)
     map_text = printed(path)
     for part in ("0x0000000010000000-00000000101fffff", "1 x 2M", "2 x 4K",
@@ -435,6 +472,8 @@ def test_sources(folder):
                               text=True, cwd=folder)
         assert (done.returncode, done.stderr) == (0, ""), done
         assert done.stdout.splitlines()[1:] == map_text.splitlines()[1:], done
+    done = guestmem("map", "/dev/stdin", input="/" * (1 << 26))  # of a pipe without end, no more is read
+    assert (done.returncode, done.stderr) == (1, "guestmem: /dev/stdin: too large to read\n"), done
 
 
 def test_guest(folder):
@@ -445,6 +484,8 @@ def test_guest(folder):
     with open(os.path.join(expected, "expected-messages.txt")) as messages:
         assert done.stderr == messages.read(), done
     assert done.returncode == 0, done
+    check_lost("run", example)
+    check_lost("run", "--quiet", example)
     for nodes, says in (("", "0x1000"), (node("n", "0", "0x2000", "frames"), "undefined"),
                         (node("dev@1000", "0x1000", "0x1000", "emulated", ONES), "dev@1000")):
         path = write(folder, "guestmem,entry = <0x1000>;\n" + nodes)
@@ -479,6 +520,16 @@ def check_picture(folder):
     # Of eight pieces of 50 each, the first was loaded and the third touched.
     assert strips == [("#d00000", 210, 400, "0.40"), ("#14213d", 310, 50, "0.40"),
                       ("#6c757d", 210, 50, "0.40")], strips
+    # Faults at more pages than are remembered: ldr w4, [x1]; add x1, x1, #4096; cmp x1, x2; b.ne.
+    with open(os.path.join(folder, "scan.bin"), "wb") as code:
+        code.write(b"".join(word.to_bytes(4, "little")
+                            for word in (0xb9400024, 0x91400421, 0xeb02003f, 0x54ffffa1)))
+    many = write(folder, "guestmem,entry = <0x1000>; guestmem,x1 = <0x40000000>;"
+                 "guestmem,x2 = <0x44000000>;" +
+                 node("code", "0x1000", "0x1000", "frames", 'guestmem,load = "scan.bin";') +
+                 node("dev", "0x40000000", "0x4000000", "emulated", ONES), "many.dts")
+    guestmem("run", "--quiet", "--max-seconds", "60", "--svg", picture, many)
+    assert re.search(r"; 16384 faults, \d+ of them not drawn", open(picture).read()), picture
     for place, status in ((os.path.join(folder, "none", "run.svg"), 1), ("/dev/full", 1)):
         done = guestmem("run", "--quiet", "--max-seconds", "60", "--svg", place, path)
         assert (done.returncode, done.stdout) == (status, "") and place in done.stderr, done

@@ -319,7 +319,7 @@ static void names_cannot_drive_the_terminal(void **state)
 {
     cli_error_t error;
     tree_begin(&tree);
-    tree_range(&tree, "n\x1b[2J", 0, 0, "ram");
+    tree_range(&tree, "n\x1b[2J", 0x1000, 0x1000, "ram");
     assert_null(parse(tree_end(&tree), &error));
     assert_null(strchr(error.line, '\x1b'));
 }

@@ -26,6 +26,8 @@ page@b001000 { reg = <0 0x0b001000 0 0x1000>, <0 0x0b003000 0 0x1000>;
     guestmem,backing = "allocated-frame"; guestmem,rights = "ro"; };
 bus { #address-cells = <2>; #size-cells = <2>; ranges;
     page@b000000 { reg = <0 0x0b00f000 0 0x1000>; guestmem,backing = "allocated-frame"; }; };
+odd-name { reg = <0 0x0b007000 0 0x1000>; guestmem,backing = "allocated-frame"; };
+odd_name { reg = <0 0x0b009000 0 0x1000>; guestmem,backing = "allocated-frame"; };
 hidden@b005000 { reg = <0 0x0b005000 0 0x1000>; guestmem,backing = "allocated-frame";
     guestmem,rights = "none"; };
 zeros--@1000 { reg = <0 0x1000 0 0x10>; guestmem,backing = "emulated"; guestmem,device = "zeros"; };
@@ -99,6 +101,8 @@ REFUSED = (  # the file, and what the line says
     (system(REGION, vm('<map mr="m" vaddr="0" cached="no"/>')), 'cached: "no"'),
     (system(REGION, PAGE, vm(MAP + '<map mr="p" vaddr="0x401ff000"/>')),
      'overlaps that of "m" [0x40000000, 0x401fffff]'),
+    (system('<memory_region name="m" size="0x1000" prefill_path="&#233;"/>', vm(MAP)), "prefill_path"),
+    (system('<memory_region name="m" size="0x1000" prefill_path=""/>', vm(MAP)), "prefill_path"),
 )
 
 SHARED = (  # what a node of one VM cannot say, and the pages of the VMs
@@ -193,7 +197,7 @@ with tempfile.TemporaryDirectory() as folder:
                  'name="same_68000000" size="0x400000" page_size="0x200000" phys_addr="0x68000000" />',
                  'name="at_50000000" size="0x3000" page_size="0x1000" phys_addr="0x60001000" />',
                  '<map mr="gpio_9030000" vaddr="0x9030000" perms="r" cached="false" />',
-                 '<map mr="page_b000000_b00f000" vaddr="0xb00f000" perms="rwx" cached="true" />',
+                 '<map mr="page_b00f000" vaddr="0xb00f000" perms="rwx" cached="true" />',
                  '<map mr="late_801ff800" vaddr="0x801ff000" perms="rwx" cached="true" />',
                  "<!-- 0xb005000 to 0xb005fff: faults, for hidden@b005000 -->",
                  "<!-- 0x1000 to 0x100f: faults, for zeros__@1000 -->"):
@@ -225,6 +229,13 @@ with tempfile.TemporaryDirectory() as folder:
                  vm('<map mr="&quot;*/ &#233; 7\\" vaddr="0x1000"/>').replace('"v"', "'\"*/\\'"))
     imported = write(folder, "odd.dts", output("import", write(folder, "odd.system", odd)))
     equal(odd, memory(imported), [(0x1000, 0x1fff, "rw", True, None)])
+    # File names are those that the system has.
+    write(folder, '"a*\\b.bin', "image")
+    said = system('<memory_region name="m" size="0x1000" prefill_path="&quot;a*\\b.bin"/>', vm(MAP))
+    imported = write(folder, "said.dts", output("import", write(folder, "s.system", said)))
+    equal(said, len(memory(imported)), 1)
+    done = guestmem("import", "--board", "\u00e9.dts", folder + "/s.system")
+    equal("a board", (done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
 
     for text, says in REFUSED:
         path = write(folder, "wrong.system", text)

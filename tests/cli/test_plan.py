@@ -197,6 +197,10 @@ with tempfile.TemporaryDirectory() as folder:
             file.truncate(size)
     for row in CAMKES:
         check_camkes(folder, *row)
+    # Of a device that is smaller than a page, the page, and not the next one.
+    text = output("plan", "--camkes", write(
+        folder, 'uart { reg = <0 0x9000040 0 0x40>; guestmem,backing = "untyped"; };'))
+    equal("pages of a small device", re.findall('^    "(.*)",', text, re.M), ["0x9000000:12"])
     # A heap of more than the usual is an attribute: with frames of 4 KiB, each takes some.
     many = "".join(f"f@{i:x} {{ reg = /bits/ 64 <{i} 0x1ff000>; guestmem,backing = \"frames\"; }};"
                    for i in range(0x10001000, 0x10001000 + 300 * 0x400000, 0x400000))

@@ -169,7 +169,7 @@ def check_microkit(path):
     text = output("plan", "--microkit", path)
     root = ElementTree.fromstring(text)
     regions = [region.get("name") for region in root.findall("memory_region")]
-    equal(regions, ["one_intc_8000000_1_", "one_ram_40000000", "log", "ring", "two_ram_40000000"])
+    equal(regions, ["one_intc_8010000", "one_ram_40000000", "log", "ring", "two_ram_40000000"])
     imported = write("imported.dts", output("import", write("vm.system", text)))
     equal(ranges(imported), ranges(path))
     alone = write("alone.dts", output("import", "--vm", "two", f"{folder}/vm.system"))
