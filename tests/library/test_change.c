@@ -106,6 +106,28 @@ static void what_was_discarded_comes_again_zeroed_for_the_vmm(void **state)
     assert_int_equal(*kept, 0x5a5a5a5a5a5a5a5a);
 }
 
+/* Memory that is plugged in behind what is there is one with it, until it is taken out again. */
+static void ram_grows_and_shrinks_at_its_end(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    register_ram(w, 2 * LARGE);
+    hosted_census_take(w->system, &before);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM + 2 * LARGE, LARGE, false), 0);
+    assert_int_equal(w->vm.mem.num_ram_regions, 1);
+    assert_int_equal(w->vm.mem.ram_regions[0].size, 3 * LARGE);
+    assert_int_equal(guestmem_fill(&w->vm, RAM + LARGE, 0x5a, 2 * LARGE), 0);
+    assert_int_equal(word_at(w, RAM + 2 * LARGE - 4), 0x5a5a5a5a5a5a5a5a);
+    assert_int_equal(
+        vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, RAM + 2 * LARGE)), 0);
+    assert_int_equal(w->vm.mem.ram_regions[0].size, 2 * LARGE);
+    assert_false(guest_has(w, RAM + 2 * LARGE));
+    assert_int_equal(word_at(w, RAM + 2 * LARGE - 8), 0x5a5a5a5a5a5a5a5a);
+    assert_int_equal(discard(w, RAM + LARGE, LARGE),
+                     LARGE); /* or without a reservation of its own */
+    assert_false(guest_has(w, RAM + LARGE));
+}
+
 static void an_access_that_fails_fills_nothing(void **state)
 {
     world_t *w = *state;
@@ -731,6 +753,7 @@ int main(void)
         world_test(only_whole_frames_are_given_back),
         world_test(what_was_discarded_comes_again_zeroed_for_the_guest),
         world_test(what_was_discarded_comes_again_zeroed_for_the_vmm),
+        world_test(ram_grows_and_shrinks_at_its_end),
         world_test(an_access_that_fails_fills_nothing),
         world_test(what_is_left_out_faults_until_it_is_populated),
         world_test(fixed_ram_comes_again_where_it_was),
