@@ -42,6 +42,9 @@ void vm_description_free(vm_description_t *description);
 int vm_node_error(const vm_node_t *node, const char *property, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Refuse a node whose name cannot be printed, in maps. @return 0; -1 with an error */
+int vm_node_name(const vm_node_t *node);
+
 /** A node's path in the file, to be freed; NULL if memory is exhausted. */
 char *vm_node_path(const vm_node_t *node);
 

@@ -11,7 +11,6 @@
 
 #include "description_internal.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <stdio.h>
@@ -299,12 +298,7 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
     if (backing == NULL) {
         return 0;
     }
-    for (const char *c = node->name; *c != '\0'; c++) {
-        if (!isgraph((unsigned char)*c)) { /* maps print it */
-            return vm_node_error(node, "node", "its name has other than printable characters");
-        }
-    }
-    if (read_common(node, &common) != 0) {
+    if (vm_node_name(node) != 0 || read_common(node, &common) != 0) {
         return -1;
     }
     if ((vm_node_has(node, "guestmem,size") ? append_placed : append_entries)(node, description,
