@@ -85,6 +85,9 @@ int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value,
 /** Whether a node is switched off, as the devicetree specification has it under "status". */
 bool vm_node_is_off(const void *dtb, int offset);
 
+/** Refuse a value of a property that is there or not. @return 0; -1 with an error */
+int vm_node_flag(const vm_node_t *node, const char *property);
+
 /** Whether the node has that property. */
 bool vm_node_has(const vm_node_t *node, const char *property);
 

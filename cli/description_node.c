@@ -57,8 +57,8 @@ static const struct {
 
 static const size_t num_properties = sizeof(properties) / sizeof(properties[0]);
 
-static int check_property(const vm_node_t *node, const char *name, int length,
-                          const char *backing_name, vm_backing_t backing)
+static int check_property(const vm_node_t *node, const char *name, const char *backing_name,
+                          vm_backing_t backing)
 {
     for (size_t i = 0; i < num_properties; i++) {
         if (strcmp(name, properties[i].name) == 0) {
@@ -69,10 +69,7 @@ static int check_property(const vm_node_t *node, const char *name, int length,
             if (backing_name == NULL && strcmp(name, "guestmem,hidden") != 0) {
                 return vm_node_error(node, name, "has no effect without guestmem,backing");
             }
-            if ((properties[i].backings & FLAG) != 0 && length != 0) {
-                return vm_node_error(node, name, "must have no value; it is off where it is not");
-            }
-            return 0;
+            return (properties[i].backings & FLAG) != 0 ? vm_node_flag(node, name) : 0;
         }
     }
     return vm_node_error(node, name, "no such property (see docs/vm-description.md)");
@@ -86,10 +83,9 @@ static int check_properties(const vm_node_t *node, const char *backing_name, vm_
     fdt_for_each_property_offset(property, dtb, node->offset)
     {
         const char *name;
-        int length;
-        if (fdt_getprop_by_offset(dtb, property, &name, &length) != NULL &&
+        if (fdt_getprop_by_offset(dtb, property, &name, NULL) != NULL &&
             strncmp(name, "guestmem,", 9) == 0 &&
-            check_property(node, name, length, backing_name, backing) != 0) {
+            check_property(node, name, backing_name, backing) != 0) {
             return -1;
         }
     }

@@ -72,6 +72,16 @@ int vm_node_name(const vm_node_t *node)
     return 0;
 }
 
+int vm_node_flag(const vm_node_t *node, const char *property)
+{
+    int length;
+
+    fdt_getprop(node->description->dtb, node->offset, property, &length);
+    return length > 0
+               ? vm_node_error(node, property, "must have no value; it is off where it is not")
+               : 0;
+}
+
 bool vm_node_has(const vm_node_t *node, const char *property)
 {
     return fdt_getprop(node->description->dtb, node->offset, property, NULL) != NULL;
