@@ -42,6 +42,9 @@ void vm_description_free(vm_description_t *description);
 int vm_node_error(const vm_node_t *node, const char *property, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Refuse a node whose name cannot be printed, in maps. @return 0; -1 with an error */
+int vm_node_name(const vm_node_t *node);
+
 /** A node's path in the file, to be freed; NULL if memory is exhausted. */
 char *vm_node_path(const vm_node_t *node);
 
@@ -81,6 +84,9 @@ int vm_node_number(const vm_node_t *node, const char *property, uint64_t *value,
 
 /** Whether a node is switched off, as the devicetree specification has it under "status". */
 bool vm_node_is_off(const void *dtb, int offset);
+
+/** Refuse a value of a property that is there or not. @return 0; -1 with an error */
+int vm_node_flag(const vm_node_t *node, const char *property);
 
 /** Whether the node has that property. */
 bool vm_node_has(const vm_node_t *node, const char *property);

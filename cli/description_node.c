@@ -11,7 +11,6 @@
 
 #include "description_internal.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <stdio.h>
@@ -58,8 +57,8 @@ static const struct {
 
 static const size_t num_properties = sizeof(properties) / sizeof(properties[0]);
 
-static int check_property(const vm_node_t *node, const char *name, int length,
-                          const char *backing_name, vm_backing_t backing)
+static int check_property(const vm_node_t *node, const char *name, const char *backing_name,
+                          vm_backing_t backing)
 {
     for (size_t i = 0; i < num_properties; i++) {
         if (strcmp(name, properties[i].name) == 0) {
@@ -70,10 +69,7 @@ static int check_property(const vm_node_t *node, const char *name, int length,
             if (backing_name == NULL && strcmp(name, "guestmem,hidden") != 0) {
                 return vm_node_error(node, name, "has no effect without guestmem,backing");
             }
-            if ((properties[i].backings & FLAG) != 0 && length != 0) {
-                return vm_node_error(node, name, "must have no value; it is off where it is not");
-            }
-            return 0;
+            return (properties[i].backings & FLAG) != 0 ? vm_node_flag(node, name) : 0;
         }
     }
     return vm_node_error(node, name, "no such property (see docs/vm-description.md)");
@@ -87,10 +83,9 @@ static int check_properties(const vm_node_t *node, const char *backing_name, vm_
     fdt_for_each_property_offset(property, dtb, node->offset)
     {
         const char *name;
-        int length;
-        if (fdt_getprop_by_offset(dtb, property, &name, &length) != NULL &&
+        if (fdt_getprop_by_offset(dtb, property, &name, NULL) != NULL &&
             strncmp(name, "guestmem,", 9) == 0 &&
-            check_property(node, name, length, backing_name, backing) != 0) {
+            check_property(node, name, backing_name, backing) != 0) {
             return -1;
         }
     }
@@ -299,12 +294,7 @@ int vm_node_ranges(const vm_node_t *node, vm_description_t *description)
     if (backing == NULL) {
         return 0;
     }
-    for (const char *c = node->name; *c != '\0'; c++) {
-        if (!isgraph((unsigned char)*c)) { /* maps print it */
-            return vm_node_error(node, "node", "its name has other than printable characters");
-        }
-    }
-    if (read_common(node, &common) != 0) {
+    if (vm_node_name(node) != 0 || read_common(node, &common) != 0) {
         return -1;
     }
     if ((vm_node_has(node, "guestmem,size") ? append_placed : append_entries)(node, description,

@@ -62,6 +62,26 @@ int vm_node_error(const vm_node_t *node, const char *property, const char *forma
     return -1;
 }
 
+int vm_node_name(const vm_node_t *node)
+{
+    for (const char *c = node->name; *c != '\0'; c++) {
+        if (!isgraph((unsigned char)*c)) {
+            return vm_node_error(node, "node", "its name has other than printable characters");
+        }
+    }
+    return 0;
+}
+
+int vm_node_flag(const vm_node_t *node, const char *property)
+{
+    int length;
+
+    fdt_getprop(node->description->dtb, node->offset, property, &length);
+    return length > 0
+               ? vm_node_error(node, property, "must have no value; it is off where it is not")
+               : 0;
+}
+
 bool vm_node_has(const vm_node_t *node, const char *property)
 {
     return fdt_getprop(node->description->dtb, node->offset, property, NULL) != NULL;

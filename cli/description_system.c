@@ -280,6 +280,11 @@ static int read_nodes(const vm_node_t *root, vm_system_t *system, kind_t kind)
         if (vm_node_is_off(dtb, child)) {
             continue;
         }
+        if ((is_vm || is_shared) &&
+            (vm_node_name(&node) != 0 ||
+             vm_node_flag(&node, is_vm ? "guestmem,vm" : "guestmem,shared") != 0)) {
+            return -1;
+        }
         if (is_vm && kind == VM) {
             void *tree = tree_below(dtb, child);
             result = tree != NULL ? add_vm(system, tree, file, node.name, root->error)

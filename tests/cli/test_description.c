@@ -322,6 +322,12 @@ static void names_cannot_drive_the_terminal(void **state)
     tree_range(&tree, "n\x1b[2J", 0x1000, 0x1000, "ram");
     assert_null(parse(tree_end(&tree), &error));
     assert_null(strchr(error.line, '\x1b'));
+    tree_begin(&tree);
+    tree_open(&tree, "n\x1b[2J");
+    tree_must(fdt_property(tree.bytes, "guestmem,vm", NULL, 0));
+    tree_close(&tree);
+    assert_null(parse(tree_end(&tree), &error));
+    assert_non_null(strstr(error.line, "printable"));
 }
 
 /** Parse the finished tree, let `place` choose addresses, and strip it. */
