@@ -68,7 +68,10 @@ static const char *node_name(char node[NAME_LENGTH + 1], const char *name)
     for (; length < NAME_LENGTH && name[length] != '\0'; length++) {
         char c = name[length];
         bool good = isalnum((unsigned char)c) || strchr(",._+-", c) != NULL;
-        node[length] = good && (length > 0 || isalpha((unsigned char)c)) ? c : '_';
+        if (!good || (length == 0 && !isalpha((unsigned char)c))) {
+            c = '_';
+        }
+        node[length] = c;
     }
     node[length] = '\0';
     return node;
@@ -288,15 +291,14 @@ static void print_description(const selection_t *selection, const char *file, co
             several = true;
         }
     }
-    if (!several) {
-        print_vm(selection, &selection->vms[0], file, "");
-    }
-    for (size_t i = 0; several && i < selection->num_vms; i++) {
-        printf("\n\t");
-        print_root_name(selection, selection->vms[i].name, system->num_regions + i);
-        printf(" {\n\t\tguestmem,vm;\n");
-        print_vm(selection, &selection->vms[i], file, "\t");
-        printf("\t};\n");
+    for (size_t i = 0; i < selection->num_vms; i++) {
+        if (several) {
+            printf("\n\t");
+            print_root_name(selection, selection->vms[i].name, system->num_regions + i);
+            printf(" {\n\t\tguestmem,vm;\n");
+        }
+        print_vm(selection, &selection->vms[i], file, several ? "\t" : "");
+        printf("%s", several ? "\t};\n" : "");
     }
     printf("};\n");
 }

@@ -309,7 +309,9 @@ machine_t *machine_create(const char *file, const machine_options_t *options, cl
     hosted_log_to(NULL, NULL);
     if (machine == NULL) {
         destroy_host(host);
+        return NULL;
     }
+    machine->host = host; /* as it is already, for static analysers */
     return machine;
 }
 

@@ -26,7 +26,8 @@ static bool has_memory(const memory_map_row_t *row)
 }
 
 /** A row's name as that of a region: that of shared memory; or its node's with the address, which
- * is no other row's, and the VM's before it where there are several. */
+ * is no other row's, and the VM's before it where there are several. What may be in a node's name
+ * stays, so that no two become one. */
 static const char *name_of(const memory_map_t *map, const memory_map_row_t *row,
                            char name[NAME_SIZE])
 {
@@ -34,10 +35,10 @@ static const char *name_of(const memory_map_t *map, const memory_map_row_t *row,
         snprintf(name, NAME_SIZE, "%s", row->shared);
     } else {
         snprintf(name, NAME_SIZE, "%s%s%.*s_%" PRIx64, map->name != NULL ? map->name : "",
-                 map->name != NULL ? "_" : "", (int)strcspn(row->name, "@["), row->name, row->base);
+                 map->name != NULL ? "/" : "", (int)strcspn(row->name, "@["), row->name, row->base);
     }
     for (char *c = name; *c != '\0'; c++) {
-        *c = isalnum((unsigned char)*c) ? *c : '_';
+        *c = isalnum((unsigned char)*c) || strchr(",._+-/", *c) != NULL ? *c : '_';
     }
     return name;
 }

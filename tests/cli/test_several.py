@@ -29,6 +29,7 @@ RING = "ring: ring { guestmem,shared; guestmem,size = <0x200000>; };"
 BUSES = "#address-cells = <1>; #size-cells = <1>;"
 GIC = """intc@8000000 { reg = <0x8000000 0x10000>, <0x8010000 0x1000>;
     guestmem,backing = "emulated"; guestmem,device = "gic"; };"""
+HAS_FRAMES = 'guestmem,backing = "frames";'
 HAS_RING = 'guestmem,backing = "shared"; guestmem,shared = <&ring>;'
 
 
@@ -170,7 +171,14 @@ def check_microkit(path):
     text = output("plan", "--microkit", path)
     root = ElementTree.fromstring(text)
     regions = [region.get("name") for region in root.findall("memory_region")]
-    equal(regions, ["one_intc_8010000", "one_ram_40000000", "log", "ring", "two_ram_40000000"])
+    equal(regions, ["one/intc_8010000", "one/ram_40000000", "log", "ring", "two/ram_40000000"])
+    alike = several(RING, RING.replace("ring", "ring_a").replace("ring_a {", "ring-a {"),
+                    "b: ring_a { guestmem,shared; guestmem,size = <0x1000>; };",
+                    vm("a", ring(), "b_c { reg = <0 0x1000>; %s };" % HAS_FRAMES),
+                    vm("a_b", ring(HAS_RING.replace("ring", "ring_a")),
+                       ring(HAS_RING.replace("ring", "b"), 0x70000000, 0x1000),
+                       "c { reg = <0 0x1000>; %s };" % HAS_FRAMES))
+    output("import", write("alike.system", output("plan", "--microkit", write("alike.dts", alike))))
     imported = write("imported.dts", output("import", write("vm.system", text)))
     equal(ranges(imported), ranges(path))
     alone = write("alone.dts", output("import", "--vm", "two", f"{folder}/vm.system"))
