@@ -15,9 +15,11 @@
 #include "machine.h"
 #include "report.h"
 #include "report_run.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <guestmem/inspect.h>
+#include <hosted/trace.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
 #include <sel4vm/arch/guest_arm_context.h>
@@ -48,6 +50,9 @@ static const char help[] =
     "  --append TEXT          more arguments for the kernel (bootargs of the guest's tree)\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
+    "  --trace FILE           write what the guest does to a file, a JSON object a line\n"
+    "  --trace-events LIST    which of faults, irqs, hypercalls and invocations, instead of the\n"
+    "                         first three\n"
     "  --svg FILE             draw what the guest touched, and where it faulted, over the map\n"
     "  --max-seconds N        stop the run after N seconds\n"
     "  --max-instructions N   stop the run after about N instructions\n"
@@ -63,6 +68,9 @@ typedef struct run {
     const char *file;
     const char *picture; /* file for one of the run, or NULL */
     FILE *picture_out;
+    const char *trace_file; /* for a trace, or NULL */
+    unsigned trace_kinds;   /* 0: as nobody has said */
+    trace_t *trace;
     activity_t *activity; /* what was in memory before the run, for the picture */
     bool quiet;
     bool progress;
@@ -228,6 +236,28 @@ static void ask_which(const machine_t *machine)
     fputc('\n', stderr);
 }
 
+/** What is recorded of a run: its picture, its trace. */
+static int start_records(run_t *run, machine_t *machine)
+{
+    const unsigned usual = HOSTED_EVENT_FAULT | HOSTED_EVENT_IRQ | HOSTED_EVENT_HYPERCALL;
+
+    if (start_picture(run, machine) != 0) {
+        return -1;
+    }
+    if (run->trace_file != NULL) {
+        run->trace =
+            trace_begin(machine, run->trace_file, run->trace_kinds != 0 ? run->trace_kinds : usual);
+    }
+    return run->trace_file == NULL || run->trace != NULL ? 0 : -1;
+}
+
+/** @return 0; -1 with a message if the trace could not be written */
+static int end_records(run_t *run)
+{
+    end_picture(run);
+    return trace_end(run->trace);
+}
+
 static int run_machine(run_t *run)
 {
     cli_error_t error = {0};
@@ -257,8 +287,8 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
-    if (start_picture(run, machine) != 0) {
-        end_picture(run);
+    if (start_records(run, machine) != 0) {
+        end_records(run);
         console_close(run->console);
         machine_destroy(machine);
         return STATUS_FAILED;
@@ -274,7 +304,9 @@ static int run_machine(run_t *run)
         fprintf(stderr, "guestmem: standard output cannot be written\n");
         status = STATUS_FAILED;
     }
-    end_picture(run);
+    if (end_records(run) != 0) {
+        status = STATUS_FAILED;
+    }
     console_close(run->console);
     run->console = NULL;
     return machine_destroy(machine) == 0 ? status : STATUS_FAILED;
@@ -315,6 +347,8 @@ enum {
     APPEND,
     QUIET,
     PROGRESS,
+    TRACE,
+    TRACE_EVENTS,
     SVG,
     MAX_SECONDS,
     MAX_INSTRUCTIONS,
@@ -330,6 +364,8 @@ static const struct option options[] = {
     {"append", required_argument, NULL, APPEND},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
+    {"trace", required_argument, NULL, TRACE},
+    {"trace-events", required_argument, NULL, TRACE_EVENTS},
     {"svg", required_argument, NULL, SVG},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
     {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
@@ -365,6 +401,11 @@ static int take_option(run_t *run, int option, const char *value)
     case PROGRESS:
         run->progress = true;
         return 0;
+    case TRACE:
+        run->trace_file = value;
+        return 0;
+    case TRACE_EVENTS:
+        return trace_parse_kinds(value, &run->trace_kinds);
     case SVG:
         run->picture = value;
         return 0;
@@ -394,6 +435,10 @@ int cmd_run(int argc, char **argv)
     if (optind + 1 != argc) {
         fprintf(stderr, "guestmem run: %s (see guestmem run --help)\n",
                 optind == argc ? "which description?" : "only one description, please");
+        return STATUS_USAGE;
+    }
+    if (run.trace_kinds != 0 && run.trace_file == NULL) {
+        fprintf(stderr, "guestmem run: --trace-events has no effect without --trace FILE\n");
         return STATUS_USAGE;
     }
     run.file = argv[optind];

@@ -77,8 +77,23 @@ seL4_Error invocation_end(kernel_t *kernel, hosted_invocation_t kind, seL4_Error
         kernel->failures[kind]++;
     }
     object_free_dead(kernel);
+    hosted_invocation_fn observer = kernel->observer;
+    void *cookie = kernel->observer_cookie;
     pthread_mutex_unlock(&kernel->lock);
+    if (observer) {
+        observer(cookie, kind, error);
+    }
     return error;
+}
+
+void hosted_observe_invocations(hosted_system_t *system, hosted_invocation_fn observer,
+                                void *cookie)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    kernel->observer = observer;
+    kernel->observer_cookie = cookie;
+    pthread_mutex_unlock(&kernel->lock);
 }
 
 seL4_Error invocation_message(kernel_t *kernel, const cap_t *cap)

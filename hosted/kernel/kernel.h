@@ -293,6 +293,8 @@ typedef struct kernel {
     kernel_object_t *dead;
     kernel_counts_t counts;
     uint64_t invocations[HOSTED_NUM_INVOCATIONS], failures[HOSTED_NUM_INVOCATIONS];
+    hosted_invocation_fn observer; /* of each invocation; NULL: none */
+    void *observer_cookie;
     struct {
         unsigned operations, then_operations;
         uint64_t k, seen, then_k, then_seen;

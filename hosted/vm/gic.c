@@ -22,7 +22,7 @@
 #include <sel4vm/guest_vcpu_fault.h>
 #include <sel4vmmplatsupport/guest_memory_util.h>
 #include <utils/util.h>
-#include "runtime.h"
+#include "trace.h"
 
 #define NUM_SGIS           16
 #define NUM_LOCAL          32 /* software-generated and private interrupts */
@@ -153,6 +153,9 @@ static void deliver(vm_vcpu_t *vcpu)
         line->loaded = true;
         line->count++;
         loaded[i] = irq;
+        if (traces(runtime_of(vcpu->vm), HOSTED_EVENT_IRQ)) {
+            trace_irq(vcpu->vm, irq, false);
+        }
     }
 }
 
@@ -177,6 +180,9 @@ int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register)
     line_t *line = find_line(vcpu, irq);
     loaded[list_register] = NONE;
     line->loaded = false;
+    if (traces(runtime_of(vcpu->vm), HOSTED_EVENT_IRQ)) {
+        trace_irq(vcpu->vm, irq, true);
+    }
     if (line->ack != NULL) {
         line->ack(vcpu, irq, line->cookie);
     }

@@ -12,7 +12,7 @@
 #include <sel4vm/arch/guest_arm_context.h>
 #include <sel4vm/arch/processor.h>
 #include <sel4vm/guest_vm_exits.h>
-#include "runtime.h"
+#include "trace.h"
 
 #define CLASS_HVC 0x16u
 #define CLASS_SMC 0x17u
@@ -132,7 +132,7 @@ static int make_call(vm_vcpu_t *vcpu)
     return result;
 }
 
-int handle_hypercall(vm_vcpu_t *vcpu)
+static int answer(vm_vcpu_t *vcpu)
 {
     fault_t *fault = vcpu->vcpu_arch.fault;
     struct vm_vcpu_arch *arch = &vcpu->vcpu_arch;
@@ -156,4 +156,15 @@ int handle_hypercall(vm_vcpu_t *vcpu)
         return 0;
     }
     return make_call(vcpu);
+}
+
+int handle_hypercall(vm_vcpu_t *vcpu)
+{
+    uint64_t function = vcpu->vcpu_arch.fault->regs->x0;
+    int result = answer(vcpu);
+
+    if (traces(runtime_of(vcpu->vm), HOSTED_EVENT_HYPERCALL)) {
+        trace_hypercall(vcpu, function);
+    }
+    return result;
 }

@@ -11,7 +11,7 @@
 #include <guestmem/inspect.h>
 #include <sel4vm/guest_memory.h>
 #include <sel4vm/guest_vm_exits.h>
-#include "runtime.h"
+#include "trace.h"
 
 static const char *why_not_completable(const engine_fault_t *access)
 {
@@ -115,7 +115,12 @@ int handle_memory_fault(vm_vcpu_t *vcpu)
 
     vcpu->vm->run.exit_reason = VM_GUEST_MMIO_EXIT;
     count(runtime, &fault->exit.fault);
+    bool traced = traces(runtime, HOSTED_EVENT_FAULT);
+    uint64_t before = traced ? hosted_invocation_total(runtime->system) : 0;
     memory_fault_result_t result = ask(vcpu, &fault->exit.fault);
+    if (traced) {
+        trace_fault(vcpu, result, before);
+    }
     bool resumed = !fault->active && result == FAULT_HANDLED;
     if (fault->refused) {
         resumed = false;

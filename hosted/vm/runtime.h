@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <hosted/system.h>
+#include <hosted/trace.h>
 #include <hosted/vm.h>
 #include <sel4vm/guest_vm.h>
 #include "engine.h"
@@ -37,6 +38,13 @@ struct fault {
     seL4_UserContext *regs; /* the thread's registers, which the engine takes over */
 };
 
+/** Who wants events. */
+typedef struct hosted_vm_trace {
+    unsigned kinds; /* of hosted_event_kind_t */
+    hosted_trace_fn function;
+    void *cookie;
+} hosted_vm_trace_t;
+
 /** The runtime's state of a VM. */
 typedef struct hosted_vm {
     hosted_system_t *system;
@@ -54,6 +62,7 @@ typedef struct hosted_vm {
     atomic_bool stop;
     ticker_t ticker;
     bool warned_of_write_back;
+    hosted_vm_trace_t trace;
     struct gic *gic;         /* interrupt controller; NULL: none */
     hosted_vm_page_t *pages; /* faults by page, see pages.c */
     size_t num_pages;

@@ -43,3 +43,12 @@ uint64_t hosted_invocation_total(hosted_system_t *system);
 
 /** Invocations of that kind that returned an error since the system was made. */
 uint64_t hosted_invocation_failures(hosted_system_t *system, hosted_invocation_t invocation);
+
+/** Called after an invocation, on its thread. It may make others, of which it is told as well. */
+typedef void (*hosted_invocation_fn)(void *cookie, hosted_invocation_t invocation,
+                                     seL4_Error error);
+
+/** Observe all invocations in a system from now on, in place of who did so before. @param observer
+ *  NULL: nobody does */
+void hosted_observe_invocations(hosted_system_t *system, hosted_invocation_fn observer,
+                                void *cookie);
