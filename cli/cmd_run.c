@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "report.h"
 #include "report_run.h"
+#include "restarts.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -54,8 +55,14 @@ static const char help[] =
     "  --trace-events LIST    which of faults, irqs, hypercalls and invocations, instead of the\n"
     "                         first three\n"
     "  --svg FILE             draw what the guest touched, and where it faulted, over the map\n"
-    "  --max-seconds N        stop the run after N seconds\n"
-    "  --max-instructions N   stop the run after about N instructions\n"
+    "  --restarts N           save the guest when it first waits for input at a prompt, send all "
+    "of\n"
+    "                         the piped input, and when the guest waits again, or has ended, "
+    "start\n"
+    "                         it again from what was saved: N times, and say how long that took.\n"
+    "                         RAM, processor and devices are saved, and no other memory\n"
+    "  --max-seconds N        stop the run after N seconds; with --restarts, each of them\n"
+    "  --max-instructions N   stop the run after about N instructions; the same\n"
     "  --help                 print this\n"
     "\n"
     "Exit status: 0 if the guest powers off or resets, or the user leaves; 1 if the\n"
@@ -80,6 +87,7 @@ typedef struct run {
     double quiet_since; /* of the guest's silence: seconds */
     machine_options_t options;
     machine_until_t until;
+    restarts_t restarts;
     console_t *console;
 } run_t;
 
@@ -158,7 +166,7 @@ static void print_start(const run_t *run, machine_t *machine)
 }
 
 /** Say why the run stopped. @return the exit status */
-static int print_end(const run_t *run, machine_t *machine, machine_end_t end, double seconds)
+static int print_end(run_t *run, machine_t *machine, machine_end_t end, double seconds)
 {
     bool good = end == MACHINE_POWERED_OFF || end == MACHINE_RESET || end == MACHINE_STOPPED;
     const char *reason = machine_reason(machine);
@@ -169,6 +177,7 @@ static int print_end(const run_t *run, machine_t *machine, machine_end_t end, do
     if (!run->quiet) {
         printf("\n--- guest stopped: %s ---\n", reason);
         report_run(stdout, machine, seconds);
+        restarts_print(stdout, &run->restarts);
         fflush(stdout);
     }
     if (!good) {
@@ -264,7 +273,7 @@ static int run_machine(run_t *run)
     machine_t *machine;
     machine_end_t end;
     double seconds;
-    int drawn;
+    int failed;
     int status;
 
     run->options.output = on_output;
@@ -287,7 +296,8 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
-    if (start_records(run, machine) != 0) {
+    if (start_records(run, machine) != 0 ||
+        (run->restarts.wanted > 0 && console_hold(run->console) != 0)) {
         end_records(run);
         console_close(run->console);
         machine_destroy(machine);
@@ -296,10 +306,11 @@ static int run_machine(run_t *run)
     print_start(run, machine);
     run->start = run->quiet_since = seconds_now();
     end = machine_run(machine, &run->until);
+    failed = restarts_make(&run->restarts, machine, run->console, &run->until, &end);
     seconds = seconds_now() - run->start;
-    drawn = draw_picture(run, machine); /* the report reads all of the memory */
+    failed |= draw_picture(run, machine); /* the report reads all of the memory */
     status = print_end(run, machine, end, seconds);
-    status = drawn == 0 ? status : STATUS_FAILED;
+    status = failed == 0 ? status : STATUS_FAILED;
     if (status == STATUS_OK && run->lost) {
         fprintf(stderr, "guestmem: standard output cannot be written\n");
         status = STATUS_FAILED;
@@ -307,6 +318,7 @@ static int run_machine(run_t *run)
     if (end_records(run) != 0) {
         status = STATUS_FAILED;
     }
+    restarts_free(&run->restarts);
     console_close(run->console);
     run->console = NULL;
     return machine_destroy(machine) == 0 ? status : STATUS_FAILED;
@@ -324,15 +336,14 @@ static int parse_seconds(const char *text, double *seconds)
     return 0;
 }
 
-static int parse_instructions(const char *text, uint64_t *instructions)
+static int parse_count(const char *option, const char *text, uint64_t *count)
 {
     char *end;
 
     errno = 0;
-    *instructions = strtoull(text, &end, 0);
-    if (end == text || *end != '\0' || errno != 0 || *instructions == 0 || text[0] == '-') {
-        fprintf(stderr, "guestmem run: --max-instructions %s: must be a whole number above 0\n",
-                text);
+    *count = strtoull(text, &end, 0);
+    if (end == text || *end != '\0' || errno != 0 || *count == 0 || text[0] == '-') {
+        fprintf(stderr, "guestmem run: --%s %s: must be a whole number above 0\n", option, text);
         return -1;
     }
     return 0;
@@ -350,6 +361,7 @@ enum {
     TRACE,
     TRACE_EVENTS,
     SVG,
+    RESTARTS,
     MAX_SECONDS,
     MAX_INSTRUCTIONS,
     HELP
@@ -367,6 +379,7 @@ static const struct option options[] = {
     {"trace", required_argument, NULL, TRACE},
     {"trace-events", required_argument, NULL, TRACE_EVENTS},
     {"svg", required_argument, NULL, SVG},
+    {"restarts", required_argument, NULL, RESTARTS},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
     {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
     {"help", no_argument, NULL, HELP},
@@ -412,7 +425,9 @@ static int take_option(run_t *run, int option, const char *value)
     case MAX_SECONDS:
         return parse_seconds(value, &run->until.max_seconds);
     case MAX_INSTRUCTIONS:
-        return parse_instructions(value, &run->until.max_instructions);
+        return parse_count("max-instructions", value, &run->until.max_instructions);
+    case RESTARTS:
+        return parse_count("restarts", value, &run->restarts.wanted);
     default:
         return -1; /* getopt has said what is wrong */
     }

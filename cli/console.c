@@ -20,6 +20,7 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -46,6 +47,12 @@ struct console {
     const char *why_stopped;
     uint64_t sleeps; /* how often the guest was found asleep until input comes */
     feed_t feed;
+    /* See console_hold(). */
+    bool held;
+    char *input; /* all of it */
+    size_t input_size, input_sent;
+    bool sends; /* it is to be sent */
+    bool guest_waits;
 };
 
 static const int fatal_signals[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT, SIGPIPE,
@@ -131,6 +138,7 @@ void console_close(console_t *console)
         restore_terminal();
         set_signals(SIG_DFL);
     }
+    free(console->input);
     free(console);
 }
 
@@ -234,12 +242,66 @@ static bool await_input(const console_t *console)
     return left > 0;
 }
 
-static void take_input(feed_t *feed)
+int console_hold(console_t *console)
 {
-    ssize_t count = read_input(feed->bytes + feed->count, FEED_SIZE - feed->count);
+    size_t room = 0;
+    ssize_t count = 1;
 
-    feed->count += count > 0 ? (size_t)count : 0;
-    feed->ended = count == 0;
+    if (console->interactive) {
+        fprintf(stderr, "guestmem: --restarts: the input must be piped, as it is sent each time\n");
+        return -1;
+    }
+    console->held = true;
+    while (count > 0) {
+        if (console->input_size == room) {
+            room = room * 2 + FEED_SIZE;
+            char *larger = realloc(console->input, room);
+            if (larger == NULL) {
+                fprintf(stderr, "guestmem: --restarts: out of memory\n");
+                return -1;
+            }
+            console->input = larger;
+        }
+        count =
+            read(STDIN_FILENO, console->input + console->input_size, room - console->input_size);
+        console->input_size += count > 0 ? (size_t)count : 0;
+        count = count < 0 && errno == EINTR ? 1 : count;
+    }
+    return 0;
+}
+
+void console_rewind(console_t *console)
+{
+    console->feed = (feed_t){0};
+    console->input_sent = 0;
+    console->sends = true;
+    console->at_line_start = false; /* a prompt stands */
+    console->why_stopped = NULL;
+    console->guest_waits = false;
+}
+
+bool console_guest_waits(const console_t *console)
+{
+    return console->guest_waits;
+}
+
+static void take_input(console_t *console)
+{
+    feed_t *feed = &console->feed;
+    size_t room = FEED_SIZE - feed->count;
+
+    if (console->held) {
+        size_t left = console->sends ? console->input_size - console->input_sent : 0;
+        size_t count = left < room ? left : room;
+        memcpy(feed->bytes + feed->count, console->input + console->input_sent, count);
+        console->input_sent += count;
+        feed->count += count;
+        feed->ended = count == left;
+    } else {
+        ssize_t count = read_input(feed->bytes + feed->count, room);
+        feed->count += count > 0 ? (size_t)count : 0;
+        feed->ended = count == 0;
+    }
 }
 
 static void poll_pipe(console_t *console, machine_t *machine)
@@ -255,7 +317,7 @@ static void poll_pipe(console_t *console, machine_t *machine)
         return;
     }
     if (!feed->ended) {
-        take_input(feed);
+        take_input(console);
     }
     port->class->serial_state(port, &serial);
     /* A guest that sleeps until input interrupts it looks for input all the time. */
@@ -270,12 +332,15 @@ static void poll_pipe(console_t *console, machine_t *machine)
         /* In virtual time it must not matter when the line comes. */
         while (machine_options(machine)->virtual_time && !feed->ended && feed_line(feed) == 0 &&
                await_input(console)) {
-            take_input(feed);
+            take_input(console);
         }
         line = feed_line(feed);
+        console->guest_waits = console->held && line == 0 && feed->ended;
     }
     if (line > 0) {
         feed_consume(feed, machine_send(machine, feed->bytes, line));
+    } else if (console->guest_waits) {
+        stop(console, machine, "the input has been sent, and the guest waits for more");
     } else if (feed_is_over(feed, &state, end_after)) {
         stop(console, machine, "the input has ended and the guest waits for more");
     }

@@ -21,6 +21,20 @@ typedef struct console console_t;
  */
 console_t *console_open(double max_seconds);
 
+/**
+ * Read all of piped input, and send none of it before console_rewind(). From now on the machine is
+ * stopped when the guest waits for input at a prompt, and there is none to be sent.
+ *
+ * @return 0; -1 with a message
+ */
+int console_hold(console_t *console);
+
+/** Send the input from its beginning, where the guest stands as it stood when it first waited. */
+void console_rewind(console_t *console);
+
+/** Whether the machine was stopped because the guest waits, see console_hold(). */
+bool console_guest_waits(const console_t *console);
+
 /** Give the terminal back. NULL is allowed. */
 void console_close(console_t *console);
 

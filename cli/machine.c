@@ -234,6 +234,7 @@ static void destroy_machine(machine_t *machine)
     for (size_t i = 0; machine->ranges != NULL && i < machine->description->num_ranges; i++) {
         device_destroy(machine->ranges[i].device);
     }
+    machine_forget_saved(machine);
     free(machine->vm);
     free(machine->ranges);
     free(machine->output);

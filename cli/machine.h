@@ -121,6 +121,23 @@ machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
  */
 int machine_start(machine_t *machine);
 
+/**
+ * Save a machine that has run: its RAM, processor, interrupts and devices, to start it again from
+ * where it stands. Memory that is no RAM is not saved, and a machine with a disk that the guest can
+ * write is refused. Once only.
+ *
+ * @return 0; -1 with an error
+ */
+int machine_save(machine_t *machine, cli_error_t *error);
+
+/**
+ * Make a machine what it was when it was saved. The next machine_run() goes on from there, even if
+ * the guest has ended. The transcript of the console stays.
+ *
+ * @return 0; -1 if the library refused, and has logged why
+ */
+int machine_restore(machine_t *machine);
+
 /** One line on why the last run stopped. Owned by the machine, valid until the next run. */
 const char *machine_reason(const machine_t *machine);
 

@@ -23,6 +23,8 @@ typedef struct machine_range {
     bool edge;                            /* it is signalled by rising edges; else by its level */
     bool high;                            /* level of the device's line */
     unsigned refusals;                    /* times that the guest has misused the device */
+    void *saved;                          /* of the device, when the machine was saved; or NULL */
+    bool saved_high;                      /* `high` then */
 } machine_range_t;
 
 /** The first of the ranges that are backed by memory which VMs share: the others get its frames. */
@@ -71,6 +73,9 @@ int machine_build(machine_t *machine, cli_error_t *error);
 
 /** Load the files and trees that ranges name. @return 0; -1 with an error */
 int machine_load(machine_t *machine, cli_error_t *error);
+
+/** Forget what machine_save() has kept of devices. */
+void machine_forget_saved(machine_t *machine);
 
 /** Take console output into the transcript, and stop the run if the awaited text has come. */
 void machine_take_output(machine_t *machine, const char *bytes, size_t size);

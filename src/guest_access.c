@@ -564,6 +564,9 @@ void gm_access_settle(gm_memory_t *memory, vm_memory_reservation_t *reservation,
 {
     gm_mapping_t *mapping = reservation->mapping;
     gm_window_settle(memory, &mapping->window, mapping->first, mapping->first, mapping->last, stay);
+    if (!stay) {
+        memory->recent = (gm_recent_t){0}; /* may have been remembered since */
+    }
 }
 
 int gm_access_each_page(gm_memory_t *memory, uintptr_t base, uintptr_t last,

@@ -11,18 +11,6 @@
 
 #include "device.h"
 
-#include <stdlib.h>
-
-static device_t *constant_create(void)
-{
-    return calloc(1, sizeof(device_t));
-}
-
-static void constant_destroy(device_t *device)
-{
-    free(device);
-}
-
 static void constant_write(device_t *device, uint64_t offset, unsigned width, uint64_t value)
 {
     (void)device;
@@ -62,35 +50,31 @@ static uint64_t virtio_empty_read(device_t *device, uint64_t offset, unsigned wi
 const device_class_t device_ones = {
     .name = "ones",
     .summary = "every bit reads as one; writes are lost",
-    .create = constant_create,
+    .size = sizeof(device_t),
     .read = ones_read,
     .write = constant_write,
-    .destroy = constant_destroy,
 };
 
 const device_class_t device_zeros = {
     .name = "zeros",
     .summary = "every bit reads as zero; writes are lost",
-    .create = constant_create,
+    .size = sizeof(device_t),
     .read = zeros_read,
     .write = constant_write,
-    .destroy = constant_destroy,
 };
 
 const device_class_t device_virtio_empty = {
     .name = "virtio-empty",
     .summary = "virtio windows of 0x200 bytes each, without a device",
-    .create = constant_create,
+    .size = sizeof(device_t),
     .read = virtio_empty_read,
     .write = constant_write,
-    .destroy = constant_destroy,
 };
 
 const device_class_t device_gic = {
     .name = "gic",
     .summary = "the VM's interrupt controller, a GICv2: distributor and CPU interface",
-    .create = constant_create,
+    .size = sizeof(device_t),
     .read = zeros_read,
     .write = constant_write,
-    .destroy = constant_destroy,
 };

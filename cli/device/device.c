@@ -9,6 +9,7 @@
 
 #include "device.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const device_class_t *const classes[] = {
@@ -36,17 +37,34 @@ const device_class_t *device_class_find(const char *name)
 
 device_t *device_create(const device_class_t *class)
 {
-    device_t *device = class->create();
+    device_t *device = calloc(1, class->size);
 
-    if (device != NULL) {
-        device->class = class;
+    if (device == NULL) {
+        return NULL;
     }
+    if (class->init != NULL) {
+        class->init(device);
+    }
+    device->class = class;
     return device;
 }
 
 void device_destroy(device_t *device)
 {
-    if (device != NULL) {
-        device->class->destroy(device);
+    if (device != NULL && device->class->close != NULL) {
+        device->class->close(device);
     }
+    free(device);
+}
+
+void *device_save(const device_t *device)
+{
+    void *saved = malloc(device->class->size);
+
+    return saved != NULL ? memcpy(saved, device, device->class->size) : NULL;
+}
+
+void device_restore(device_t *device, const void *saved)
+{
+    memcpy(device, saved, device->class->size);
 }

@@ -30,8 +30,9 @@ typedef struct device_serial {
 typedef struct device_class {
     const char *name;    /* as in `guestmem,device` */
     const char *summary; /* one line for --help and the manual */
-    /** For device_create() only. */
-    device_t *(*create)(void);
+    size_t size;         /* of its structure: a copy of that is all of the device's state */
+    /** For device_create() only, of a structure of zeros; NULL: that is it. */
+    void (*init)(device_t *device);
     /**
      * Open the file that the device works on; NULL: it has none. `needs_file`: it must have one.
      * @return 0, or an errno
@@ -45,8 +46,8 @@ typedef struct device_class {
     /** Offer input. @return how many bytes were taken. NULL: this is no serial port or console */
     size_t (*send)(device_t *device, const char *bytes, size_t size);
     void (*serial_state)(const device_t *device, device_serial_t *state);
-    /** For device_destroy() only. */
-    void (*destroy)(device_t *device);
+    /** For device_destroy() only; NULL: it has nothing open. */
+    void (*close)(device_t *device);
 } device_class_t;
 
 /** One access, as a log device notes it. */
@@ -76,6 +77,7 @@ typedef struct device_host {
 struct device {
     const device_class_t *class;
     const char *name; /* of the range, for notes; owned by the caller */
+    bool lasting;     /* the guest can write what lasts longer than the device, as a disk does */
     device_host_t host;
 };
 
@@ -94,6 +96,12 @@ device_t *device_create(const device_class_t *class);
 
 /** Free a device. NULL is allowed. */
 void device_destroy(device_t *device);
+
+/** Copy a device's state. @return to be freed with free(); NULL if memory is exhausted */
+void *device_save(const device_t *device);
+
+/** Make a device what it was; it has been opened before. @param saved  of device_save() for it */
+void device_restore(device_t *device, const void *saved);
 
 extern const device_class_t device_pl011;
 extern const device_class_t device_ones;

@@ -10,25 +10,11 @@
 
 #include "log.h"
 
-#include <stdlib.h>
-
 typedef struct log_device {
     device_t device;
     uint64_t count;
     device_access_t kept[LOG_KEPT]; /* the n-th is at n modulo LOG_KEPT */
 } log_device_t;
-
-static device_t *log_create(void)
-{
-    log_device_t *log = calloc(1, sizeof(*log));
-
-    return (device_t *)log;
-}
-
-static void log_destroy(device_t *device)
-{
-    free(device);
-}
 
 static void log_add(device_t *device, device_access_t access)
 {
@@ -71,8 +57,7 @@ const device_access_t *device_log_access(const device_t *device, uint64_t index)
 const device_class_t device_log = {
     .name = "log",
     .summary = "logs each access; reads return zero, writes are lost",
-    .create = log_create,
+    .size = sizeof(log_device_t),
     .read = log_read,
     .write = log_write,
-    .destroy = log_destroy,
 };

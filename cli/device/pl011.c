@@ -10,7 +10,6 @@
 #include "device.h"
 
 #include <hosted/pl011.h>
-#include <stdlib.h>
 
 typedef struct port {
     device_t device;
@@ -35,28 +34,19 @@ static void on_interrupt(void *cookie, bool high)
     }
 }
 
-static device_t *pl011_create(void)
-{
-    port_t *port = calloc(1, sizeof(*port));
-
-    if (port == NULL) {
-        return NULL;
-    }
-    hosted_pl011_init(&port->uart);
-    port->uart.output = on_output;
-    port->uart.interrupt = on_interrupt;
-    port->uart.cookie = port;
-    return &port->device;
-}
-
 static hosted_pl011_t *pl011_of(device_t *device)
 {
     return &((port_t *)device)->uart;
 }
 
-static void pl011_destroy(device_t *device)
+static void pl011_init(device_t *device)
 {
-    free(device);
+    hosted_pl011_t *uart = pl011_of(device);
+
+    hosted_pl011_init(uart);
+    uart->output = on_output;
+    uart->interrupt = on_interrupt;
+    uart->cookie = device;
 }
 
 static uint64_t pl011_read(device_t *device, uint64_t offset, unsigned width)
@@ -92,10 +82,10 @@ static void pl011_state(const device_t *device, device_serial_t *state)
 const device_class_t device_pl011 = {
     .name = "pl011",
     .summary = "a serial port; the first one of a description is the console",
-    .create = pl011_create,
+    .size = sizeof(port_t),
+    .init = pl011_init,
     .read = pl011_read,
     .write = pl011_write,
     .send = pl011_send,
     .serial_state = pl011_state,
-    .destroy = pl011_destroy,
 };

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -184,29 +183,24 @@ static const virtio_kind_t kind = {
     .notify = notify,
 };
 
-static device_t *block_create(void)
+static void block_init(device_t *device)
 {
-    disk_t *disk = calloc(1, sizeof(*disk));
+    disk_t *disk = (disk_t *)device;
     /* Besides the request and the status, and each may lie in two ranges of RAM. */
     const uint32_t segments = VIRTIO_PIECES / 2 - 2;
 
-    if (disk == NULL) {
-        return NULL;
-    }
     disk->file = -1;
     virtio_init(&disk->virtio, &kind);
     memcpy(disk->virtio.config + CONFIG_SEGMENTS, &segments, sizeof(segments));
-    return &disk->virtio.device;
 }
 
-static void block_destroy(device_t *device)
+static void block_close(device_t *device)
 {
-    disk_t *disk = (disk_t *)device;
+    const disk_t *disk = (disk_t *)device;
 
     if (disk->file >= 0) {
         close(disk->file);
     }
-    free(disk);
 }
 
 /** Open a file without waiting for anybody. @return -1, with errno */
@@ -247,6 +241,7 @@ static int block_open(device_t *device, const char *path, bool read_only)
     }
     disk->sectors = (uint64_t)size / SECTOR;
     disk->read_only = read_only;
+    device->lasting = !read_only;
     disk->virtio.features |= read_only ? FEATURE_READ_ONLY : 0;
     memcpy(disk->virtio.config + CONFIG_CAPACITY, &disk->sectors, sizeof(disk->sectors));
     memcpy(disk->id, name, strnlen(name, sizeof(disk->id)));
@@ -256,10 +251,11 @@ static int block_open(device_t *device, const char *path, bool read_only)
 const device_class_t device_virtio_block = {
     .name = "virtio-block",
     .summary = "a disk by virtio, whose content is a file",
-    .create = block_create,
+    .size = sizeof(disk_t),
+    .init = block_init,
     .open = block_open,
     .needs_file = true,
     .read = virtio_read,
     .write = virtio_write,
-    .destroy = block_destroy,
+    .close = block_close,
 };

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -137,26 +136,21 @@ static const virtio_kind_t kind = {
     .notify = notify,
 };
 
-static device_t *console_create(void)
-{
-    console_t *console = calloc(1, sizeof(*console));
-
-    if (console == NULL) {
-        return NULL;
-    }
-    console->file = -1;
-    virtio_init(&console->virtio, &kind);
-    return &console->virtio.device;
-}
-
-static void console_destroy(device_t *device)
+static void console_init(device_t *device)
 {
     console_t *console = (console_t *)device;
+
+    console->file = -1;
+    virtio_init(&console->virtio, &kind);
+}
+
+static void console_close(device_t *device)
+{
+    const console_t *console = (console_t *)device;
 
     if (console->file >= 0) {
         close(console->file);
     }
-    free(console);
 }
 
 static int console_open(device_t *device, const char *path, bool read_only)
@@ -172,11 +166,12 @@ static int console_open(device_t *device, const char *path, bool read_only)
 const device_class_t device_virtio_console = {
     .name = "virtio-console",
     .summary = "a console by virtio: to a file, or the machine's where no pl011 is",
-    .create = console_create,
+    .size = sizeof(console_t),
+    .init = console_init,
     .open = console_open,
     .read = virtio_read,
     .write = virtio_write,
     .send = console_send,
     .serial_state = console_state,
-    .destroy = console_destroy,
+    .close = console_close,
 };

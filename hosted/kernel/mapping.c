@@ -52,15 +52,9 @@ void mapping_describe(const kernel_t *kernel, uint64_t vaddr, unsigned bits, uin
     };
 }
 
-static void notify(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, unsigned bits,
-                   uint64_t entry, bool mapped)
+static void tell(kernel_t *kernel, const vspace_object_t *vspace, uint64_t vaddr, unsigned bits,
+                 uint64_t entry, bool mapped)
 {
-    if (vspace->host) {
-        kernel->counts.vmm_mappings += mapped ? 1 : -1;
-        return;
-    }
-    kernel->counts.guest_mappings += mapped ? 1 : -1;
-    kernel->counts.guest_bytes += mapped ? 1ul << bits : -(1ul << bits);
     if (!vspace->watchers) {
         return;
     }
@@ -75,11 +69,27 @@ static void notify(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, un
     }
 }
 
+static void notify(kernel_t *kernel, vspace_object_t *vspace, uint64_t vaddr, unsigned bits,
+                   uint64_t entry, bool mapped)
+{
+    if (vspace->host) {
+        kernel->counts.vmm_mappings += mapped ? 1 : -1;
+        return;
+    }
+    kernel->counts.guest_mappings += mapped ? 1 : -1;
+    kernel->counts.guest_bytes += mapped ? 1ul << bits : -(1ul << bits);
+    tell(kernel, vspace, vaddr, bits, entry, mapped);
+}
+
 void mapping_set_page(kernel_t *kernel, vspace_object_t *vspace, pte_slot_t at, uint64_t vaddr,
                       uint64_t entry)
 {
     uint64_t replaced = *at.entry;
     *at.entry = entry;
+    if (replaced & PTE_VALID && !vspace->host && paddr_of(replaced) == paddr_of(entry)) {
+        tell(kernel, vspace, vaddr, at.bits, entry, true); /* with other rights, perhaps */
+        return;
+    }
     if (replaced & PTE_VALID) {
         notify(kernel, vspace, vaddr, at.bits, replaced, false);
     }

@@ -11,6 +11,7 @@
 
 #include "kernel.h"
 
+#include <string.h>
 #include <time.h>
 #include <utils/zf_log.h>
 
@@ -205,6 +206,53 @@ void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr cptr)
     pthread_mutex_lock(&kernel->lock);
     vcpu_object_t *vcpu = find(system, cptr);
     if (vcpu && vcpu->tcb) {
+        thread_resume(kernel, vcpu->tcb);
+    }
+    pthread_mutex_unlock(&kernel->lock);
+}
+
+/* What hosted_vcpu_save() copies. */
+typedef struct vcpu_state {
+    seL4_UserContext thread;
+    seL4_Word registers[seL4_VCPUReg_Num];
+    uint64_t list_registers[VCPU_LIST_REGISTERS];
+    gicv_t gicv; /* its list registers are in the VCPU */
+    bool timer_masked;
+} vcpu_state_t;
+
+void *hosted_vcpu_save(hosted_system_t *system, seL4_CPtr cptr)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    vcpu_object_t *vcpu = find(system, cptr);
+    vcpu_state_t *state = vcpu && vcpu->tcb ? malloc(sizeof(*state)) : NULL;
+    if (state) {
+        vcpu_fetch(kernel, vcpu);
+        state->thread = vcpu->tcb->registers;
+        memcpy(state->registers, vcpu->registers, sizeof(state->registers));
+        memcpy(state->list_registers, vcpu->list_registers, sizeof(state->list_registers));
+        state->gicv = vcpu->gicv;
+        state->timer_masked = vcpu->timer_masked;
+    }
+    pthread_mutex_unlock(&kernel->lock);
+    return state;
+}
+
+void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr cptr, const void *saved)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    const vcpu_state_t *state = saved;
+    pthread_mutex_lock(&kernel->lock);
+    vcpu_object_t *vcpu = find(system, cptr);
+    if (vcpu && vcpu->tcb) {
+        processor_stop(kernel, vcpu);
+        vcpu->ran = false;
+        vcpu->idle_until = 0;
+        vcpu->tcb->registers = state->thread;
+        memcpy(vcpu->registers, state->registers, sizeof(state->registers));
+        memcpy(vcpu->list_registers, state->list_registers, sizeof(state->list_registers));
+        vcpu->gicv = state->gicv;
+        vcpu->timer_masked = state->timer_masked;
         thread_resume(kernel, vcpu->tcb);
     }
     pthread_mutex_unlock(&kernel->lock);

@@ -81,6 +81,14 @@ typedef struct engine_class {
     int (*set_registers)(engine_t *engine, const seL4_UserContext *context);
     void (*get_system_registers)(engine_t *engine, seL4_Word registers[seL4_VCPUReg_Num]);
     void (*set_system_registers)(engine_t *engine, const seL4_Word registers[seL4_VCPUReg_Num]);
+    /**
+     * Copy all that a guest could find out about its processor, but for memory and stage 2.
+     * @return to be freed with free_saved(); NULL without memory
+     */
+    void *(*save)(engine_t *engine);
+    /** Make it what it was. The guest's virtual time goes on from there as well. */
+    void (*restore)(engine_t *engine, const void *saved);
+    void (*free_saved)(void *saved);
     /** Stop before more than that many instructions have run, counted by basic blocks; 0: do not.
      */
     void (*set_budget)(engine_t *engine, uint64_t instructions);

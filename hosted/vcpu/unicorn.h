@@ -127,6 +127,10 @@ void unicorn_mapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unify(engine_t *engine, uint64_t gpa, uint64_t size);
 
+void *unicorn_save(engine_t *engine);
+void unicorn_restore(engine_t *engine, const void *saved);
+void unicorn_free_saved(void *saved);
+
 /**
  * Make a region of free addresses that holds `address`, large enough that all of the address space
  * can be covered: guests go through it as they like.
@@ -195,6 +199,12 @@ bool unicorn_translate(unicorn_engine_t *self, uint64_t address, uint64_t *gpa);
 /** Host memory of the page that a virtual address is translated to now, if stage 2 lets it be
  * written; its stage-1 rights are not looked at. NULL: none. */
 uint8_t *unicorn_writable_page(unicorn_engine_t *self, uint64_t page);
+
+/** The virtual counter, which the guest's clock is. */
+uint64_t unicorn_counter(const unicorn_engine_t *self);
+
+/** Let the virtual counter go on from a value, where it follows the host's clock. */
+void unicorn_set_counter(unicorn_engine_t *self, uint64_t value);
 
 /** Let time pass by instructions; before the first run. @return false if Unicorn refuses it */
 bool unicorn_use_virtual_time(unicorn_engine_t *self);

@@ -41,7 +41,7 @@ static const unicorn_system_register_t cntv_cval = {3, 3, 14, 3, 2};
 static const unicorn_system_register_t cntp_cval = {3, 3, 14, 2, 2};
 static const unicorn_system_register_t cntkctl = {3, 0, 14, 1, 0};
 
-static uint64_t counter(const unicorn_engine_t *self)
+uint64_t unicorn_counter(const unicorn_engine_t *self)
 {
     uint64_t value;
 
@@ -53,6 +53,16 @@ static uint64_t counter(const unicorn_engine_t *self)
     return unicorn_ticks(self) - value;
 }
 
+void unicorn_set_counter(unicorn_engine_t *self, uint64_t value)
+{
+    uint64_t offset;
+
+    if (!self->virtual_time) {
+        unicorn_read_system(self->uc, cntvoff, &offset);
+        unicorn_write_system(self->uc, cntvoff, offset + unicorn_counter(self) - value);
+    }
+}
+
 void unicorn_update_timer(unicorn_engine_t *self)
 {
     uint64_t control;
@@ -60,7 +70,7 @@ void unicorn_update_timer(unicorn_engine_t *self)
 
     unicorn_read_system(self->uc, cntv_ctl, &control);
     unicorn_read_system(self->uc, cntv_cval, &compare);
-    int64_t remaining = (int64_t)(compare - counter(self));
+    int64_t remaining = (int64_t)(compare - unicorn_counter(self));
     bool met = (control & ENABLE) && remaining <= 0;
     uint64_t now = (control & (ENABLE | MASKED)) | (met ? CONDITION_MET : 0);
     if (now != control) {
@@ -115,7 +125,8 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
     (void)source;
     switch (encoding(reg)) {
     case CNTV_TVAL:
-        return write_timer(self, cntv_cval, counter(self) + (uint64_t)(int64_t)(int32_t)reg->val);
+        return write_timer(self, cntv_cval,
+                           unicorn_counter(self) + (uint64_t)(int64_t)(int32_t)reg->val);
     case CNTV_CTL:
         return write_timer(self, cntv_ctl, reg->val);
     case CNTV_CVAL:
@@ -160,13 +171,13 @@ static uint32_t on_read(uc_engine *uc, uc_arm64_reg target, const uc_arm64_cp_re
     uint64_t value;
 
     if (which == CNTVCT && may_use(self, EL0_VIRTUAL_COUNTER)) {
-        value = counter(self);
+        value = unicorn_counter(self);
     } else if ((which == CNTPCT && may_use(self, EL0_PHYSICAL_COUNTER)) ||
                (which == PMCCNTR && may_use(self, 0))) {
         value = unicorn_ticks(self);
     } else if (which == CNTV_TVAL && may_use(self, EL0_VIRTUAL_TIMER)) {
         unicorn_read_system(uc, cntv_cval, &value);
-        value = (uint32_t)(value - counter(self));
+        value = (uint32_t)(value - unicorn_counter(self));
     } else if (which == CNTP_TVAL && may_use(self, EL0_PHYSICAL_TIMER)) {
         unicorn_read_system(uc, cntp_cval, &value);
         value = (uint32_t)(value - unicorn_ticks(self));

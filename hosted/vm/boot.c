@@ -155,6 +155,7 @@ void vm_destroy(vm_t *vm)
         return;
     }
     if (vm->arch.hosted != NULL) {
+        hosted_vm_free_saved(vm);
         runtime_destroy_vcpus(vm);
         end_cspace(vm);
         vm_memory_destroy(vm);

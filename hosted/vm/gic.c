@@ -16,6 +16,7 @@
 
 #include <guestmem/change.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_memory_helpers.h>
@@ -423,6 +424,30 @@ static vm_t *find_other(const hosted_system_t *system)
     }
     pthread_mutex_unlock(&all_lock);
     return found;
+}
+
+void *gic_copy(const vm_t *vm)
+{
+    const struct gic *gic = gic_of(vm);
+    struct gic *copy = gic != NULL ? malloc(sizeof(*copy)) : NULL;
+
+    if (copy != NULL) {
+        *copy = *gic;
+    }
+    return copy;
+}
+
+void gic_copy_back(const vm_t *vm, const void *copy)
+{
+    struct gic *gic = gic_of(vm);
+
+    if (copy != NULL) {
+        pthread_mutex_lock(&all_lock); /* it stays in the list as it is */
+        struct gic *next = gic->next;
+        *gic = *(const struct gic *)copy;
+        gic->next = next;
+        pthread_mutex_unlock(&all_lock);
+    }
 }
 
 void gic_destroy(vm_t *vm)

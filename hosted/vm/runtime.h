@@ -64,6 +64,7 @@ typedef struct hosted_vm {
     bool warned_of_write_back;
     hosted_vm_trace_t trace;
     struct gic *gic;         /* interrupt controller; NULL: none */
+    struct saved_vm *saved;  /* see save.c; NULL: nothing is saved */
     hosted_vm_page_t *pages; /* faults by page, see pages.c */
     size_t num_pages;
 } hosted_vm_t;
@@ -91,6 +92,11 @@ int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs);
 
 /** The guest has handled the interrupt in a list register. @return 0; -1 if there is none in it */
 int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register);
+
+/** A copy of the interrupt controller. @return to be freed with free(); NULL: none, or no memory */
+void *gic_copy(const vm_t *vm);
+/** Make it what it was. @param copy  of gic_copy(); NULL: there is none */
+void gic_copy_back(const vm_t *vm, const void *copy);
 
 /** Free the interrupt controller, if there is one. @see vm_create_default_irq_controller */
 void gic_destroy(vm_t *vm);

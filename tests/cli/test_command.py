@@ -276,7 +276,7 @@ def test_broken(folder):
     for wrong in ([], ["fly"], ["run"], ["map"], ["run", "a.dts", "b.dts"],
                   ["map", "--yaml", "a.dts"], ["run", "--max-seconds", "soon"],
                   ["run", "--max-seconds", "-1"], ["run", "--max-instructions", "0"],
-                  ["run", "--max-instructions", "-5"]):
+                  ["run", "--max-instructions", "-5"], ["run", "--restarts", "0"]):
         done = guestmem(*wrong)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
         assert done.stderr.startswith("guestmem"), done
@@ -494,6 +494,8 @@ def test_guest(folder):
         assert says in done.stderr, done
 
 
+    done = guestmem("run", "--quiet", "--restarts", "1", example)
+    assert done.returncode == 1 and "never waited for input" in done.stderr.splitlines()[-1], done
     check_picture(folder)
 
 
@@ -552,6 +554,14 @@ def test_sleeping(folder):
     assert "  0x9000000  serial\n" in done.stdout, done.stdout
     assert "\ninterrupts: 4\n           4   33 serial\n" in done.stdout, done.stdout
 
+    # Started again from its prompt, it gets the same input, also after it has powered off.
+    for end in "q", "":
+        done = guestmem(*run, "--restarts", "3", input="one\ntwo\n" + end)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert done.stdout == ">" + ("one\n>two\n>" + end) * 4, done
+    done = guestmem("run", "--restarts", "5", path)
+    assert "\nrestarts: 5, each in " in done.stdout and done.returncode == 0, done
+
     # In virtual time, it does not matter when input comes; but the end of the run does not wait.
     with subprocess.Popen((GUESTMEM, "run", "--virtual-time", "--max-seconds", "2", path), text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -579,6 +589,11 @@ def test_u_boot(_):
     for part in ("\nfirst", "\nsecond", "\nU-Boot 20", "edfe0dd0", "memory@40000000",
                  "ARM_Page_Map", "pl011@9000000"):
         assert part in done.stdout, (part, done)
+    # Again and again from its prompt: in virtual time each is the same.
+    done = guestmem("run", "--quiet", "--virtual-time", "--restarts", "3", ARGUMENTS[0],
+                    input="random 41000000 1000\ncrc32 41000000 1000; mw.b 41000000 5a 1000\n")
+    sums = [line for line in done.stdout.splitlines() if "==>" in line]
+    assert (done.returncode, done.stderr, len(sums), len(set(sums))) == (0, "", 4, 1), done
     done = guestmem("run", "--quiet", "--max-seconds", "120", ARGUMENTS[0], input="reset\n")
     assert (done.returncode, done.stderr) == (0, ""), done
     # The end of piped input ends an idle guest.
@@ -623,7 +638,9 @@ def test_disk(folder):
     taken = [run("virtio scan", *["virtio read 41000000 0 8000"] * times, "poweroff")
              .split("\ninvocations: ")[1].split()[0] for times in (1, 8)]
     assert taken[0] == taken[1], taken
-    # What the guest writes is in the file, unless it may only be read.
+    # What the guest writes is in the file, unless it may only be read; so it is not started again.
+    done = guestmem("run", "--quiet", "--restarts", "1", path)
+    assert done.returncode == 1 and "make it read-only" in done.stderr, done
     write_name = ("virtio scan", "mw.b 41000000 5a 400", "virtio write 41000000 f000 2", "poweroff")
     run(*write_name)
     with open(image, "rb") as disk:

@@ -16,6 +16,7 @@
 
 #include "machine.h"
 
+#include <hosted/census.h>
 #include <hosted/vm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,40 @@ static void an_edge_interrupts_once(void **state)
     assert_int_equal(machine_destroy(machine), 0);
 }
 
+static void a_machine_starts_again_from_where_it_was_saved(void **state)
+{
+    enum { RESTARTS = 1000 };
+    cli_error_t error = {0};
+    hosted_census_t saved;
+    hosted_census_t census;
+    char expected[RESTARTS * 4 + 8] = ">a";
+    machine_t *machine = make(GIC, LEVEL, &error);
+    assert_non_null(machine);
+    assert_int_equal(machine_save(machine, &error), -1); /* it has not run */
+    assert_non_null(strstr(error.line, "cannot be saved"));
+    assert_int_equal(machine_send(machine, "ab", 2), 2);
+    expect(machine, "a"); /* the other is waiting then, and interrupts */
+    assert_int_equal(machine_save(machine, &error), 0);
+    hosted_census_take(machine_system(machine), &saved);
+    for (int i = 0; i < RESTARTS; i++) {
+        if (i % 100 == 0) {
+            assert_int_equal(machine_send(machine, "q", 1), 1);
+            assert_int_equal(machine_run(machine, NULL), MACHINE_POWERED_OFF);
+            strcat(expected, "bq");
+        } else {
+            assert_int_equal(machine_send(machine, "\n", 1), 1);
+            expect(machine, "b\n>");
+            strcat(expected, "b\n>");
+        }
+        assert_int_equal(machine_restore(machine), 0);
+        hosted_census_take(machine_system(machine), &census);
+        hosted_census_print_difference(stderr, &saved, &census);
+        assert_true(hosted_census_equal(&saved, &census));
+    }
+    assert_string_equal(machine_output(machine), expected);
+    assert_int_equal(machine_destroy(machine), 0);
+}
+
 static void expect_error(const char *gic, const char *interrupts, const char *text)
 {
     cli_error_t error = {0};
@@ -139,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_level_interrupts_until_the_device_is_served),
         cmocka_unit_test(an_edge_interrupts_once),
+        cmocka_unit_test(a_machine_starts_again_from_where_it_was_saved),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(the_map_shows_the_controller),
     };

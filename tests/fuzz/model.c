@@ -57,6 +57,7 @@ void model_drop(model_reservation_t *reservation)
 {
     free(reservation->frames);
     free(reservation->written);
+    free(reservation->had_frame);
     free(reservation);
 }
 

@@ -82,6 +82,10 @@ typedef struct model_reservation {
     model_tag_t tags[MODEL_TAGS];
     unsigned num_tags;
     bool shared; /* what is in it is others' doing too: it has no tags */
+    bool saved;  /* it is as it was when the VM was saved: with these frames, if it is RAM */
+    bool *had_frame;
+    model_tag_t saved_tags[MODEL_TAGS];
+    unsigned num_saved_tags;
 } model_reservation_t;
 
 typedef struct model_piece {
@@ -99,6 +103,10 @@ typedef struct model_vm {
     size_t num_regions;
     model_piece_t ram[MODEL_PIECES]; /* ascending; neighbours of one state are one */
     size_t num_ram;
+    struct guestmem_saved *saved; /* NULL: nothing is */
+    size_t num_saved;
+    model_piece_t saved_ram[MODEL_PIECES];
+    size_t num_saved_ram;
     bool map_on_fault;
     bool discarded_left;
     unsigned largest_bits;
@@ -214,6 +222,12 @@ void model_set_rights(model_reservation_t *reservation);
 
 /** Whether the guest's first write to a frame is noted. */
 bool model_is_tracked(const model_reservation_t *reservation, const model_frame_t *frame);
+
+/** Whether it has a caller's frames by capabilities of fewer rights than it has itself. */
+bool model_has_limited(const model_t *model, const model_reservation_t *reservation);
+
+/** Whether it is RAM of a saved state: how it is tracked is the library's own business then. */
+bool model_is_saved(const model_vm_t *vm, const model_reservation_t *reservation);
 
 /** Note that pages are written, if the reservation is tracked. */
 void model_note_written(model_reservation_t *reservation, uintptr_t base, uintptr_t last);

@@ -79,6 +79,9 @@ void operate_share(model_t *model, model_vm_t *vm, const operation_t *operation)
 void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation);
 void operate_written(model_t *model, model_vm_t *vm, const operation_t *operation);
 
+/* operations_save.c */
+void operate_saved(model_t *model, model_vm_t *vm, const operation_t *operation);
+
 /* operations_map.c, for RAM too */
 
 /** A supply for a reservation of `[base, base + size)`, as the operation says. */

@@ -316,7 +316,7 @@ void model_note_written(model_reservation_t *reservation, uintptr_t base, uintpt
 }
 
 /* The caller's frames have a reservation's rights, but for those of a capability of less. */
-static bool has_limited(const model_t *model, const model_reservation_t *reservation)
+bool model_has_limited(const model_t *model, const model_reservation_t *reservation)
 {
     for (unsigned i = 0; reservation->supply != NULL && i < POOL_SIZE; i++) {
         if (reservation->supply->owned[i] && pool_is_limited(model, i)) {
@@ -396,15 +396,16 @@ void operate_track(model_t *model, model_vm_t *vm, const operation_t *operation)
     bool on = track != GUESTMEM_TRACK_NOTHING;
     bool pages = track == GUESTMEM_TRACK_PAGES;
     if (reservation != NULL &&
-        (has_limited(model, reservation) ||
+        (model_has_limited(model, reservation) ||
          (pages && !operation_affordable(model, vm, PAGE, large_pages(reservation) * PAGE + 1)) ||
          (pages && large_pages(reservation) > 1024))) {
         return;
     }
-    unsigned codes = reservation == NULL    ? CODE(NO_RESERVATION)
-                     : !reservation->mapped ? CODE(NOT_MAPPED)
-                     : on                   ? track_codes(reservation, pages)
-                                            : 0;
+    unsigned codes = reservation == NULL               ? CODE(NO_RESERVATION)
+                     : !reservation->mapped            ? CODE(NOT_MAPPED)
+                     : model_is_saved(vm, reservation) ? CODE(BAD_ARGUMENT)
+                     : on                              ? track_codes(reservation, pages)
+                                                       : 0;
     model_say(model, "guestmem_track_written(&vm[%u], %s, GUESTMEM_TRACK_%s);", vm->index,
               picked.text, names[track]);
     model_begin_call(model, operation->inject);
@@ -488,10 +489,11 @@ static void operate_report(model_t *model, model_vm_t *vm, const picked_t *picke
                            unsigned inject)
 {
     model_reservation_t *reservation = picked->reservation;
-    unsigned codes = reservation == NULL            ? CODE(NO_RESERVATION)
-                     : !reservation->mapped         ? CODE(NOT_MAPPED)
-                     : reservation->written == NULL ? CODE(BAD_ARGUMENT)
-                                                    : 0;
+    unsigned codes = reservation == NULL    ? CODE(NO_RESERVATION)
+                     : !reservation->mapped ? CODE(NOT_MAPPED)
+                     : reservation->written == NULL || model_is_saved(vm, reservation)
+                         ? CODE(BAD_ARGUMENT)
+                         : 0;
     report_t report = {.reservation = reservation, .left = most};
     model_say(model, "guestmem_written(&vm[%u], %s, callback, NULL); /* at most %u */", vm->index,
               picked->text, most);
@@ -539,7 +541,7 @@ void model_forget_written(model_t *model, model_vm_t *vm)
     (void)model;
     for (size_t i = 0; i < vm->num_reservations; i++) {
         model_reservation_t *reservation = vm->reservations[i];
-        if (reservation->written == NULL) {
+        if (reservation->written == NULL || model_is_saved(vm, reservation)) {
             continue;
         }
         must(guestmem_track_written(&vm->vm, reservation->handle, GUESTMEM_TRACK_NOTHING) == 0 &&

@@ -13,6 +13,7 @@ void operation_mapped(model_t *model, model_vm_t *vm, model_reservation_t *reser
                       guestmem_backing_t backing, seL4_CapRights_t rights)
 {
     reservation->mapped = true;
+    reservation->saved = false;
     reservation->backing = backing;
     reservation->largest_bits = vm->largest_bits;
     reservation->read = seL4_CapRights_get_capAllowRead(rights);

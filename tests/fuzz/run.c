@@ -63,7 +63,7 @@ static const operation_fn changes[] = {operate_discard,   operate_discard, opera
                                        operate_discarded, operate_protect, operate_track,
                                        operate_written};
 
-enum { FIRST_CHANGE = 6 * ARRAY_SIZE(operations), FIRST_SHARE = 252 };
+enum { FIRST_CHANGE = 6 * ARRAY_SIZE(operations), FIRST_SAVED = 248, FIRST_SHARE = 252 };
 
 void model_say(model_t *model, const char *format, ...)
 {
@@ -243,6 +243,8 @@ void model_run_operation(model_t *model)
         operations[operation.kind](model, vm, &operation);
     } else if (bytes[0] >= FIRST_SHARE) {
         operate_share(model, vm, &operation);
+    } else if (bytes[0] >= FIRST_SAVED) {
+        operate_saved(model, vm, &operation);
     } else {
         changes[(bytes[0] - FIRST_CHANGE) % ARRAY_SIZE(changes)](model, vm, &operation);
     }

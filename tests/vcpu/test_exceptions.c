@@ -122,6 +122,53 @@ static void the_virtual_timer_interrupts_when_it_is_due(void **state)
     assert_int_equal(machine_registers(machine).x11, 27);
 }
 
+static int stop_in_sleep(vm_t *vm, void *cookie)
+{
+    return hosted_vm_sleeps(vm);
+}
+
+/* Saved while it sleeps until its timer. After that its registers, its interrupt controller and the
+ * time are others. */
+static void a_saved_vm_goes_on_from_there_again_and_again(void **state)
+{
+    machine_t *machine = *state;
+    vm_t *vm = &machine->vm;
+    unsigned ends = 0;
+    seL4_UserContext first = {0};
+    assert_int_equal(hosted_vm_save(vm), -1); /* it has not run */
+    assert_int_equal(vm_create_default_irq_controller(vm), 0);
+    assert_int_equal(vm_register_irq(machine->vcpu, 27, acknowledge, &ends), 0);
+    assert_int_equal(hosted_vm_set_poll(vm, stop_in_sleep, NULL, 1), 0);
+    assert_int_equal(machine_run(machine, GUEST_TIMER, 1000000, 0), 0);
+    assert_int_equal(hosted_vm_set_poll(vm, NULL, NULL, 0), 0);
+    assert_int_equal(hosted_vm_restore(vm), -1); /* nothing is saved */
+    assert_int_equal(hosted_vm_save(vm), 0);
+    assert_int_equal(hosted_vm_save(vm), -1);
+    seL4_UserContext saved = machine_registers(machine);
+    uint64_t time = hosted_vm_time(vm);
+    for (unsigned i = 0; i < 600; i++) { /* flushes of the TLB have 256 numbers */
+        script_t script[] = {{0x8000000, STORE, 0},
+                             {0x8000180, STORE, 1u << 27},
+                             {0x8010000, STORE, 0},
+                             {0x8010004, STORE, 0},
+                             {0}};
+        assert_int_equal(vm_run(vm), 0);
+        seL4_UserContext ended = machine_registers(machine);
+        first = i == 0 ? ended : first;
+        assert_int_equal(ended.x11, 27);
+        assert_memory_equal(&ended, &first, sizeof(first));
+        machine_run_script(machine, script);
+        assert_int_equal(hosted_vm_restore(vm), 0);
+        ended = machine_registers(machine);
+        assert_memory_equal(&ended, &saved, sizeof(saved));
+        assert_int_equal(hosted_vm_time(vm), time);
+    }
+    hosted_vm_free_saved(vm);
+    hosted_vm_free_saved(vm);
+    assert_int_equal(hosted_vm_restore(vm), -1);
+    assert_int_equal(vm_run(vm), 0);
+}
+
 static void blocks_are_cleared_and_nothing_else_is(void **state)
 {
     machine_t *machine = *state;
@@ -247,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(exceptions_are_taken_at_the_guests_vectors),
         TEST(the_virtual_timer_interrupts_when_it_is_due),
+        TEST(a_saved_vm_goes_on_from_there_again_and_again),
         TEST(blocks_are_cleared_and_nothing_else_is),
         TEST(code_from_outside_runs_after_ic_ivau),
         TEST(code_that_a_restore_brings_back_runs),

@@ -220,6 +220,28 @@ static void budget_and_deadline_end_a_guest_that_does_not(void **state)
     check_end(machine, HOSTED_VM_BUDGET, "20 ms");
 }
 
+/* In real time its clock stands still from the save to the restore. */
+static void a_vm_that_is_restored_has_lost_no_time(void **state)
+{
+    machine_t *machine = *state;
+    uintptr_t offset[3];
+    assert_int_equal(hosted_vm_set_budget(&machine->vm, 100000, 0), 0);
+    assert_int_equal(machine_run(machine, GUEST_SPIN, 0, 0), -1);
+    assert_int_equal(hosted_vm_save(&machine->vm), 0);
+    seL4_Word count = machine_registers(machine).x10;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hosted_vm_set_budget(&machine->vm, 100000, 0), 0);
+        assert_int_equal(vm_run(&machine->vm), -1);
+        assert_in_range(machine_registers(machine).x10, count + 40000, count + 50000);
+        assert_int_equal(hosted_vm_restore(&machine->vm), 0);
+        assert_int_equal(machine_registers(machine).x10, count);
+        assert_int_equal(vm_run(&machine->vm), -1); /* no instruction is left, now as then */
+        assert_int_equal(machine_registers(machine).x10, count);
+        assert_int_equal(vm_get_arm_vcpu_reg(machine->vcpu, seL4_VCPUReg_CNTVOFF, &offset[i]), 0);
+        assert_true(offset[i] > (i > 0 ? offset[i - 1] : 0));
+    }
+}
+
 static memory_fault_result_t change_registers(vm_t *vm, vm_vcpu_t *vcpu, uintptr_t address,
                                               size_t length, void *cookie)
 {
@@ -351,6 +373,7 @@ int main(void)
         TEST(the_poll_function_is_called_while_the_guest_runs),
         TEST(polling_does_not_disturb_the_guest),
         TEST(budget_and_deadline_end_a_guest_that_does_not),
+        TEST(a_vm_that_is_restored_has_lost_no_time),
         TEST(registers_set_in_a_callback_take_effect),
         TEST(all_registers_can_be_set_and_read),
         TEST(system_registers_are_those_of_the_guest),

@@ -114,6 +114,18 @@ int hosted_vcpu_attach(hosted_system_t *system, seL4_CPtr vcpu,
 void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr vcpu);
 
 /**
+ * Copy the state of a VCPU that has run, with its thread's registers and its interrupts. What its
+ * processor has beside it is not in there.
+ *
+ * @return to be freed with free(); NULL without memory, or if the capability is no VCPU with a
+ *         thread
+ */
+void *hosted_vcpu_save(hosted_system_t *system, seL4_CPtr vcpu);
+
+/** Make the VCPU what it was, and let its thread run. @param state  of hosted_vcpu_save() for it */
+void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr vcpu, const void *state);
+
+/**
  * seL4_Recv() that can be interrupted, and runs one VCPU only.
  *
  * @param vcpu   no other one runs

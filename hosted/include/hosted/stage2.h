@@ -38,7 +38,8 @@ void hosted_stage2_for_each(hosted_system_t *system, seL4_CPtr vspace,
                             void *cookie);
 
 /**
- * What a listener is notified of, after the change. A replaced mapping is unmapped, then mapped. It
+ * What a listener is notified of, after the change. A replaced mapping is unmapped before the new
+ * one is mapped; the same frame again, with other rights, is only mapped. It
  * is called inside the invocation that makes the change, and must make none itself.
  */
 typedef struct hosted_stage2_listener {

@@ -153,6 +153,30 @@ int hosted_vm_use_virtual_time(vm_t *vm);
 uint64_t hosted_vm_time(const vm_t *vm);
 
 /**
+ * Save a VM that has run, to start it again from where it stands: its RAM as guestmem_save() does,
+ * its VCPU, the interrupt controller that vm_create_default_irq_controller() made, and the time as
+ * the guest's clock has it. Devices, and memory that is no RAM, are the caller's. A VM has one
+ * saved state at a time, which goes with the VM.
+ *
+ * Not to be called inside vm_run().
+ *
+ * @return 0; -1 with nothing changed if the VM has not run, guestmem_save() refuses, or memory is
+ *         exhausted. @see hosted_vm_free_saved
+ */
+int hosted_vm_save(vm_t *vm);
+
+/**
+ * Make a VM what it was when it was saved; the next vm_run() goes on from there. As often as one
+ * likes.
+ *
+ * @return 0; -1 if nothing is saved, or as guestmem_restore() does: the VCPU is as before then
+ */
+int hosted_vm_restore(vm_t *vm);
+
+/** Free what hosted_vm_save() has kept, if anything. */
+void hosted_vm_free_saved(vm_t *vm);
+
+/**
  * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
  * callbacks. After a request made while the VM does not run, the next vm_run() returns at once.
  */
