@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <guestmem/inspect.h>
+#include <hosted/gdb.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
 #include <sel4vm/arch/guest_arm_context.h>
@@ -46,6 +47,8 @@ static const char help[] =
     "  --virtual-time         let the guest's time pass by its instructions: the same input gives\n"
     "                         the same run, to the last byte\n"
     "  --append TEXT          more arguments for the kernel (bootargs of the guest's tree)\n"
+    "  --gdb [HOST]:PORT      let GDB connect there, and start when it has; or to the Unix socket\n"
+    "                         of a path with a slash\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
     "  --svg FILE             draw what the guest touched, and where it faulted, over the map\n"
@@ -64,6 +67,7 @@ typedef struct run {
     const char *picture; /* file for one of the run, or NULL */
     FILE *picture_out;
     activity_t *activity; /* what was in memory before the run, for the picture */
+    const char *gdb;      /* where a debugger connects, or NULL */
     bool quiet;
     bool progress;
     bool lost;          /* output could not be written */
@@ -228,6 +232,23 @@ static void ask_which(const machine_t *machine)
     fputc('\n', stderr);
 }
 
+/** @return 0; -1 with a message */
+static int await_debugger(const run_t *run, machine_t *machine)
+{
+    char error[160];
+
+    if (run->gdb == NULL) {
+        return 0;
+    }
+    if (hosted_gdb_listen(machine_vm(machine), run->gdb, error, sizeof(error)) != 0) {
+        fprintf(stderr, "guestmem: --gdb %s\n", error);
+        return -1;
+    }
+    fprintf(stderr, "guestmem: the guest waits for GDB: target remote %s\n",
+            hosted_gdb_address(machine_vm(machine)));
+    return 0;
+}
+
 static int run_machine(run_t *run)
 {
     cli_error_t error = {0};
@@ -257,7 +278,7 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
-    if (start_picture(run, machine) != 0) {
+    if (start_picture(run, machine) != 0 || await_debugger(run, machine) != 0) {
         end_picture(run);
         console_close(run->console);
         machine_destroy(machine);
@@ -313,6 +334,7 @@ enum {
     ENGINE,
     VIRTUAL_TIME,
     APPEND,
+    GDB,
     QUIET,
     PROGRESS,
     SVG,
@@ -328,6 +350,7 @@ static const struct option options[] = {
     {"engine", required_argument, NULL, ENGINE},
     {"virtual-time", no_argument, NULL, VIRTUAL_TIME},
     {"append", required_argument, NULL, APPEND},
+    {"gdb", required_argument, NULL, GDB},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
     {"svg", required_argument, NULL, SVG},
@@ -357,6 +380,9 @@ static int take_option(run_t *run, int option, const char *value)
         return 0;
     case APPEND:
         run->options.append = value;
+        return 0;
+    case GDB:
+        run->gdb = value;
         return 0;
     case QUIET:
     case 'q':
