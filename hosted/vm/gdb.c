@@ -448,16 +448,19 @@ static void stopped(gdb_t *gdb)
 static void monitor(gdb_t *gdb, char *text)
 {
     size_t size = unhex(text);
-    bool known = size != SIZE_MAX;
 
-    text[known ? size : 0] = '\0';
+    if (size == SIZE_MAX) {
+        error(gdb);
+        return;
+    }
+    text[size] = '\0';
     if (strcmp(text, "physical") == 0 || strcmp(text, "virtual") == 0) {
         gdb->physical = text[0] == 'p';
     } else {
         say(gdb, "monitor physical: addresses are guest-physical; monitor virtual: they are the "
                  "guest's own, which is so at first");
     }
-    check(gdb, known);
+    add(gdb, "OK");
 }
 
 static void query(gdb_t *gdb, const char *at)
@@ -500,6 +503,8 @@ static void forget_client(vm_vcpu_t *vcpu, gdb_t *gdb)
     gdb_link_drop(&gdb->link);
     gdb->num_points = 0;
     gdb->physical = false;
+    gdb->signal = 0;
+    gdb->cause[0] = '\0';
     resume(vcpu, gdb, false);
 }
 
@@ -671,6 +676,15 @@ static void halt(vm_vcpu_t *vcpu, gdb_t *gdb, int signal, const char *cause)
     arm(vcpu, gdb);
 }
 
+/* The guest stands still for a new client, which asks why by itself. */
+static void stop_first(vm_vcpu_t *vcpu, gdb_t *gdb)
+{
+    gdb->halted = gdb->link.client >= 0;
+    gdb->signal = gdb->signal != 0 ? gdb->signal : TRAPPED;
+    stand_still(vcpu, gdb);
+    arm(vcpu, gdb);
+}
+
 /* The engine has stopped at one of the client's points, or after its step. */
 static void halt_at(vm_vcpu_t *vcpu, gdb_t *gdb, const engine_stop_t *stop)
 {
@@ -684,13 +698,35 @@ static void halt_at(vm_vcpu_t *vcpu, gdb_t *gdb, const engine_stop_t *stop)
     halt(vcpu, gdb, TRAPPED, cause);
 }
 
-void gdb_attend(vm_vcpu_t *vcpu, bool ticked)
+/* What has come in while the guest ran. */
+static void look(vm_vcpu_t *vcpu, gdb_t *gdb)
+{
+    if (gdb->link.client < 0) {
+        if (gdb_link_accept(&gdb->link)) {
+            stop_first(vcpu, gdb);
+        }
+        return;
+    }
+    switch (gdb_link_receive(&gdb->link, gdb->packet, &gdb->size)) {
+    case GDB_INTERRUPT:
+        halt(vcpu, gdb, INTERRUPTED, "");
+        break;
+    case GDB_NOTHING:
+        break;
+    default: /* it has nothing to ask while the guest runs */
+        forget_client(vcpu, gdb);
+        arm(vcpu, gdb);
+        break;
+    }
+}
+
+bool gdb_attend(vm_vcpu_t *vcpu, bool ticked)
 {
     hosted_vm_t *runtime = runtime_of(vcpu->vm);
     gdb_t *gdb = runtime->gdb;
 
     if (gdb == NULL) {
-        return;
+        return true;
     }
     engine_exit_t *exit = &runtime->processor->exit;
     bool debug = exit->reason == ENGINE_DEBUG;
@@ -699,34 +735,15 @@ void gdb_attend(vm_vcpu_t *vcpu, bool ticked)
         exit->reason = ENGINE_KICKED; /* it is not to be seen again */
     }
     if (gdb->awaited || gdb->halted) {
-        gdb->signal = gdb->awaited ? TRAPPED : gdb->signal;
-        stand_still(vcpu, gdb);
-        arm(vcpu, gdb);
+        stop_first(vcpu, gdb);
     } else if (gdb->link.client >= 0 && (debug || (gdb->stepping && pc != gdb->step_from))) {
         halt_at(vcpu, gdb, debug ? &exit->stop : &(engine_stop_t){0});
-    } else if (ticked && gdb_link_accept(&gdb->link)) {
-        gdb->signal = TRAPPED;
-        gdb->cause[0] = '\0';
-        gdb->halted = true;
-        stand_still(vcpu, gdb);
-        arm(vcpu, gdb);
-    } else if (ticked && gdb->link.client >= 0) {
-        switch (gdb_link_receive(&gdb->link, gdb->packet, &gdb->size)) {
-        case GDB_INTERRUPT:
-            halt(vcpu, gdb, INTERRUPTED, "");
-            break;
-        case GDB_NOTHING:
-            break;
-        default: /* it has nothing to ask while the guest runs */
-            forget_client(vcpu, gdb);
-            arm(vcpu, gdb);
-            break;
-        }
+    } else if (ticked) {
+        look(vcpu, gdb);
     }
-    if (gdb->killed) {
-        gdb->killed = false;
-        hosted_vm_request_stop(vcpu->vm);
-    }
+    bool killed = gdb->killed;
+    gdb->killed = false;
+    return !killed;
 }
 
 void gdb_run_ended(vm_vcpu_t *vcpu)

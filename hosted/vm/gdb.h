@@ -18,8 +18,9 @@
  * may go on, or somebody wants the run to stop.
  *
  * @param ticked  some time has passed: look at what the debugger has sent
+ * @return false if the debugger ends the run
  */
-void gdb_attend(vm_vcpu_t *vcpu, bool ticked);
+bool gdb_attend(vm_vcpu_t *vcpu, bool ticked);
 
 /** The run is over, as the VM's report has it. */
 void gdb_run_ended(vm_vcpu_t *vcpu);

@@ -91,7 +91,10 @@ static int attend(vm_vcpu_t *vcpu, uint64_t deadline, uint64_t *next_poll, uintp
     hosted_vm_t *runtime = runtime_of(vm);
     bool ticked = atomic_exchange(&runtime->ticker.due, false);
 
-    gdb_attend(vcpu, ticked);
+    if (!gdb_attend(vcpu, ticked)) {
+        report_end(vm, HOSTED_VM_STOPPED, pc, "ended by the debugger");
+        return 1;
+    }
     if (atomic_exchange(&runtime->stop, false)) {
         report_end(vm, HOSTED_VM_STOPPED, pc, "stopped on request");
         return 1;
