@@ -375,6 +375,7 @@ static void run(engine_t *engine, engine_exit_t *exit)
         snprintf(exit->text, sizeof(exit->text), "%s", self->failure);
         return;
     }
+    unicorn_synchronise(self);
     unicorn_forget_page(self);
     self->fresh = UINT64_MAX;
     unicorn_update_timer(self);

@@ -444,8 +444,13 @@ static void stopped(gdb_t *gdb)
     add(gdb, "T%02x%sthread:1;", gdb->signal, gdb->cause);
 }
 
+static void say_line(const char *line, void *cookie)
+{
+    say(cookie, line);
+}
+
 /* What the user types after "monitor". */
-static void monitor(gdb_t *gdb, char *text)
+static void monitor(vm_vcpu_t *vcpu, gdb_t *gdb, char *text)
 {
     size_t size = unhex(text);
 
@@ -454,16 +459,19 @@ static void monitor(gdb_t *gdb, char *text)
         return;
     }
     text[size] = '\0';
-    if (strcmp(text, "physical") == 0 || strcmp(text, "virtual") == 0) {
+    if (strcmp(text, "map") == 0) {
+        guestmem_describe(vcpu->vm, say_line, gdb);
+    } else if (strcmp(text, "physical") == 0 || strcmp(text, "virtual") == 0) {
         gdb->physical = text[0] == 'p';
     } else {
-        say(gdb, "monitor physical: addresses are guest-physical; monitor virtual: they are the "
-                 "guest's own, which is so at first");
+        say(gdb, "monitor map: the guest's memory\n"
+                 "monitor physical: addresses are guest-physical\n"
+                 "monitor virtual: addresses are the guest's own, as at first");
     }
     add(gdb, "OK");
 }
 
-static void query(gdb_t *gdb, const char *at)
+static void query(vm_vcpu_t *vcpu, gdb_t *gdb, const char *at)
 {
     uint64_t offset, size;
 
@@ -485,7 +493,7 @@ static void query(gdb_t *gdb, const char *at)
     } else if (begins(&at, "qAttached")) {
         add(gdb, "1");
     } else if (begins(&at, "qRcmd,")) {
-        monitor(gdb, gdb->packet + (at - gdb->packet));
+        monitor(vcpu, gdb, gdb->packet + (at - gdb->packet));
     }
 }
 
@@ -603,7 +611,7 @@ static void serve(vm_vcpu_t *vcpu, gdb_t *gdb)
         }
         break;
     case 'q':
-        query(gdb, gdb->packet);
+        query(vcpu, gdb, gdb->packet);
         break;
     default:
         break;
