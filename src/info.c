@@ -262,10 +262,10 @@ static void print_reservation(const gm_memory_t *memory, const vm_memory_reserva
     char rest[LINE_CHARS];
     uint64_t mapped = frames_text(frames, info->frames);
     uint64_t missing = mapping != NULL ? (uint64_t)mapping->last - mapping->first + 1 - mapped : 0;
-    snprintf(rest, sizeof(rest), "%-*s  %-15s  %-3s  %-6s  %s%s%s", GUESTMEM_NAME_SIZE - 1,
+    snprintf(rest, sizeof(rest), "%-*s  %-15s  %-3s  %-6s  %s%s%s%s", GUESTMEM_NAME_SIZE - 1,
              info->name, backing_text(info), info->ram ? "RAM" : "-", rights_text(memory, mapping),
-             frames, missing > 0 ? "; not mapped: " : "",
-             missing > 0 ? size_text(size, missing) : "");
+             mapped > 0 || missing == 0 ? frames : "", mapped > 0 && missing > 0 ? "; " : "",
+             missing > 0 ? "not mapped: " : "", missing > 0 ? size_text(size, missing) : "");
     print_range(print, cookie, info->base, info->last, rest);
 }
 
@@ -276,8 +276,8 @@ static void print_totals(const guestmem_statistics_t *counts, guestmem_print_fn 
     frames_text(frames, counts->frames);
     snprintf(
         line, sizeof(line),
-        "%zu reservations, %zu anonymous regions; frames: %s; %zu page tables; faults: %" PRIu64
-        " (%" PRIu64 " outside); lost objects: %" PRIu64,
+        "reservations: %zu; anonymous regions: %zu; frames: %s; page tables: %zu; faults: %" PRIu64
+        ", %" PRIu64 " of them in no reservation; lost objects: %" PRIu64,
         counts->reservations, counts->anonymous_regions, frames, counts->page_tables,
         counts->faults, counts->faults_unhandled, counts->lost_objects);
     print(line, cookie);

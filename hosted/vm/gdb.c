@@ -98,6 +98,12 @@ static void say(gdb_t *gdb, const char *text)
 
 /* Reading a request. */
 
+/* What follows in the packet, to be decoded in place. */
+static char *rest_of(gdb_t *gdb, const char *at)
+{
+    return gdb->packet + (at - gdb->packet);
+}
+
 static bool begins(const char **at, const char *word)
 {
     size_t length = strlen(word);
@@ -281,7 +287,11 @@ static size_t transfer_page(vm_t *vm, uint64_t gpa, size_t size, transfer_t tran
     if (size - 1 > info.last - gpa) {
         size = info.last - gpa + 1;
     }
-    return guestmem_access(vm, gpa, size, touch, &transfer) == 0 ? size : 0;
+    /* The call for RAM that reads does not count as a write. */
+    int error = !info.ram        ? guestmem_access(vm, gpa, size, touch, &transfer)
+                : transfer.write ? guestmem_write(vm, gpa, transfer.bytes, size)
+                                 : guestmem_read(vm, gpa, transfer.bytes, size);
+    return error == 0 ? size : 0;
 }
 
 static bool read_table(void *cookie, uint64_t gpa, uint64_t *entry)
@@ -405,9 +415,14 @@ static bool write_memory(vm_vcpu_t *vcpu, gdb_t *gdb, const char *at, bool binar
     if (!number(&at, ',', &address) || !number(&at, ':', &size)) {
         return false;
     }
-    char *bytes = gdb->packet + (at - gdb->packet);
+    char *bytes = rest_of(gdb, at);
     size_t given = binary ? gdb->size - (size_t)(at - gdb->packet) : unhex(bytes);
     return given == size && transfer(vcpu, address, size, bytes, true) == size;
+}
+
+static bool same_point(const point_t *a, const point_t *b)
+{
+    return a->type == b->type && a->address == b->address && a->size == b->size;
 }
 
 /* Z or z, after that letter. */
@@ -425,7 +440,7 @@ static bool change_point(vm_vcpu_t *vcpu, gdb_t *gdb, const char *at, bool inser
         point.size > PAGE_BYTES || point.address + point.size - 1 < point.address) {
         return false;
     }
-    while (i < gdb->num_points && memcmp(&gdb->points[i], &point, sizeof(point)) != 0) {
+    while (i < gdb->num_points && !same_point(&gdb->points[i], &point)) {
         i++;
     }
     if (i < gdb->num_points && !insert) {
@@ -493,7 +508,7 @@ static void query(vm_vcpu_t *vcpu, gdb_t *gdb, const char *at)
     } else if (begins(&at, "qAttached")) {
         add(gdb, "1");
     } else if (begins(&at, "qRcmd,")) {
-        monitor(vcpu, gdb, gdb->packet + (at - gdb->packet));
+        monitor(vcpu, gdb, rest_of(gdb, at));
     }
 }
 
@@ -561,7 +576,7 @@ static void serve(vm_vcpu_t *vcpu, gdb_t *gdb)
         break;
     case 'P':
         if (number(&at, '=', &which)) {
-            char *bytes = gdb->packet + (at - gdb->packet);
+            char *bytes = rest_of(gdb, at);
             size_t size = unhex(bytes);
             check(gdb, size != SIZE_MAX && take_register(vcpu, which, bytes, size));
         } else {

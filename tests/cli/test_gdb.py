@@ -176,7 +176,7 @@ def check_memory(client, content):
     assert client.ask("qRcmd," + b"physical".hex()) == "OK"
     assert client.ask(f"m{CODE:x},4") == content[:4].hex()
     assert client.ask("qRcmd," + b"virtual".hex()) == "OK"
-    for command, says in ((b"help", b"monitor map: "), (b"map", b"4 reservations, 0 anonymous regions; ")):
+    for command, says in ((b"help", b"monitor map: "), (b"map", b"reservations: 4; anonymous regions: 0; ")):
         shown, reply = b"", client.ask("qRcmd," + command.hex())
         while reply != "OK":
             shown += bytes.fromhex(reply[1:])

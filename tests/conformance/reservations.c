@@ -219,7 +219,7 @@ static void a_description_has_what_each_range_is_made_of(suite_t *suite)
     EXPECT(strstr(lines.text[1], " 20 KiB ") && strstr(lines.text[1], "RAM  rw      5 x 4K"));
     EXPECT(!strstr(lines.text[1], "not mapped"));
     EXPECT(strstr(lines.text[2], " 3 MiB  anonymous region"));
-    EXPECT(strstr(lines.text[3], "2 reservations, 1 anonymous regions; frames: 5 x 4K; "));
+    EXPECT(strstr(lines.text[3], "reservations: 2; anonymous regions: 1; frames: 5 x 4K; "));
     REQUIRE(guestmem_discard(&suite->vm, GPA + PAGE, PAGE, NULL) == 0);
     REQUIRE(guestmem_protect(&suite->vm, GPA, PAGE, seL4_CanRead) == 0);
     REQUIRE(describe(suite, &lines));
