@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <guestmem/inspect.h>
+#include <hosted/gdb.h>
 #include <hosted/trace.h>
 #include <hosted/vm.h>
 #include <inttypes.h>
@@ -49,6 +50,9 @@ static const char help[] =
     "  --virtual-time         let the guest's time pass by its instructions: the same input gives\n"
     "                         the same run, to the last byte\n"
     "  --append TEXT          more arguments for the kernel (bootargs of the guest's tree)\n"
+    "  --gdb WHERE            let GDB connect to [HOST]:PORT, or to the Unix socket of a path with "
+    "a\n"
+    "                         slash, and start when it has\n"
     "  --quiet                print the guest's console only\n"
     "  --progress             say what the guest does while it works without output\n"
     "  --trace FILE           write what the guest does to a file, a JSON object a line\n"
@@ -79,6 +83,7 @@ typedef struct run {
     unsigned trace_kinds;   /* 0: as nobody has said */
     trace_t *trace;
     activity_t *activity; /* what was in memory before the run, for the picture */
+    const char *gdb;      /* where a debugger connects, or NULL */
     bool quiet;
     bool progress;
     bool lost;          /* output could not be written */
@@ -267,6 +272,23 @@ static int end_records(run_t *run)
     return trace_end(run->trace);
 }
 
+/** @return 0; -1 with a message */
+static int await_debugger(const run_t *run, machine_t *machine)
+{
+    char error[160];
+
+    if (run->gdb == NULL) {
+        return 0;
+    }
+    if (hosted_gdb_listen(machine_vm(machine), run->gdb, error, sizeof(error)) != 0) {
+        fprintf(stderr, "guestmem: --gdb %s\n", error);
+        return -1;
+    }
+    fprintf(stderr, "guestmem: the guest waits for GDB: target remote %s\n",
+            hosted_gdb_address(machine_vm(machine)));
+    return 0;
+}
+
 static int run_machine(run_t *run)
 {
     cli_error_t error = {0};
@@ -296,7 +318,7 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
-    if (start_records(run, machine) != 0 ||
+    if (start_records(run, machine) != 0 || await_debugger(run, machine) != 0 ||
         (run->restarts.wanted > 0 && console_hold(run->console) != 0)) {
         end_records(run);
         console_close(run->console);
@@ -356,6 +378,7 @@ enum {
     ENGINE,
     VIRTUAL_TIME,
     APPEND,
+    GDB,
     QUIET,
     PROGRESS,
     TRACE,
@@ -374,6 +397,7 @@ static const struct option options[] = {
     {"engine", required_argument, NULL, ENGINE},
     {"virtual-time", no_argument, NULL, VIRTUAL_TIME},
     {"append", required_argument, NULL, APPEND},
+    {"gdb", required_argument, NULL, GDB},
     {"quiet", no_argument, NULL, QUIET},
     {"progress", no_argument, NULL, PROGRESS},
     {"trace", required_argument, NULL, TRACE},
@@ -406,6 +430,9 @@ static int take_option(run_t *run, int option, const char *value)
         return 0;
     case APPEND:
         run->options.append = value;
+        return 0;
+    case GDB:
+        run->gdb = value;
         return 0;
     case QUIET:
     case 'q':

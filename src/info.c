@@ -6,6 +6,7 @@
 /* The public calls of <guestmem/inspect.h>, which change nothing but names, and those of
  * <guestmem/policy.h>. */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include "reservation.h"
 
@@ -165,6 +166,148 @@ int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics)
     }
     statistics->heap_bytes = memory->heap.bytes;
     statistics->heap_blocks = memory->heap.blocks;
+    return 0;
+}
+
+/* Descriptions. */
+
+enum {
+    SIZE_CHARS = 24,
+    FRAMES_CHARS = 96,
+    LINE_CHARS = 256,
+    ADDRESS_CHARS = 2 * sizeof(uintptr_t)
+};
+
+/* A size in the largest unit that has no fraction. */
+static const char *size_text(char text[SIZE_CHARS], uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+    unsigned unit = 0;
+    for (; unit < 3 && bytes > 0 && bytes % 1024 == 0; unit++) {
+        bytes /= 1024;
+    }
+    snprintf(text, SIZE_CHARS, "%" PRIu64 " %s", bytes, units[unit]);
+    return text;
+}
+
+/* Frames by size, e.g. "2 x 4K, 1 x 2M". @return their bytes */
+static uint64_t frames_text(char text[FRAMES_CHARS], const size_t frames[GUESTMEM_NUM_FRAME_SIZES])
+{
+    static const char *const names[] = {"4K", "2M", "1G", "64K", "32M"};
+    uint64_t bytes = 0;
+    size_t used = 0;
+    snprintf(text, FRAMES_CHARS, "-");
+    for (int i = 0; i < GUESTMEM_NUM_FRAME_SIZES; i++) {
+        if (frames[i] > 0) {
+            used += (size_t)snprintf(text + used, FRAMES_CHARS - used, "%s%zu x %s",
+                                     used > 0 ? ", " : "", frames[i], names[i]);
+            bytes += (uint64_t)frames[i] << guestmem_frame_size_bits((guestmem_frame_size_t)i);
+        }
+    }
+    return bytes;
+}
+
+static const char *backing_text(const guestmem_reservation_info_t *info)
+{
+    static const char *const names[] = {
+        [GUESTMEM_EMULATED] = "emulated",       [GUESTMEM_FREE_FRAMES] = "frames",
+        [GUESTMEM_MAYBE_DEVICE] = "any frames", [GUESTMEM_UNTYPED] = "untyped",
+        [GUESTMEM_CALLER] = "caller's frames",  [GUESTMEM_SHARED] = "shared",
+    };
+    return names[info->backing];
+}
+
+/* The guest's rights to all that is mapped. */
+static const char *rights_text(const gm_memory_t *memory, const gm_mapping_t *mapping)
+{
+    static const char *const names[] = {"--", "-w", "r-", "rw"};
+    const char *all = "-";
+    if (mapping == NULL) {
+        return all;
+    }
+    const gm_run_t *first = gm_guest_space_next(memory, mapping->first, mapping->last);
+    for (const gm_run_t *run = first; run != NULL;
+         run = gm_guest_space_after(memory, run, mapping->last)) {
+        seL4_CapRights_t rights = gm_run_rights(run, 0);
+        const char *name = names[seL4_CapRights_get_capAllowRead(rights) * 2 +
+                                 seL4_CapRights_get_capAllowWrite(rights)];
+        if (run != first && name != all) {
+            return "mixed";
+        }
+        all = name;
+    }
+    return all;
+}
+
+static void print_range(guestmem_print_fn print, void *cookie, uintptr_t base, uintptr_t last,
+                        const char *rest)
+{
+    char line[LINE_CHARS];
+    char size[SIZE_CHARS] = "all";
+    if (last - base != UINTPTR_MAX) {
+        size_text(size, (uint64_t)last - base + 1);
+    }
+    snprintf(line, sizeof(line), "0x%0*" PRIxPTR "-%0*" PRIxPTR " %10s  %s", (int)ADDRESS_CHARS,
+             base, (int)ADDRESS_CHARS, last, size, rest);
+    print(line, cookie);
+}
+
+static void print_reservation(const gm_memory_t *memory, const vm_memory_reservation_t *reservation,
+                              const guestmem_reservation_info_t *info, guestmem_print_fn print,
+                              void *cookie)
+{
+    const gm_mapping_t *mapping = reservation->mapping;
+    char frames[FRAMES_CHARS];
+    char size[SIZE_CHARS];
+    char rest[LINE_CHARS];
+    uint64_t mapped = frames_text(frames, info->frames);
+    uint64_t missing = mapping != NULL ? (uint64_t)mapping->last - mapping->first + 1 - mapped : 0;
+    snprintf(rest, sizeof(rest), "%-*s  %-15s  %-3s  %-6s  %s%s%s%s", GUESTMEM_NAME_SIZE - 1,
+             info->name, backing_text(info), info->ram ? "RAM" : "-", rights_text(memory, mapping),
+             mapped > 0 || missing == 0 ? frames : "", mapped > 0 && missing > 0 ? "; " : "",
+             missing > 0 ? "not mapped: " : "", missing > 0 ? size_text(size, missing) : "");
+    print_range(print, cookie, info->base, info->last, rest);
+}
+
+static void print_totals(const guestmem_statistics_t *counts, guestmem_print_fn print, void *cookie)
+{
+    char frames[FRAMES_CHARS];
+    char line[LINE_CHARS];
+    frames_text(frames, counts->frames);
+    snprintf(
+        line, sizeof(line),
+        "reservations: %zu; anonymous regions: %zu; frames: %s; page tables: %zu; faults: %" PRIu64
+        ", %" PRIu64 " of them in no reservation; lost objects: %" PRIu64,
+        counts->reservations, counts->anonymous_regions, frames, counts->page_tables,
+        counts->faults, counts->faults_unhandled, counts->lost_objects);
+    print(line, cookie);
+}
+
+int guestmem_describe(vm_t *vm, guestmem_print_fn print, void *cookie)
+{
+    vm_memory_reservation_t *reservation = NULL;
+    guestmem_reservation_info_t info;
+    guestmem_statistics_t counts;
+    gm_range_t region;
+    gm_memory_t *memory = gm_memory_of(vm, __func__);
+    if (memory == NULL) {
+        return -1;
+    }
+    if (print == NULL) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "print is NULL; it receives the lines");
+        return gm_report(memory, __func__, 0, 0);
+    }
+    while ((reservation = guestmem_next_reservation(vm, reservation)) != NULL) {
+        guestmem_reservation_info(vm, reservation, &info);
+        print_reservation(memory, reservation, &info, print, cookie);
+    }
+    for (bool more = gm_range_map_next(&memory->regions, 0, &region); more;
+         more = region.last < UINTPTR_MAX &&
+                gm_range_map_next(&memory->regions, region.last + 1, &region)) {
+        print_range(print, cookie, region.base, region.last, "anonymous region");
+    }
+    guestmem_get_statistics(vm, &counts);
+    print_totals(&counts, print, cookie);
     return 0;
 }
 

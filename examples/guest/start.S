@@ -9,7 +9,10 @@
  */
     .section .text.start, "ax"
     .global _start
+    .cfi_sections .debug_frame
 _start:
+    .cfi_startproc
+    .cfi_undefined x30 /* nobody called this: a debugger's backtrace ends here */
     adr     x1, stack_top
     mov     sp, x1
     adr     x1, bss_start
@@ -25,3 +28,4 @@ _start:
     smc     #0
 3:  wfi
     b       3b
+    .cfi_endproc

@@ -195,6 +195,7 @@ struct vcpu_object {
     seL4_Word registers[seL4_VCPUReg_Num];
     uint64_t list_registers[VCPU_LIST_REGISTERS];
     gicv_t gicv;
+    bool holds;          /* no interrupt comes to it, see hosted_vcpu_hold_interrupts() */
     bool timer_masked;   /* the virtual timer's event was sent, and is not acknowledged */
     vcpu_object_t *next; /* of all */
     /* See processor.c: */

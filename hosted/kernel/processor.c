@@ -258,6 +258,17 @@ void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr cptr, const void *sa
     pthread_mutex_unlock(&kernel->lock);
 }
 
+void hosted_vcpu_hold_interrupts(hosted_system_t *system, seL4_CPtr cptr, bool hold)
+{
+    kernel_t *kernel = hosted_system_kernel(system);
+    pthread_mutex_lock(&kernel->lock);
+    vcpu_object_t *vcpu = find(system, cptr);
+    if (vcpu) {
+        vcpu->holds = hold;
+    }
+    pthread_mutex_unlock(&kernel->lock);
+}
+
 static void fault(kernel_t *kernel, tcb_object_t *tcb, const hosted_fault_t *fault)
 {
     tcb->fault = *fault;
@@ -369,7 +380,7 @@ static void run_vcpu(kernel_t *kernel, tcb_object_t *self, vcpu_object_t *vcpu)
         tcb->state = THREAD_INACTIVE;
         return;
     }
-    bool line = gicv_pending(&vcpu->gicv);
+    bool line = !vcpu->holds && gicv_pending(&vcpu->gicv);
     if (line && !(tcb->registers.spsr & STATE_IRQ_MASK)) {
         enter_interrupt(kernel, vcpu);
     }

@@ -37,6 +37,7 @@ typedef enum engine_reason {
     ENGINE_UNDEFINED, /* an instruction that the processor does not know */
     ENGINE_EXCEPTION, /* an exception for the guest itself, which has no vector for it */
     ENGINE_BUDGET,    /* the instruction budget is used up */
+    ENGINE_DEBUG,     /* one of the debugger's stops, or its step is done; see `stop` */
     ENGINE_ERROR,     /* the engine failed; see `text` */
 } engine_reason_t;
 
@@ -53,12 +54,29 @@ typedef struct engine_fault {
     a64_access_t access; /* what the instruction does */
 } engine_fault_t;
 
+/** What a debugger wants to see, before it happens. */
+typedef enum engine_stop_kind {
+    ENGINE_STOP_EXECUTE, /* the instruction at `address` */
+    ENGINE_STOP_WRITE,   /* a store to one of `size` bytes there */
+    ENGINE_STOP_READ,    /* a load from one of them */
+    ENGINE_STOP_ACCESS,  /* either */
+} engine_stop_kind_t;
+
+typedef struct engine_stop {
+    engine_stop_kind_t kind;
+    uint64_t address; /* virtual */
+    uint64_t size;    /* bytes, at least 1; nothing to ENGINE_STOP_EXECUTE */
+} engine_stop_t;
+
+#define ENGINE_MAX_STOPS 64
+
 typedef struct engine_exit {
     engine_reason_t reason;
     uint64_t pc;          /* virtual address of the instruction that it happened at */
     uint32_t instruction; /* its encoding; 0 if it cannot be read */
     unsigned syndrome;    /* of a hypercall: its immediate */
     engine_fault_t fault; /* for ENGINE_FAULT */
+    engine_stop_t stop;   /* for ENGINE_DEBUG: which; of a step, its size is 0 */
     bool timer;           /* the virtual timer's interrupt is high */
     uint64_t rest;        /* nanoseconds until it will be; UINT64_MAX: it will not */
     uint64_t ticks;       /* the clock, in virtual time: instructions */
@@ -103,6 +121,20 @@ typedef struct engine_class {
      * called first before the first run. @return false if the engine cannot do it
      */
     bool (*set_virtual_time)(engine_t *engine, uint64_t alarm);
+    /**
+     * Stop with ENGINE_DEBUG before what is one of `stops`, up to ENGINE_MAX_STOPS of them, which
+     * replace those before. A range of memory is what it is translated to when the engine starts to
+     * run.
+     */
+    void (*set_stops)(engine_t *engine, const engine_stop_t *stops, size_t count);
+    /**
+     * Let the next runs stop with ENGINE_DEBUG when one instruction has been executed, or an
+     * exception was taken instead; stops of ENGINE_STOP_EXECUTE do not matter meanwhile. When the
+     * run loop has to emulate the instruction, that is for it to notice.
+     */
+    void (*set_step)(engine_t *engine, bool step);
+    /** Somebody else than the guest has written the page of that GPA, perhaps instructions. */
+    void (*written)(engine_t *engine, uint64_t gpa);
     void (*run)(engine_t *engine, engine_exit_t *exit);
     /** Let run() return soon, or at once when it is called next. From any thread. */
     void (*kick)(engine_t *engine);

@@ -16,8 +16,7 @@ enum { ZERO_REGISTER = 31, INSTRUCTION_BYTES = 4 };
 enum { CLASS_UNKNOWN = 0, CLASS_WAIT = 1, CLASS_SMC = 0x17, CLASS_FETCH = 0x20, CLASS_DATA = 0x24 };
 enum { STAGE_1_WALK = 1 << 7, WRITE = 1 << 6, ALWAYS = 0x01e00000 };
 
-/* Register `number` of the thread; NULL for the zero register. */
-static seL4_Word *general_register(seL4_UserContext *regs, unsigned number)
+seL4_Word *processor_register(seL4_UserContext *regs, unsigned number)
 {
     seL4_Word *const registers[] = {
         &regs->x0,  &regs->x1,  &regs->x2,  &regs->x3,  &regs->x4,  &regs->x5,  &regs->x6,
@@ -43,17 +42,17 @@ bool processor_can_complete(const engine_fault_t *fault)
 
 uint64_t processor_stored(const engine_fault_t *fault, seL4_UserContext *registers)
 {
-    const seL4_Word *source = general_register(registers, fault->access.rt);
+    const seL4_Word *source = processor_register(registers, fault->access.rt);
     return source != NULL ? *source : 0;
 }
 
 void processor_complete(const engine_fault_t *fault, seL4_UserContext *registers, uint64_t data)
 {
     const a64_access_t *access = &fault->access;
-    seL4_Word *target = general_register(registers, access->rt);
+    seL4_Word *target = processor_register(registers, access->rt);
 
     if (access->kind == A64_WRITE_BACK) {
-        *general_register(registers, access->base) += (seL4_Word)access->base_change;
+        *processor_register(registers, access->base) += (seL4_Word)access->base_change;
     }
     if (!access->store && target != NULL) {
         *target = a64_extend(access, data);
@@ -197,6 +196,7 @@ static void report(const processor_t *processor, hosted_run_t *run)
     run->stop = HOSTED_STOP_FAULT;
     switch (exit->reason) {
     case ENGINE_KICKED:
+    case ENGINE_DEBUG: /* the run loop sees that before it goes on */
         run->stop = HOSTED_STOP_KICKED;
         break;
     case ENGINE_FAULT:

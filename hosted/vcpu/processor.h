@@ -34,6 +34,9 @@ processor_t *processor_create(const engine_class_t *class, char *error, size_t e
 /** hosted_vcpu_attach() it; destroys it if that fails. */
 int processor_attach(processor_t *processor, hosted_system_t *system, seL4_CPtr vcpu);
 
+/** Register `number` of the thread, below 31; NULL for 31, which is the zero register here. */
+seL4_Word *processor_register(seL4_UserContext *regs, unsigned number);
+
 /** Whether the load or store can be completed by its registers and the data of a load. */
 bool processor_can_complete(const engine_fault_t *fault);
 

@@ -233,3 +233,22 @@ bool shadow_lookup(const shadow_t *shadow, uint64_t gpa, shadow_entry_t *entry)
         table = table_of(shadow, value);
     }
 }
+
+int shadow_split(shadow_t *shadow, uint64_t gpa)
+{
+    shadow_entry_t block;
+
+    while (shadow_lookup(shadow, gpa, &block) && block.size_bits > 12) {
+        uint64_t base = gpa & ~(((uint64_t)1 << block.size_bits) - 1);
+        shadow_entry_t part = block;
+        part.size_bits -= 9;
+        for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+            part.target = block.target + (i << part.size_bits);
+            /* The first one takes the table, and so the block goes. */
+            if (shadow_map(shadow, base + (i << part.size_bits), &part) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}

@@ -48,6 +48,13 @@ void *shadow_arena(shadow_t *shadow, size_t *size);
  */
 int shadow_map(shadow_t *shadow, uint64_t gpa, const shadow_entry_t *entry);
 
+/**
+ * Let the page at `gpa` have an entry of its own, of 4 KiB, where a larger block has it.
+ *
+ * @return 0, also if there is no mapping; -1 if the arena is full
+ */
+int shadow_split(shadow_t *shadow, uint64_t gpa);
+
 /** Remove the mapping of that size at `gpa`; a mapping that is not there is no error. */
 void shadow_unmap(shadow_t *shadow, uint64_t gpa, unsigned size_bits);
 

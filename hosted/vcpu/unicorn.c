@@ -221,24 +221,29 @@ static bool classify_interrupt(unicorn_engine_t *self, engine_exit_t *exit)
     if ((exit->reason == ENGINE_EXCEPTION || exit->reason == ENGINE_UNDEFINED) &&
         has_vector(self, exit->pc)) {
         self->vector = unicorn_enter_exception(self, exit->pc + (call ? 4 : 0));
-        return false;
+        self->aside = false;
+        *exit = (engine_exit_t){.reason = ENGINE_DEBUG, .pc = self->vector};
+        return self->steps;
     }
     if (call) {
         uc_reg_write(self->uc, UC_ARM64_REG_PC, &exit->pc);
     }
     describe(self, name, exit);
-    return true;
+    return exit->reason != ENGINE_FAULT || !unicorn_watches(self, exit);
 }
 
 /* @return false if the guest goes on */
 static bool classify(unicorn_engine_t *self, uc_err status, engine_exit_t *exit)
 {
+    *exit = (engine_exit_t){.reason = ENGINE_KICKED};
+    uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
+    if (unicorn_debug_stops(self, exit)) {
+        return true;
+    }
     if (self->num_stale > 0 && self->interrupt == UNICORN_NONE && self->out_of_reach == 0 &&
         status == UC_ERR_OK && !unicorn_must_stop(self)) {
         return false; /* it stopped for unicorn_forget_code() */
     }
-    *exit = (engine_exit_t){.reason = ENGINE_KICKED};
-    uc_reg_read(self->uc, UC_ARM64_REG_PC, &exit->pc);
     if (self->may_narrow && self->interrupt == UNICORN_PREFETCH_ABORT && self->page == UINT64_MAX) {
         unicorn_note_width(self, self->fault_address);
     }
@@ -300,7 +305,8 @@ void unicorn_plan(unicorn_engine_t *self)
                         (self->virtual_time ? self->timer_remaining : INSTRUCTIONS_BETWEEN);
         next = look < next ? look : next;
     }
-    if (self->interrupt_waits || self->flags_changed || self->may_narrow || self->num_stale > 0) {
+    if (self->interrupt_waits || self->flags_changed || self->may_narrow || self->num_stale > 0 ||
+        self->step != UNICORN_STEP_NONE) {
         next = 0;
     }
     atomic_store(&self->attend_at, next);
@@ -321,10 +327,16 @@ static uc_err run_once(unicorn_engine_t *self)
         return UC_ERR_OK;
     }
     unicorn_forget_code(self);
-    unicorn_plan(self);
     uc_reg_read(self->uc, UC_ARM64_REG_PC, &pc);
+    unicorn_debug_begin(self, pc);
+    unicorn_plan(self);
+    self->stopped_before = UINT64_MAX;
     /* No instruction is at the last address, so the run stops by an exit only. */
     uc_err status = uc_emu_start(self->uc, pc, UINT64_MAX, 0, 0);
+    unicorn_debug_end(self);
+    if (self->stopped_before != UINT64_MAX) { /* which Unicorn does not say if it has code hooks */
+        uc_reg_write(self->uc, UC_ARM64_REG_PC, &self->stopped_before);
+    }
     if (self->interrupt != UNICORN_NONE && self->instructions == before) {
         self->instructions++; /* a fetch that faults, again and again, must stop too */
     }
@@ -367,8 +379,10 @@ static void run(engine_t *engine, engine_exit_t *exit)
     unicorn_forget_page(self);
     self->fresh = UINT64_MAX;
     unicorn_update_timer(self);
-    while (!classify(self, run_once(self), exit)) {
-    }
+    uc_err status;
+    do {
+        status = run_once(self);
+    } while (unicorn_stepped_aside(self) || !classify(self, status, exit));
     if (exit->reason == ENGINE_WFI && self->virtual_time && !self->interrupt_waits) {
         sleep_virtually(self);
     }
@@ -407,6 +421,9 @@ const engine_class_t engine_unicorn = {
     .set_budget = set_budget,
     .set_interrupts = set_interrupts,
     .set_virtual_time = set_virtual_time,
+    .set_stops = unicorn_set_stops,
+    .set_step = unicorn_set_step,
+    .written = unicorn_written,
     .run = run,
     .kick = kick,
 };

@@ -9,7 +9,7 @@
  * @file
  * The Unicorn engine's state, shared by its files: unicorn_setup.c makes it, unicorn_memory.c keeps
  * it in step with stage 2, unicorn_exception.c enters the guest's exceptions, unicorn_timer.c is
- * its timer, and unicorn.c runs it.
+ * its timer, unicorn_debug.c stops it for a debugger, and unicorn.c runs it.
  */
 
 #include "engine.h"
@@ -17,15 +17,17 @@
 #include "unicorn_registers.h"
 #include <stdatomic.h>
 
-#define UNICORN_BASE       ((uint64_t)1 << 43) /* physical addresses below are never memory */
-#define UNICORN_LIMIT      ((uint64_t)1 << 44) /* what the Cortex-A57 can address */
-#define UNICORN_STARTER    UNICORN_BASE
-#define UNICORN_TABLES     (UNICORN_BASE + ((uint64_t)1 << 30))
-#define UNICORN_PAGE_BYTES 4096
-#define UNICORN_MAX_BANKS  256
-#define UNICORN_MAX_COVERS 600
-#define UNICORN_MAX_STALE  1024                /* twice what a block can note */
-#define UNICORN_TOP        ((uint64_t)1 << 56) /* virtual addresses have 8 bits above for a tag */
+#define UNICORN_BASE            ((uint64_t)1 << 43) /* physical addresses below are never memory */
+#define UNICORN_LIMIT           ((uint64_t)1 << 44) /* what the Cortex-A57 can address */
+#define UNICORN_STARTER         UNICORN_BASE
+#define UNICORN_TABLES          (UNICORN_BASE + ((uint64_t)1 << 30))
+#define UNICORN_PAGE_BYTES      4096
+#define UNICORN_MAX_BANKS       256
+#define UNICORN_MAX_COVERS      600
+#define UNICORN_MAX_WATCHED     (2 * ENGINE_MAX_STOPS)
+#define UNICORN_MAX_BREAKPOINTS (2 * ENGINE_MAX_STOPS)
+#define UNICORN_MAX_STALE       1024                /* twice what a block can note */
+#define UNICORN_TOP             ((uint64_t)1 << 56) /* virtual addresses have 8 bits above for a tag */
 
 /* A value that no fault leaves in HPFAR_EL2: its low four bits are zero. */
 #define UNICORN_HPFAR_NONE 1ull
@@ -58,6 +60,27 @@ typedef struct cover {
     uint64_t base;
     uint64_t last;
 } cover_t;
+
+/* An instruction that Unicorn reports before it executes it. */
+typedef struct breakpoint {
+    uint64_t address;
+    uc_hook hook;
+} breakpoint_t;
+
+/* A page that the guest has fewer rights to while it runs, see unicorn_debug.c. */
+typedef struct watched {
+    uint64_t gpa;
+    shadow_entry_t entry; /* what it has to be */
+    const engine_stop_t *stop;
+} watched_t;
+
+/* One instruction that is executed alone. */
+typedef enum unicorn_step {
+    UNICORN_STEP_NONE,
+    UNICORN_STEP_ARMED, /* the guest is in front of it */
+    UNICORN_STEP_BEGUN, /* and stops at the next one */
+    UNICORN_STEP_DONE,
+} unicorn_step_t;
 
 typedef struct unicorn_engine {
     engine_t engine;
@@ -104,6 +127,20 @@ typedef struct unicorn_engine {
     size_t num_stale;
     uint64_t stale_pc; /* of the guest's last IC IVAU */
     uint64_t fresh;    /* the last page that was dropped in this run; UINT64_MAX: none */
+    /* For a debugger: see unicorn_debug.c. */
+    engine_stop_t stops[ENGINE_MAX_STOPS];
+    size_t num_stops;
+    const engine_stop_t *hit; /* what stopped this run, or NULL */
+    breakpoint_t breakpoints[UNICORN_MAX_BREAKPOINTS];
+    size_t num_breakpoints;
+    watched_t watched[UNICORN_MAX_WATCHED];
+    size_t num_watched;
+    bool steps; /* set_step() */
+    bool aside; /* the next instruction is executed alone, with all rights */
+    unicorn_step_t step;
+    uint64_t step_from;
+    uc_hook step_hook;
+    uint64_t stopped_before; /* a block, in this run; UINT64_MAX: none */
     /* The virtual timer: see unicorn_timer.c. */
     bool timer_armed;  /* fires in timer_remaining ticks */
     bool timer_line;   /* its interrupt */
@@ -193,6 +230,34 @@ void unicorn_forget_code(unicorn_engine_t *self);
 /** Drop what was translated from a page; its GPA must be executable. While the guest stands still.
  */
 void unicorn_forget_pages(unicorn_engine_t *self, const uint64_t *gpas, size_t count);
+
+/** @see engine_class_t */
+void unicorn_set_stops(engine_t *engine, const engine_stop_t *stops, size_t count);
+void unicorn_set_step(engine_t *engine, bool step);
+void unicorn_written(engine_t *engine, uint64_t gpa);
+
+/** Before Unicorn runs from `pc`: take away what is watched, and be ready for a step. */
+void unicorn_debug_begin(unicorn_engine_t *self, uint64_t pc);
+
+/** Undo unicorn_debug_begin(). */
+void unicorn_debug_end(unicorn_engine_t *self);
+
+/** Whether the instruction of a step was executed, and the next one comes now: then stop. */
+bool unicorn_step_ends(unicorn_engine_t *self);
+
+/** Whether an instruction was executed alone that is not watched: then the guest goes on. */
+bool unicorn_stepped_aside(unicorn_engine_t *self);
+
+/** Whether the run has ended for the debugger: then `exit` says so. */
+bool unicorn_debug_stops(unicorn_engine_t *self, engine_exit_t *exit);
+
+/**
+ * Judge a fault: one that is watched becomes an exit for the debugger.
+ *
+ * @return true if it came from a page with a watchpoint that is not meant: then the guest goes on,
+ *         first with that instruction alone
+ */
+bool unicorn_watches(unicorn_engine_t *self, engine_exit_t *exit);
 
 bool unicorn_translate(unicorn_engine_t *self, uint64_t address, uint64_t *gpa);
 

@@ -110,7 +110,9 @@ static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t ad
     if (over) {
         self->budget_end = self->instructions; /* too few are left for the block */
     }
-    if (unicorn_must_stop(self) || unicorn_invalidated(self, address, size)) {
+    if (unicorn_step_ends(self) || unicorn_must_stop(self) ||
+        unicorn_invalidated(self, address, size)) {
+        self->stopped_before = address;
         uc_emu_stop(self->uc);
     } else {
         unicorn_plan(self);

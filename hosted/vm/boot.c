@@ -18,7 +18,7 @@
 #include <utils/util.h>
 #include <vka/capops.h>
 #include <vka/object.h>
-#include "runtime.h"
+#include "gdb.h"
 
 hosted_vm_t *runtime_of(const vm_t *vm)
 {
@@ -62,6 +62,7 @@ static void end_runtime(vm_t *vm)
         ps_free(heap, name_bytes(vm->vm_name), vm->vm_name);
     }
     gic_destroy(vm);
+    gdb_destroy(vm->arch.hosted);
     free(vm->arch.hosted->pages);
     ticker_destroy(&vm->arch.hosted->ticker);
     ps_free(heap, sizeof(*vm->arch.hosted), vm->arch.hosted);

@@ -20,6 +20,8 @@
 /* EL1 with its own stack pointer; debug, SError, IRQ and FIQ masked. */
 #define ENTRY_STATE 0x3c5
 
+enum { NANOSECONDS_A_TICK = 16 }; /* of the guest's clock */
+
 const char *hosted_vm_reason_name(hosted_vm_reason_t reason)
 {
     static const char *const names[] = {
@@ -93,17 +95,49 @@ int hosted_vm_use_virtual_time(vm_t *vm)
     return 0;
 }
 
-uint64_t hosted_vm_time(const vm_t *vm)
+static uint64_t host_clock(void)
 {
-    enum { NANOSECONDS_A_TICK = 16, NANOSECONDS = 1000000000 };
-    const hosted_vm_t *runtime = runtime_of(vm);
+    enum { NANOSECONDS = 1000000000 };
     struct timespec time;
 
-    if (runtime != NULL && runtime->virtual_time) {
-        return runtime->processor != NULL ? runtime->processor->exit.ticks * NANOSECONDS_A_TICK : 0;
-    }
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * NANOSECONDS + (uint64_t)time.tv_nsec;
+}
+
+uint64_t runtime_clock(const hosted_vm_t *runtime)
+{
+    return (runtime->stopped_from != 0 ? runtime->stopped_from : host_clock()) - runtime->stopped;
+}
+
+void runtime_stop_clock(vm_vcpu_t *vcpu)
+{
+    runtime_of(vcpu->vm)->stopped_from = host_clock();
+}
+
+void runtime_start_clock(vm_vcpu_t *vcpu)
+{
+    hosted_vm_t *runtime = runtime_of(vcpu->vm);
+    uint64_t stood = host_clock() - runtime->stopped_from;
+    uintptr_t offset;
+
+    runtime->stopped += stood;
+    runtime->stopped_from = 0;
+    if (!runtime->virtual_time && vm_get_arm_vcpu_reg(vcpu, seL4_VCPUReg_CNTVOFF, &offset) == 0) {
+        vm_set_arm_vcpu_reg(vcpu, seL4_VCPUReg_CNTVOFF, offset + stood / NANOSECONDS_A_TICK);
+    }
+}
+
+uint64_t hosted_vm_time(const vm_t *vm)
+{
+    const hosted_vm_t *runtime = runtime_of(vm);
+
+    if (runtime == NULL) {
+        return host_clock();
+    }
+    if (runtime->virtual_time) {
+        return runtime->processor != NULL ? runtime->processor->exit.ticks * NANOSECONDS_A_TICK : 0;
+    }
+    return runtime_clock(runtime);
 }
 
 int hosted_vm_set_budget(vm_t *vm, uint64_t instructions, uint64_t milliseconds)

@@ -9,14 +9,11 @@
  * deadline and stop requests.
  */
 
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <time.h>
 #include <sel4vm/guest_irq_controller.h>
 #include <sel4vm/guest_vm_exits.h>
 #include <sel4vm/guest_vm_util.h>
 #include <utils/util.h>
-#include "runtime.h"
+#include "gdb.h"
 
 #define IDLE_PERIOD     50 /* milliseconds between ticks when nothing asks for more */
 #define DEADLINE_PERIOD 10
@@ -24,11 +21,9 @@
 /* The virtual clock's rate, which is what CNTFRQ_EL0 says. */
 #define TICKS_A_MILLISECOND 62500ull
 
-static uint64_t now(void)
+static uint64_t now(const hosted_vm_t *runtime)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+    return runtime_clock(runtime) / 1000000;
 }
 
 /* Let that VCPU have a processor of the chosen class. @return 0 or -1, with a report */
@@ -64,7 +59,8 @@ static int start_processor(vm_vcpu_t *vcpu)
 /* Milliseconds of the clock that polls go by. */
 static uint64_t poll_time(const hosted_vm_t *runtime)
 {
-    return runtime->virtual_time ? runtime->processor->exit.ticks / TICKS_A_MILLISECOND : now();
+    return runtime->virtual_time ? runtime->processor->exit.ticks / TICKS_A_MILLISECOND
+                                 : now(runtime);
 }
 
 /* Call the poll function if it is due. @return whether it wants to stop */
@@ -87,21 +83,27 @@ static bool poll_stops(vm_t *vm, uint64_t *next_poll)
     return stops;
 }
 
-/* Things besides the guest: a stop request, the deadline, the poll function. @return 0 to go on */
-static int attend(vm_t *vm, uint64_t deadline, uint64_t *next_poll, uintptr_t pc)
+/* Things besides the guest: a debugger, a stop request, the deadline, the poll function. @return 0
+ * to go on */
+static int attend(vm_vcpu_t *vcpu, uint64_t deadline, uint64_t *next_poll, uintptr_t pc)
 {
+    vm_t *vm = vcpu->vm;
     hosted_vm_t *runtime = runtime_of(vm);
+    bool ticked = atomic_exchange(&runtime->ticker.due, false);
 
+    if (!gdb_attend(vcpu, ticked)) {
+        report_end(vm, HOSTED_VM_STOPPED, pc, "ended by the debugger");
+        return 1;
+    }
     if (atomic_exchange(&runtime->stop, false)) {
         report_end(vm, HOSTED_VM_STOPPED, pc, "stopped on request");
         return 1;
     }
-    bool ticked = atomic_exchange(&runtime->ticker.due, false);
     if ((ticked || runtime->virtual_time) && poll_stops(vm, next_poll)) {
         report_end(vm, HOSTED_VM_STOPPED, pc, "stopped by the poll function");
         return 1;
     }
-    if (ticked && now() >= deadline) {
+    if (ticked && now(runtime) >= deadline) {
         report_end(vm, HOSTED_VM_BUDGET, pc, "still running after %llu ms",
                    (unsigned long long)runtime->milliseconds);
         return -1;
@@ -149,14 +151,13 @@ typedef struct waiting {
 static bool interrupts(void *cookie)
 {
     waiting_t *waiting = cookie;
-    vm_t *vm = waiting->vcpu->vm;
-    const engine_exit_t *exit = &runtime_of(vm)->processor->exit;
+    const engine_exit_t *exit = &runtime_of(waiting->vcpu->vm)->processor->exit;
 
     if (exit->reason == ENGINE_BUDGET || exit->reason == ENGINE_EXCEPTION ||
         exit->reason == ENGINE_ERROR) {
         waiting->result = handle_exit(waiting->vcpu, exit);
     } else {
-        waiting->result = attend(vm, waiting->deadline, &waiting->next_poll, exit->pc);
+        waiting->result = attend(waiting->vcpu, waiting->deadline, &waiting->next_poll, exit->pc);
     }
     return waiting->result != 0;
 }
@@ -221,7 +222,7 @@ static int loop(vm_vcpu_t *vcpu)
     hosted_vm_t *runtime = runtime_of(vm);
     waiting_t waiting = {
         .vcpu = vcpu,
-        .deadline = runtime->milliseconds != 0 ? now() + runtime->milliseconds : UINT64_MAX,
+        .deadline = runtime->milliseconds != 0 ? now(runtime) + runtime->milliseconds : UINT64_MAX,
         .next_poll = poll_time(runtime),
     };
     int result = 0;
@@ -241,6 +242,7 @@ static int loop(vm_vcpu_t *vcpu)
             result = handle_notification(vm, badge, info);
         }
     }
+    gdb_run_ended(vcpu);
     vcpu->vcpu_arch.fault->active = false;
     return result > 0 ? 0 : -1;
 }

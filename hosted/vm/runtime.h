@@ -45,6 +45,8 @@ typedef struct hosted_vm_trace {
     void *cookie;
 } hosted_vm_trace_t;
 
+typedef struct gdb gdb_t;
+
 /** The runtime's state of a VM. */
 typedef struct hosted_vm {
     hosted_system_t *system;
@@ -63,6 +65,9 @@ typedef struct hosted_vm {
     ticker_t ticker;
     bool warned_of_write_back;
     hosted_vm_trace_t trace;
+    gdb_t *gdb;              /* debuggers, see gdb.c; NULL: none */
+    uint64_t stopped;        /* nanoseconds for which the host's clock was not looked at */
+    uint64_t stopped_from;   /* its time now; 0: it goes */
     struct gic *gic;         /* interrupt controller; NULL: none */
     struct saved_vm *saved;  /* see save.c; NULL: nothing is saved */
     hosted_vm_page_t *pages; /* faults by page, see pages.c */
@@ -74,6 +79,15 @@ hosted_vm_t *runtime_of(const vm_t *vm);
 
 /** Destroy all VCPUs of a VM: objects, slots, heap. */
 void runtime_destroy_vcpus(vm_t *vm);
+
+/** Nanoseconds of the host's monotonic clock, but for what the guest stood still for a debugger. */
+uint64_t runtime_clock(const hosted_vm_t *runtime);
+
+/** The VCPU stands still: stop that clock and the guest's own. */
+void runtime_stop_clock(vm_vcpu_t *vcpu);
+
+/** Undo runtime_stop_clock(). */
+void runtime_start_clock(vm_vcpu_t *vcpu);
 
 /** Begin a fault at what the engine reported. */
 void fault_begin(vm_vcpu_t *vcpu, const engine_exit_t *exit);

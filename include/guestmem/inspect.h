@@ -161,6 +161,29 @@ typedef struct guestmem_statistics {
  */
 int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics);
 
+/**
+ * Takes a line of a description.
+ *
+ * @param line    without its end; valid until the call returns
+ * @param cookie  as given to guestmem_describe()
+ */
+typedef void (*guestmem_print_fn)(const char *line, void *cookie);
+
+/**
+ * Describe a VM's memory for people: a line for each reservation, by address, with its range, size,
+ * name, backing, the guest's rights, and the frames that are mapped now; then the anonymous
+ * regions, and how much there is in all. What the lines look like may change.
+ *
+ * No memory is allocated and the kernel is not called, so it can be called while something is
+ * wrong; in a debugger of the VMM, `call guestmem_describe(vm, puts, 0)`.
+ *
+ * @param vm      the VM
+ * @param print   called for each line; not NULL. It must not change this VM's memory
+ * @param cookie  passed on to it; stays the caller's
+ * @return 0; -1 if an argument is NULL or the VM has no memory management
+ */
+int guestmem_describe(vm_t *vm, guestmem_print_fn print, void *cookie);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,7 @@
 /* The contract: reservations, of chosen and of anonymous addresses, and VMs side by side. */
 
 #include "vm_memory.h"
+#include <guestmem/change.h>
 #include <string.h>
 
 static faults_t faults;
@@ -181,6 +182,51 @@ static void names_are_copied_cut_and_removed(suite_t *suite)
     EXPECT_HELD(&before);
 }
 
+/* The lines of a description, and which of them is looked at. */
+typedef struct lines {
+    unsigned count;
+    char text[4][256];
+} lines_t;
+
+static void keep_line(const char *line, void *cookie)
+{
+    lines_t *lines = cookie;
+    if (lines->count < 4) {
+        strncpy(lines->text[lines->count], line, sizeof(lines->text[0]) - 1);
+    }
+    lines->count++;
+}
+
+static bool describe(suite_t *suite, lines_t *lines)
+{
+    memset(lines, 0, sizeof(*lines));
+    return EXPECT(guestmem_describe(&suite->vm, keep_line, lines) == 0) &&
+           EXPECT_EQUAL(lines->count, 4);
+}
+
+static void a_description_has_what_each_range_is_made_of(suite_t *suite)
+{
+    static lines_t lines;
+    vm_memory_reservation_t *r = reserve(suite, 0x1010, 0xff0);
+    REQUIRE(guestmem_name_reservation(&suite->vm, r, "rtc@1010") == 0);
+    REQUIRE(vm_ram_register_at(&suite->vm, GPA, 5 * PAGE, false) == 0);
+    REQUIRE(vm_memory_make_anon(&suite->vm, 2 * GPA, 3 * MEGABYTE) == 0);
+    holdings_t before = suite->counting.held;
+    REQUIRE(describe(suite, &lines));
+    EXPECT_HELD(&before);
+    EXPECT(strstr(lines.text[0], "1010-") && strstr(lines.text[0], "1fff     4080 B  rtc@1010 "));
+    EXPECT(strstr(lines.text[0], " emulated ") && !strstr(lines.text[0], "RAM"));
+    EXPECT(strstr(lines.text[1], " 20 KiB ") && strstr(lines.text[1], "RAM  rw      5 x 4K"));
+    EXPECT(!strstr(lines.text[1], "not mapped"));
+    EXPECT(strstr(lines.text[2], " 3 MiB  anonymous region"));
+    EXPECT(strstr(lines.text[3], "reservations: 2; anonymous regions: 1; frames: 5 x 4K; "));
+    REQUIRE(guestmem_discard(&suite->vm, GPA + PAGE, PAGE, NULL) == 0);
+    REQUIRE(guestmem_protect(&suite->vm, GPA, PAGE, seL4_CanRead) == 0);
+    REQUIRE(describe(suite, &lines));
+    EXPECT(strstr(lines.text[1], "RAM  mixed   4 x 4K; not mapped: 4 KiB"));
+    EXPECT_REFUSED(guestmem_describe(&suite->vm, NULL, NULL) == -1, GUESTMEM_BAD_ARGUMENT);
+}
+
 static const check_t checks[] = {
     CHECK(two_emulated_devices_may_share_a_page),
     CHECK(mapping_fails_where_another_reservation_shares_a_page),
@@ -190,6 +236,7 @@ static const check_t checks[] = {
     CHECK(anonymous_reservations_are_mapped_and_dispatched_as_others),
     CHECK(anonymous_region_without_a_whole_page_has_no_room),
     CHECK(anonymous_region_may_end_at_the_top_of_the_address_space),
+    CHECK(a_description_has_what_each_range_is_made_of),
     CHECK(names_are_copied_cut_and_removed),
     CHECK(different_vms_share_no_state),
     CHECK(many_reservations_are_found_listed_and_freed),

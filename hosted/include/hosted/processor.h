@@ -113,6 +113,9 @@ int hosted_vcpu_attach(hosted_system_t *system, seL4_CPtr vcpu,
 /** Let the VCPU's thread run, whatever it waits for, as seL4_TCB_Resume() does. */
 void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr vcpu);
 
+/** Let no interrupt come to the VCPU until it is not to `hold` them any more: it is stepped. */
+void hosted_vcpu_hold_interrupts(hosted_system_t *system, seL4_CPtr vcpu, bool hold);
+
 /**
  * Copy the state of a VCPU that has run, with its thread's registers and its interrupts. What its
  * processor has beside it is not in there.

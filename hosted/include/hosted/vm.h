@@ -149,7 +149,8 @@ uint64_t hosted_vm_interrupt_count(const vm_t *vm, int irq);
  */
 int hosted_vm_use_virtual_time(vm_t *vm);
 
-/** Nanoseconds of the VM's clock: the host's monotonic one, or the guest's in virtual time. */
+/** Nanoseconds of the VM's clock: the host's monotonic one, but for what the guest stood still for
+ * a debugger (<hosted/gdb.h>), or the guest's in virtual time. */
 uint64_t hosted_vm_time(const vm_t *vm);
 
 /**
