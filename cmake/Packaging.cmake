@@ -5,27 +5,26 @@
 # to the loader (SOVERSION) as to find_package().
 include(CMakePackageConfigHelpers)
 
-# guestmem_shared(NAME OBJECTS LIBRARY...): the shared library NAME of the objects of the static
-# libraries in the list OBJECTS.
-function(guestmem_shared name objects)
+# guestmem_shared(NAME MAP OBJECTS LIBRARY...): the shared library NAME of the objects of the static
+# libraries in the list OBJECTS, which exports what the version script MAP lists.
+function(guestmem_shared name map objects)
     set(sources "")
     foreach(library ${objects})
         list(APPEND sources $<TARGET_OBJECTS:${library}>)
     endforeach()
     add_library(${name}-shared SHARED ${sources})
     target_link_libraries(${name}-shared PUBLIC hosted-headers ${ARGN})
+    target_link_options(${name}-shared PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/${map})
     set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE C
+                          LINK_DEPENDS ${PROJECT_SOURCE_DIR}/${map}
                           VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 endfunction()
 
-guestmem_shared(guestmem-hosted guestmem-hosted)
+guestmem_shared(guestmem-hosted hosted/hosted.map guestmem-hosted)
 target_link_libraries(guestmem-hosted-shared PRIVATE ${LIBFDT_LIBRARY} Threads::Threads)
-guestmem_shared(guestmem guestmem guestmem-hosted-shared)
-target_link_options(guestmem-shared PRIVATE
-    -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/guestmem.map)
-set_target_properties(guestmem-shared PROPERTIES
-    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/src/guestmem.map)
-guestmem_shared(guestmem-vm "guestmem-vm;guestmem-vcpu" guestmem-shared guestmem-hosted-shared)
+guestmem_shared(guestmem src/guestmem.map guestmem guestmem-hosted-shared)
+guestmem_shared(guestmem-vm hosted/hosted.map "guestmem-vm;guestmem-vcpu" guestmem-shared
+                guestmem-hosted-shared)
 target_link_libraries(guestmem-vm-shared PRIVATE Threads::Threads)
 if(GUESTMEM_HAVE_UNICORN)
     target_link_libraries(guestmem-vm-shared PRIVATE PkgConfig::UNICORN)

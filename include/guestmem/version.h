@@ -16,8 +16,8 @@
 /** The first number of the version, which changes when programs must be changed or linked again. */
 #define GUESTMEM_VERSION_MAJOR 0
 /** The second number of the version, which changes when something is added. */
-#define GUESTMEM_VERSION_MINOR 1
+#define GUESTMEM_VERSION_MINOR 2
 /** The third number of the version, which changes when mistakes are mended. */
 #define GUESTMEM_VERSION_PATCH 0
 /** The version as text. */
-#define GUESTMEM_VERSION "0.1.0"
+#define GUESTMEM_VERSION "0.2.0"
