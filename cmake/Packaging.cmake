@@ -41,6 +41,11 @@ install(FILES ${GUESTMEM_BOARD_DTB} DESTINATION ${CMAKE_INSTALL_DATADIR}/guestme
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/guestmem)
 
+# GDB loads it from there with the library.
+install(FILES ${PROJECT_SOURCE_DIR}/cmake/libguestmem-gdb.py
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR}
+        RENAME libguestmem.so.${PROJECT_VERSION}-gdb.py)
+
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/guestmem)
 install(EXPORT guestmem-targets NAMESPACE guestmem:: DESTINATION ${config_dir})
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/guestmem-config.cmake.in
