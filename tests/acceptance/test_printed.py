@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 with open(PAGE) as file:
     text = file.read()
-runs = re.findall(r"```sh\n(.*?)```\n```\n(.*?)```", text, re.S)
+runs = re.findall(r"```sh\n((?:(?!```).)*)```\n```\n(.*?)```", text, re.S)
 runs += re.findall(r"`([^`]*)` prints\n\n```\n(.*?)```", text, re.S)
 assert runs, f"{PAGE}: nothing to run"
 for command, expected in runs:
