@@ -229,10 +229,10 @@ def check_program(client):
     # One of the other direction, and one that is next to all of it, do not.
     assert client.ask("Z3,4000a000,8") == "OK" and client.ask("Z2,4000a008,8") == "OK"
     client.set_register(PC, 0x40008000)
-    client.send("c")
-    client.raw(b"\x03")
-    assert client.reply() == "T02thread:1;" and client.register(PC) == 0x4000800c
-    assert client.ask("z3,4000a000,8") == "OK" and client.ask("z2,4000a008,8") == "OK"
+    assert client.ask("Z0,4000800c,4") == "OK"
+    assert client.ask("c") == "T05thread:1;" and client.register(PC) == 0x4000800c
+    for point in ("3,4000a000,8", "2,4000a008,8", "0,4000800c,4"):
+        assert client.ask("z" + point) == "OK"
 
 
 def check_alive(guest):
@@ -246,7 +246,9 @@ def check_echo(guest, client):
     check_alive(guest)
     client.raw(b"\x03")
     assert client.reply() == "T02thread:1;"
-    assert client.ask("Z1,40000a80,4") == "OK"  # its interrupt handler
+    assert client.ask("Z1,40000050,4") == "OK"  # the branch of its loop, to be there
+    assert client.ask("c") == "T05thread:1;" and client.register(PC) == 0x40000050
+    assert client.ask("z1,40000050,4") == client.ask("Z1,40000a80,4") == "OK"  # its interrupt handler
     guest.type("a\n")
     for _ in range(3):  # in its loop of wfi and branch
         assert client.ask("s") == "T05thread:1;" and client.register(PC) < 0x40000800
