@@ -286,8 +286,8 @@ static void print_totals(const guestmem_statistics_t *counts, guestmem_print_fn 
 int guestmem_describe(vm_t *vm, guestmem_print_fn print, void *cookie)
 {
     vm_memory_reservation_t *reservation = NULL;
-    guestmem_reservation_info_t info;
-    guestmem_statistics_t counts;
+    guestmem_reservation_info_t info = {0};
+    guestmem_statistics_t counts = {0};
     gm_range_t region;
     gm_memory_t *memory = gm_memory_of(vm, __func__);
     if (memory == NULL) {
@@ -298,16 +298,18 @@ int guestmem_describe(vm_t *vm, guestmem_print_fn print, void *cookie)
         return gm_report(memory, __func__, 0, 0);
     }
     while ((reservation = guestmem_next_reservation(vm, reservation)) != NULL) {
-        guestmem_reservation_info(vm, reservation, &info);
-        print_reservation(memory, reservation, &info, print, cookie);
+        if (guestmem_reservation_info(vm, reservation, &info) == 0) {
+            print_reservation(memory, reservation, &info, print, cookie);
+        }
     }
     for (bool more = gm_range_map_next(&memory->regions, 0, &region); more;
          more = region.last < UINTPTR_MAX &&
                 gm_range_map_next(&memory->regions, region.last + 1, &region)) {
         print_range(print, cookie, region.base, region.last, "anonymous region");
     }
-    guestmem_get_statistics(vm, &counts);
-    print_totals(&counts, print, cookie);
+    if (guestmem_get_statistics(vm, &counts) == 0) {
+        print_totals(&counts, print, cookie);
+    }
     return 0;
 }
 

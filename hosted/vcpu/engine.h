@@ -68,7 +68,7 @@ typedef struct engine_stop {
     uint64_t size;    /* bytes, at least 1; nothing to ENGINE_STOP_EXECUTE */
 } engine_stop_t;
 
-#define ENGINE_MAX_STOPS 64
+#define ENGINE_MAX_STOPS ((size_t)64)
 
 typedef struct engine_exit {
     engine_reason_t reason;

@@ -85,6 +85,7 @@ typedef enum unicorn_step {
 typedef struct unicorn_engine {
     engine_t engine;
     uint64_t instructions;   /* that have run, counted when their block begins */
+    uint64_t block_end;      /* virtual address behind that block */
     atomic_ullong attend_at; /* look at all below when so many have run; 0: before the next block */
     uint64_t budget_end;     /* stop when so many have run */
     atomic_bool kicked;
@@ -241,6 +242,9 @@ void unicorn_debug_begin(unicorn_engine_t *self, uint64_t pc);
 
 /** Undo unicorn_debug_begin(). */
 void unicorn_debug_end(unicorn_engine_t *self);
+
+/** The rest of the block, from `address` on, does not run now. */
+void unicorn_uncount(unicorn_engine_t *self, uint64_t address);
 
 /** Whether the instruction of a step was executed, and the next one comes now: then stop. */
 bool unicorn_step_ends(unicorn_engine_t *self);

@@ -29,6 +29,20 @@ static const engine_stop_t *find_breakpoint(const unicorn_engine_t *self, uint64
     return NULL;
 }
 
+static bool hits_breakpoint(unicorn_engine_t *self, uint64_t address)
+{
+    if (self->step == UNICORN_STEP_NONE && self->hit == NULL) {
+        self->hit = find_breakpoint(self, address);
+        return self->hit != NULL;
+    }
+    return false;
+}
+
+void unicorn_uncount(unicorn_engine_t *self, uint64_t address)
+{
+    self->instructions -= (self->block_end - address) / 4;
+}
+
 /* The guest is about to execute an instruction that has a hook, or two: called for each. */
 static void on_code(uc_engine *uc, uint64_t address, uint32_t size, void *cookie)
 {
@@ -37,13 +51,9 @@ static void on_code(uc_engine *uc, uint64_t address, uint32_t size, void *cookie
     (void)size;
     if (self->step != UNICORN_STEP_NONE && address == self->step_from) {
         self->step = UNICORN_STEP_BEGUN; /* a branch to itself would begin another block */
-    } else if (unicorn_step_ends(self)) {
+    } else if (unicorn_step_ends(self) || hits_breakpoint(self, address)) {
+        unicorn_uncount(self, address);
         uc_emu_stop(uc);
-    } else if (self->step == UNICORN_STEP_NONE && self->hit == NULL) {
-        self->hit = find_breakpoint(self, address);
-        if (self->hit != NULL) {
-            uc_emu_stop(uc);
-        }
     }
 }
 
@@ -256,6 +266,9 @@ bool unicorn_watches(unicorn_engine_t *self, engine_exit_t *exit)
         stop = self->watched[page].stop; /* nobody knows which bytes it accesses */
     }
     self->aside = stop == NULL && page < self->num_watched;
+    if ((stop != NULL || self->aside) && self->interrupt == UNICORN_DATA_ABORT) {
+        unicorn_uncount(self, exit->pc); /* it is executed later */
+    }
     if (stop != NULL) {
         exit->reason = ENGINE_DEBUG;
         exit->stop = *stop;

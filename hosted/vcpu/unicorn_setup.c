@@ -132,6 +132,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *cooki
 
     (void)uc;
     self->instructions += size / 4;
+    self->block_end = address + size;
     if (self->instructions >= atomic_load_explicit(&self->attend_at, memory_order_relaxed)) {
         attend(self, address, size);
     }

@@ -24,7 +24,7 @@ class Guest:
 
     def __init__(self, file, where, *options):
         self.child = subprocess.Popen(
-            (GUESTMEM, "run", "--quiet", "--gdb", where, *options, file), stdin=subprocess.PIPE,
+            (GUESTMEM, "run", "--gdb", where, *options, file), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.child.stderr.readline().decode()
         prefix = "guestmem: the guest waits for GDB: target remote "
@@ -229,10 +229,10 @@ def check_program(client):
     # One of the other direction, and one that is next to all of it, do not.
     assert client.ask("Z3,4000a000,8") == "OK" and client.ask("Z2,4000a008,8") == "OK"
     client.set_register(PC, 0x40008000)
-    client.send("c")
-    client.raw(b"\x03")
-    assert client.reply() == "T02thread:1;" and client.register(PC) == 0x4000800c
-    assert client.ask("z3,4000a000,8") == "OK" and client.ask("z2,4000a008,8") == "OK"
+    assert client.ask("Z0,4000800c,4") == "OK"
+    assert client.ask("c") == "T05thread:1;" and client.register(PC) == 0x4000800c
+    for point in ("3,4000a000,8", "2,4000a008,8", "0,4000800c,4"):
+        assert client.ask("z" + point) == "OK"
 
 
 def check_alive(guest):
@@ -246,7 +246,9 @@ def check_echo(guest, client):
     check_alive(guest)
     client.raw(b"\x03")
     assert client.reply() == "T02thread:1;"
-    assert client.ask("Z1,40000a80,4") == "OK"  # its interrupt handler
+    assert client.ask("Z1,40000050,4") == "OK"  # the branch of its loop, to be there
+    assert client.ask("c") == "T05thread:1;" and client.register(PC) == 0x40000050
+    assert client.ask("z1,40000050,4") == client.ask("Z1,40000a80,4") == "OK"  # its interrupt handler
     guest.type("a\n")
     for _ in range(3):  # in its loop of wfi and branch
         assert client.ask("s") == "T05thread:1;" and client.register(PC) < 0x40000800
@@ -297,11 +299,11 @@ def check_random_packets(vm, folder, count):
         assert status in (0, 1) and all(line.startswith("guestmem: ") for line in errors.splitlines()), \
             (status, errors)
 
-    guest = Guest(vm, where)
+    guest = Guest(vm, where, "--quiet")
     for _ in range(count):
         if guest.child.poll() is not None:
             check_end(guest)
-            guest = Guest(vm, where)
+            guest = Guest(vm, where, "--quiet")
         client = Client(guest.address)
         for _ in range(source.randrange(1, 40)):
             word = source.choice(words)
@@ -328,7 +330,7 @@ def test_protocol(folder):
     with open(ARGUMENTS[0], "rb") as file:
         content = file.read()
     where = os.path.join(folder, "socket")
-    guest = Guest(vm, where)
+    guest = Guest(vm, where, "--quiet")
     assert guest.address == where
     client = Client(where)
     check_requests(client)
@@ -347,7 +349,7 @@ def test_protocol(folder):
     assert guest.finish() == (0, "") and not os.path.exists(where)
 
     # A guest that fails can be looked at; time in which it stands still is not its own.
-    guest = Guest(vm, "localhost:0", "--max-seconds", "4")
+    guest = Guest(vm, "localhost:0", "--quiet", "--max-seconds", "4")
     client = Client(guest.address)
     time.sleep(4.5)
     client.send("c")
@@ -361,7 +363,7 @@ def test_protocol(folder):
     status, errors = guest.finish()
     assert status == 1 and "fetch at 0x1000 in no reservation" in errors, errors
 
-    guest = Guest(vm, ":0")
+    guest = Guest(vm, ":0", "--quiet")
     Client(guest.address).send("k")
     assert guest.finish() == (0, "")
     check_random_packets(vm, folder, 60)
@@ -389,7 +391,7 @@ def expect_in_order(text, *parts):
 
 def test_session(folder):
     symbols = f"symbol-file -o 0x40080000 {ARGUMENTS[0][:-4]}.elf"
-    guest = Guest(ARGUMENTS[0], os.path.join(folder, "socket"))
+    guest = Guest(ARGUMENTS[0], os.path.join(folder, "socket"), "--quiet")
     shown = gdb(guest.address, symbols, "break check_memory", "continue", "backtrace", "step", "stepi",
                 "info registers pc ttbr0_el1", "delete", "watch *(long *)0x48000008", "continue",
                 "backtrace 2", "delete", "finish", "awatch *(int *)0x9000000", "continue", "x/i $pc",
@@ -404,10 +406,21 @@ def test_session(folder):
     status, errors = guest.finish()
     assert status == 0, errors
 
-    guest = Guest(ARGUMENTS[0], ":0")
+    guest = Guest(ARGUMENTS[0], ":0", "--quiet")
     shown = gdb(guest.address, "continue")
     assert "the guest powered off" in shown and "exited normally" in shown, shown
     assert guest.finish()[0] == 0
+
+    # Nothing of that takes virtual time.
+    times = set()
+    for commands in (("detach",), ("break check_words", "continue", "stepi", "stepi", "continue",
+                                   "delete", "watch *(long *)0x48000800", "rwatch *(long *)0x48000900",
+                                   "continue", "continue", "continue", "delete", "detach")):
+        guest = Guest(ARGUMENTS[0], ":0", "--virtual-time")
+        gdb(guest.address, symbols, *commands)
+        output = guest.child.communicate(timeout=120)[0].decode()
+        times.add(re.search(r"virtual time: .*", output).group())
+    assert len(times) == 1, times
 
 
 def kernel_symbols(folder, symbols):
@@ -425,7 +438,7 @@ def kernel_symbols(folder, symbols):
 
 def test_linux(folder):
     """A breakpoint by name, steps and a watchpoint where the kernel answers to uname."""
-    guest = Guest(ARGUMENTS[0], os.path.join(folder, "socket"), "--max-seconds", "500")
+    guest = Guest(ARGUMENTS[0], os.path.join(folder, "socket"), "--quiet", "--max-seconds", "500")
     gdb(guest.address, "detach")
     guest.expect("~ #")
     guest.type("mount -t proc proc /proc; grep -E ' (__arm64_sys_newuname|invoke_syscall)$' "

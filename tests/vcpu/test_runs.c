@@ -6,6 +6,7 @@
 /* The life of a VM: made or refused as a whole, run, stopped, asked for its registers, ended. */
 
 #include "machine.h"
+#include <hosted/gdb.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sel4vm/arch/processor.h>
@@ -170,6 +171,24 @@ static void a_stop_request_before_the_run_ends_it(void **state)
     check_end(machine, HOSTED_VM_STOPPED, "request");
     assert_int_equal(vm_run(&machine->vm), 0);
     check_end(machine, HOSTED_VM_POWEROFF, "off");
+}
+
+/* What a debugger does is tested by tests/cli/test_gdb.py. */
+static void a_guest_waits_for_its_debugger_unless_it_is_to_stop(void **state)
+{
+    machine_t *machine = *state;
+    vm_t nothing = {0};
+    char error[80] = "";
+    assert_int_equal(hosted_gdb_listen(&nothing, ":0", error, sizeof(error)), -1);
+    assert_string_equal(error, ":0: the VM is not initialised");
+    assert_null(hosted_gdb_address(&machine->vm));
+    assert_int_equal(hosted_gdb_listen(&machine->vm, "0", error, sizeof(error)), -1);
+    assert_null(hosted_gdb_address(&machine->vm));
+    assert_int_equal(hosted_gdb_listen(&machine->vm, ":0", error, sizeof(error)), 0);
+    assert_int_equal(strncmp(hosted_gdb_address(&machine->vm), "127.0.0.1:", 10), 0);
+    assert_int_equal(hosted_gdb_listen(&machine->vm, ":0", error, sizeof(error)), -1);
+    assert_string_equal(error, ":0: the VM has a place for debuggers");
+    run_and_stop(machine, GUEST_OFF);
 }
 
 static int poll_three_times(vm_t *vm, void *cookie)
@@ -370,6 +389,7 @@ int main(void)
         TEST(unknown_instructions_and_exceptions_end_in_a_report),
         TEST(a_stop_request_from_another_thread_ends_any_guest),
         TEST(a_stop_request_before_the_run_ends_it),
+        TEST(a_guest_waits_for_its_debugger_unless_it_is_to_stop),
         TEST(the_poll_function_is_called_while_the_guest_runs),
         TEST(polling_does_not_disturb_the_guest),
         TEST(budget_and_deadline_end_a_guest_that_does_not),

@@ -113,7 +113,8 @@ int hosted_vcpu_attach(hosted_system_t *system, seL4_CPtr vcpu,
 /** Let the VCPU's thread run, whatever it waits for, as seL4_TCB_Resume() does. */
 void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr vcpu);
 
-/** Let no interrupt come to the VCPU until it is not to `hold` them any more: it is stepped. */
+/** Let no interrupt come to the VCPU, because a debugger steps it; or, with false, let them come
+ * again. */
 void hosted_vcpu_hold_interrupts(hosted_system_t *system, seL4_CPtr vcpu, bool hold);
 
 /**
