@@ -56,11 +56,13 @@ int restarts_make(restarts_t *restarts, machine_t *machine, console_t *console,
         return 0;
     }
     restarts->seconds = calloc(restarts->wanted, sizeof(*restarts->seconds));
+    if (restarts->seconds == NULL) {
+        fprintf(stderr, "guestmem: out of memory\n");
+        return -1;
+    }
     if (!console_guest_waits(console)) {
         cli_error_set(&error, "%s: the guest never waited for input at a prompt",
                       machine_description(machine)->file);
-    } else if (restarts->seconds == NULL) {
-        cli_error_set(&error, "out of memory");
     } else {
         machine_save(machine, &error);
     }
