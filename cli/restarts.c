@@ -55,18 +55,17 @@ int restarts_make(restarts_t *restarts, machine_t *machine, console_t *console,
     if (restarts->wanted == 0 || !can_go_on(*end)) {
         return 0;
     }
+    if (!console_guest_waits(console)) {
+        fprintf(stderr, "guestmem: %s: the guest never waited for input at a prompt\n",
+                machine_description(machine)->file);
+        return -1;
+    }
     restarts->seconds = calloc(restarts->wanted, sizeof(*restarts->seconds));
     if (restarts->seconds == NULL) {
         fprintf(stderr, "guestmem: out of memory\n");
         return -1;
     }
-    if (!console_guest_waits(console)) {
-        cli_error_set(&error, "%s: the guest never waited for input at a prompt",
-                      machine_description(machine)->file);
-    } else {
-        machine_save(machine, &error);
-    }
-    if (error.line[0] != '\0') {
+    if (machine_save(machine, &error) != 0) {
         fprintf(stderr, "guestmem: %s\n", error.line);
         return -1;
     }

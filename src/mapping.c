@@ -287,8 +287,7 @@ static int acquire_all_broken(gm_memory_t *memory, const gm_mapping_t *mapping, 
     gm_run_t *broken;
     for (gm_run_t *run = next_large(memory, mapping, mapping->first); run != NULL;
          run = next_large(memory, mapping, gm_run_last(run) + 1)) {
-        if (check_breakable(memory, mapping, run) != 0 ||
-            acquire_broken(memory, mapping, run, &broken) != 0) {
+        if (acquire_broken(memory, mapping, run, &broken) != 0) {
             gm_frames_discard(memory, *newest);
             return -1;
         }
@@ -307,6 +306,17 @@ static void drop_old(gm_memory_t *memory, gm_mapping_t *mapping, gm_run_t *old)
     gm_range_map_set(&memory->runs, old->base, last, old);
     gm_window_drop(memory, &mapping->window, mapping->first, mapping->last, old->base, last);
     gm_range_map_set(&memory->runs, old->base, last, run);
+}
+
+int gm_mapping_check_break(gm_memory_t *memory, const gm_mapping_t *mapping)
+{
+    for (const gm_run_t *run = next_large(memory, mapping, mapping->first); run != NULL;
+         run = next_large(memory, mapping, gm_run_last(run) + 1)) {
+        if (check_breakable(memory, mapping, run) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)

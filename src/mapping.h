@@ -50,8 +50,11 @@ void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled);
 int gm_mapping_discard(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
                        uintptr_t *size);
 
-/** Break all large frames into small ones, with what is in them; the guest has no right to write
- *  now, and none then. @return 0; -1 after gm_fail(), and nothing has changed */
+/** Check that large frames can be broken. @return 0; -1 after gm_fail() */
+int gm_mapping_check_break(gm_memory_t *memory, const gm_mapping_t *mapping);
+
+/** Break all large frames, which can be, into small ones, with what is in them; the guest has no
+ * right to write now, and none then. @return 0; -1 after gm_fail(), and nothing has changed */
 int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping);
 
 /** The number of the page of a GPA, as in `written`. */

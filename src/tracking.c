@@ -152,6 +152,9 @@ int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping, bool pages)
                                  NULL);
         }
     }
+    if (pages && gm_mapping_check_break(memory, mapping) != 0) {
+        return -1;
+    }
     size_t bytes = gm_mapping_written_bytes(mapping);
     mapping->written = gm_heap_alloc_zeroed(&memory->heap, 2 * bytes);
     if (mapping->written == NULL) {

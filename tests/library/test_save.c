@@ -105,6 +105,9 @@ static void pages_are_tracked_where_they_were(void **state)
     assert_int_equal(guestmem_track_written(&w->vm, ram, GUESTMEM_TRACK_PAGES), 0);
     guest_store(w, RAM + 7 * PAGE, 7); /* before the save: it is of the state */
     guestmem_saved_t *saved = save(w);
+    uint64_t before = hosted_invocation_total(w->system);
+    restore(w, saved); /* there is nothing to look at */
+    assert_int_equal(hosted_invocation_total(w->system), before);
     guest_store(w, RAM + 7 * PAGE, 8);
     guest_store(w, RAM + 8 * PAGE, 8);
     restore(w, saved);
@@ -282,6 +285,25 @@ static void a_callers_frames_are_saved_as_far_as_they_can_be_read(void **state)
     vka_free_object(hosted_vka(w->system), &frames[1]);
 }
 
+static void a_save_that_fails_leaves_no_frame_mapped(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    hosted_census_t after;
+    bool failed = true;
+    assert_int_equal(guestmem_set_windows(&w->vm, GUESTMEM_WINDOWS_NONE), 0);
+    register_at(w, RAM, SIZE);
+    hosted_census_take(w->system, &before);
+    for (uint64_t k = 1; failed; k++) {
+        hosted_inject_fail(w->system, HOSTED_OPERATION_HEAP, k);
+        failed = guestmem_save(&w->vm) == NULL;
+        hosted_inject_stop(w->system);
+        hosted_census_take(w->system, &after);
+        assert_true(!failed || hosted_census_equal(&before, &after));
+    }
+    w->log_lines = 0;
+}
+
 /* Where there are no windows, frames are mapped one by one. */
 static void without_windows_a_second_restore_completes_the_first(void **state)
 {
@@ -361,6 +383,7 @@ int main(void)
         world_test(other_reservations_are_refused),
         world_test(arguments_are_checked),
         world_test(a_callers_frames_are_saved_as_far_as_they_can_be_read),
+        world_test(a_save_that_fails_leaves_no_frame_mapped),
         world_test(without_windows_a_second_restore_completes_the_first),
         world_test(costs_in_kernel_invocations),
     };
