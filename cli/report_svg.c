@@ -431,7 +431,8 @@ void report_svg(FILE *out, const memory_map_t *maps, size_t count)
     }
     fputs("</title>\n", out);
     for (size_t i = 0; i < count; i++) {
-        fprintf(out, "<g transform=\"translate(%d 0)\">\n", WIDTH * (int)i);
+        int x = WIDTH * (int)i;
+        fprintf(out, "<g transform=\"translate(%d 0)\">\n", x);
         page(out, &maps[i]);
         fputs("</g>\n", out);
     }
