@@ -455,11 +455,12 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
     assert(run != NULL);
     size_t index = (size_t)((from - run->base) >> run->size_bits);
     seL4_CapRights_t limit = gm_run_limit(run, index, source->rights);
-    gm_sharer_t *sharer = run->shared ? run->frames[index].sharer : NULL;
+    gm_sharer_t *sharer = run->caller ? NULL : run->frames[index].sharer;
     *new = (new_frame_t){
         .base = gpa,
         .size_bits = run->size_bits,
-        .shared = run->shared,
+        .caller = run->caller,
+        .shared = true,
         .device = run->device,
         .cacheable = run->cacheable,
     };
@@ -476,6 +477,9 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
     }
     if (copy_cap(memory, source->owner->vm->vka, run->frames[index].cap, &new->frame.cap) != 0) {
         return -1;
+    }
+    if (run->caller) {
+        new->frame.rights = run->frames[index].rights;
     }
     if (sharer == NULL) {
         return 0;
@@ -515,7 +519,9 @@ static void release(gm_memory_t *memory, bool caller, bool shared, const gm_fram
                     size_t size_bits)
 {
     seL4_Word type = gm_arch_frames[gm_arch_frame_index(size_bits)].type;
-    if (shared) {
+    if (shared && caller) {
+        delete_cap(memory, frame->cap);
+    } else if (shared) {
         release_shared(memory, frame, type, size_bits);
     } else if (!caller) {
         gm_object_delete(memory, frame->cap, type, size_bits, frame->cookie);

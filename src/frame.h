@@ -62,7 +62,8 @@ typedef struct gm_run {
     seL4_CapRights_t had;    /* the same, while gm_tracking_protect() may fail */
     uint8_t size_bits;
     bool caller;         /* handed in by an iterator; they stay the caller's */
-    bool shared;         /* or may be: each is in a ring of sharers */
+    bool shared;         /* or may be: each is in a ring of sharers; of a caller's frame that the VM
+                            was given by another one, the capability is a copy of our own */
     bool becomes_shared; /* likewise, while guestmem_share() may fail */
     bool device;         /* of a device untyped, so the kernel did not clear them */
     bool cacheable;

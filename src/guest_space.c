@@ -218,7 +218,7 @@ void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
     gm_range_map_remove(&memory->runs, base);
     memory->counts.frames[gm_arch_frame_counter(size_bits)] -= count;
     gm_iospaces_unmap(memory, run);
-    if (run->caller) {
+    if (run->caller && !run->shared) {
         unmap_frames(memory, run, count);
     }
     gm_run_release(memory, run);

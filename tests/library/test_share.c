@@ -8,6 +8,8 @@
 #include "world.h"
 
 #include <guestmem/change.h>
+#include <vka/capops.h>
+#include <vka/object.h>
 
 #define RAM   ((uintptr_t)0x80000000)
 #define THERE ((uintptr_t)0x40000000)
@@ -211,10 +213,16 @@ static void rights_and_tracking_are_each_vms_own(void **state)
 }
 
 /* A caller's frames. */
+typedef struct handed {
+    seL4_CPtr cap;
+    seL4_CapRights_t rights;
+    size_t size_bits;
+} handed_t;
+
 static vm_frame_t hand_in(uintptr_t addr, void *cookie)
 {
-    const vka_object_t *frame = cookie;
-    return (vm_frame_t){frame->cptr, seL4_CanRead, addr, 12};
+    const handed_t *handed = cookie;
+    return (vm_frame_t){handed->cap, handed->rights, addr, handed->size_bits};
 }
 
 static void a_callers_frames_stay_the_callers(void **state)
@@ -223,15 +231,76 @@ static void a_callers_frames_stay_the_callers(void **state)
     begin(&pair, *state);
     vm_t *vm = &pair.world->vm;
     vka_object_t frame = world_frame(pair.world, 12);
+    handed_t handed = {frame.cptr, seL4_ReadWrite, 12};
     vm_memory_reservation_t *reservation = world_reserve(pair.world, RAM, PAGE);
-    assert_int_equal(vm_map_reservation(vm, reservation, hand_in, &frame), 0);
+    assert_int_equal(vm_map_reservation(vm, reservation, hand_in, &handed), 0);
+    vm_memory_reservation_t *shared = share(&pair, RAM, PAGE, THERE, seL4_CanRead);
+    assert_non_null(shared);
+    vm_memory_reservation_t *again =
+        guestmem_share(&pair.other, THERE, PAGE, vm, THERE, seL4_AllRights, record_fault, NULL);
+    assert_non_null(again);
+    assert_int_equal(vm_free_reserved_memory(vm, reservation), 0);
+    write_word(&pair.other, THERE, 3);
+    assert_int_equal(vm_free_reserved_memory(&pair.other, shared), 0);
+    assert_int_equal(word_of(vm, THERE), 3);
+    assert_int_equal(vm_free_reserved_memory(vm, again), 0);
+    vka_free_object(vm->vka, &frame);
+    end(&pair);
+}
+
+/* Nor does the VMM write by a capability without the right to, which would fault. */
+static void a_callers_frames_have_no_more_rights_than_they_were_handed_in_with(void **state)
+{
+    pair_t pair;
+    begin(&pair, *state);
+    uint32_t word = 3;
+    cspacepath_t from;
+    cspacepath_t copy;
+    vm_t *vm = &pair.world->vm;
+    vka_object_t frame = world_frame(pair.world, 12);
+    vka_cspace_make_path(vm->vka, frame.cptr, &from);
+    assert_int_equal(vka_cspace_alloc_path(vm->vka, &copy), 0);
+    assert_int_equal(vka_cnode_mint(&copy, &from, seL4_CanRead, 0), 0);
+    handed_t handed = {copy.capPtr, seL4_CanRead, 12};
+    vm_memory_reservation_t *reservation = world_reserve(pair.world, RAM, PAGE);
+    assert_int_equal(vm_map_reservation(vm, reservation, hand_in, &handed), 0);
     assert_null(share(&pair, RAM, PAGE, THERE, seL4_ReadWrite));
     expect_other_failure(&pair, GUESTMEM_NO_RIGHT);
     vm_memory_reservation_t *shared = share(&pair, RAM, PAGE, THERE, seL4_CanRead);
     assert_non_null(shared);
-    assert_int_equal(vm_free_reserved_memory(vm, reservation), 0);
-    write_word(&pair.other, THERE, 3);
+    assert_int_equal(word_of(&pair.other, THERE), 0);
+    assert_int_equal(guestmem_access(&pair.other, THERE, 4, vm_guest_ram_write_callback, &word),
+                     -1);
+    expect_other_failure(&pair, GUESTMEM_NO_RIGHT);
+    assert_int_equal(guestmem_protect(&pair.other, THERE, PAGE, seL4_ReadWrite), 0);
+    assert_false(mapping_of(&pair, &pair.other, THERE).write);
+    assert_null(
+        guestmem_share(&pair.other, THERE, PAGE, vm, THERE, seL4_ReadWrite, record_fault, NULL));
+    expect_failure(pair.world, GUESTMEM_NO_RIGHT);
     assert_int_equal(vm_free_reserved_memory(&pair.other, shared), 0);
+    assert_int_equal(vm_free_reserved_memory(vm, reservation), 0);
+    assert_int_equal(vka_cnode_delete(&copy), 0);
+    vka_cspace_free_path(vm->vka, copy);
+    vka_free_object(vm->vka, &frame);
+    end(&pair);
+}
+
+static void a_callers_large_frames_are_not_broken_where_they_are_shared(void **state)
+{
+    pair_t pair;
+    begin(&pair, *state);
+    vm_t *vm = &pair.world->vm;
+    vka_object_t frame = world_frame(pair.world, 21);
+    handed_t handed = {frame.cptr, seL4_ReadWrite, 21};
+    vm_memory_reservation_t *reservation = world_reserve(pair.world, RAM, LARGE);
+    assert_int_equal(vm_map_reservation(vm, reservation, hand_in, &handed), 0);
+    vm_memory_reservation_t *shared = share(&pair, RAM, LARGE, THERE, seL4_ReadWrite);
+    assert_int_equal(guestmem_track_written(&pair.other, shared, GUESTMEM_TRACK_PAGES), -1);
+    expect_other_failure(&pair, GUESTMEM_BAD_FRAME);
+    write_word(vm, RAM, 8);
+    assert_int_equal(word_of(&pair.other, THERE), 8);
+    assert_int_equal(vm_free_reserved_memory(&pair.other, shared), 0);
+    assert_int_equal(vm_free_reserved_memory(vm, reservation), 0);
     vka_free_object(vm->vka, &frame);
     end(&pair);
 }
@@ -342,6 +411,8 @@ int main(void)
         world_test(what_the_owner_discards_is_shared_no_more),
         world_test(rights_and_tracking_are_each_vms_own),
         world_test(a_callers_frames_stay_the_callers),
+        world_test(a_callers_frames_have_no_more_rights_than_they_were_handed_in_with),
+        world_test(a_callers_large_frames_are_not_broken_where_they_are_shared),
         world_test(what_cannot_be_shared_is_refused),
         world_test(a_reservation_within_a_page_is_shared_as_it_is),
         cmocka_unit_test(a_capability_that_stays_keeps_the_memory),
