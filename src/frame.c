@@ -486,7 +486,9 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
     }
     new->frame.sharer = make_sharer(memory, sharer->vka, sharer->cookie);
     if (new->frame.sharer == NULL) {
-        delete_cap(memory, new->frame.cap);
+        if (!delete_cap(memory, new->frame.cap)) {
+            keep_memory(sharer);
+        }
         return -1;
     }
     new->frame.sharer->next = sharer->next;

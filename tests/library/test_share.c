@@ -402,6 +402,39 @@ static void a_capability_that_stays_keeps_the_memory(void **state)
     }
 }
 
+/* Neither where it is of a call that failed. */
+static void a_capability_that_a_failed_call_leaves_keeps_the_memory(void **state)
+{
+    (void)state;
+    unsigned kept = 0;
+    bool fired = true;
+    for (uint64_t k = 1; fired; k++) {
+        world_t *w = NULL;
+        hosted_census_t has;
+        assert_int_equal(world_setup((void **)&w), 0);
+        pair_t pair;
+        begin(&pair, w);
+        make_ram(&pair, PAGE, true);
+        hosted_inject_fail(w->system, HOSTED_OPERATION_FORWARD, k);
+        hosted_inject_then_fail(w->system, HOSTED_OPERATION_UNDO, 1);
+        vm_memory_reservation_t *shared = share(&pair, RAM, PAGE, THERE, seL4_AllRights);
+        fired = hosted_inject_fired(w->system);
+        assert_true(fired ? shared == NULL : shared != NULL);
+        hosted_inject_stop(w->system);
+        vm_memory_destroy(&w->vm);
+        vm_memory_destroy(&pair.other);
+        hosted_census_take(w->system, &has);
+        if (hosted_inject_fired_twice(w->system)) {
+            kept++; /* the frame's, or a page table's */
+            assert_int_equal(has.untyped_bytes, w->before.untyped_bytes + PAGE);
+        }
+        hosted_system_destroy(w->system);
+        hosted_log_to(NULL, NULL);
+        free(w);
+    }
+    assert_true(kept > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +449,7 @@ int main(void)
         world_test(what_cannot_be_shared_is_refused),
         world_test(a_reservation_within_a_page_is_shared_as_it_is),
         cmocka_unit_test(a_capability_that_stays_keeps_the_memory),
+        cmocka_unit_test(a_capability_that_a_failed_call_leaves_keeps_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
