@@ -58,6 +58,7 @@ static void end_runtime(vm_t *vm)
 {
     ps_malloc_ops_t *heap = &vm->io_ops->malloc_ops;
 
+    hosted_vm_trace(vm, 0, NULL, NULL);
     if (vm->vm_name != NULL) {
         ps_free(heap, name_bytes(vm->vm_name), vm->vm_name);
     }

@@ -7,9 +7,11 @@
 
 #include "machine.h"
 #include <hosted/gdb.h>
+#include <hosted/trace.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sel4vm/arch/processor.h>
+#include <vka/object.h>
 
 static void check_end(machine_t *machine, hosted_vm_reason_t reason, const char *words)
 {
@@ -343,6 +345,29 @@ static void a_vm_without_a_started_vcpu_does_not_run(void **state)
     assert_int_equal(vcpu_start(second), -1);
 }
 
+static void count_event(void *cookie, const hosted_event_t *event)
+{
+    assert_int_equal(event->kind, HOSTED_EVENT_INVOCATION);
+    ++*(unsigned *)cookie;
+}
+
+/* Others in the system, which outlives the VM, go on to invoke its kernel. */
+static void a_vm_that_ends_is_traced_no_more(void **state)
+{
+    machine_t *machine = *state;
+    vka_t *vka = hosted_vka(machine->system);
+    vka_object_t frame;
+    unsigned count = 0;
+    assert_int_equal(hosted_vm_trace(&machine->vm, HOSTED_EVENT_INVOCATION, count_event, &count),
+                     0);
+    vm_destroy(&machine->vm);
+    assert_true(count > 0);
+    count = 0;
+    assert_int_equal(vka_alloc_frame(vka, 12, &frame), 0);
+    vka_free_object(vka, &frame);
+    assert_int_equal(count, 0);
+}
+
 static void engines_are_chosen_by_name(void **state)
 {
     machine_t *machine = *state;
@@ -398,6 +423,7 @@ int main(void)
         TEST(all_registers_can_be_set_and_read),
         TEST(system_registers_are_those_of_the_guest),
         TEST(a_vm_without_a_started_vcpu_does_not_run),
+        TEST(a_vm_that_ends_is_traced_no_more),
         TEST(engines_are_chosen_by_name),
         TEST(bad_arguments_are_refused),
     };

@@ -57,7 +57,8 @@ typedef struct hosted_event {
 typedef void (*hosted_trace_fn)(void *cookie, const hosted_event_t *event);
 
 /**
- * Trace a VM from now on, or no longer.
+ * Trace a VM from now on, or no longer. Ends with the VM. Invocations are traced for one VM of a
+ * system at a time.
  *
  * @param vm      initialised with vm_init()
  * @param kinds   a set of hosted_event_kind_t; 0 ends the trace
