@@ -164,6 +164,11 @@ vm_memory_reservation_t *guestmem_share(vm_t *from, uintptr_t addr, size_t size,
     gm_cuts_t cuts;
     gm_memory_t *owner = gm_memory_of(from, __func__);
     gm_memory_t *memory = gm_memory_of(to, __func__);
+    if (owner == NULL && memory != NULL) {
+        gm_fail(memory, GUESTMEM_BAD_ARGUMENT,
+                "the VM that has the memory is not initialised, or its map iterator is running");
+        gm_note(memory, __func__, addr, gm_last_of(addr, size)); /* logged already */
+    }
     if (owner == NULL || memory == NULL) {
         return NULL;
     }

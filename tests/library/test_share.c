@@ -342,6 +342,7 @@ static void what_cannot_be_shared_is_refused(void **state)
         guestmem_share(vm, RAM, LARGE, vm, RAM + LARGE, seL4_AllRights, record_fault, NULL));
     expect_failure(pair.world, GUESTMEM_OVERLAP);
     assert_null(guestmem_share(NULL, RAM, LARGE, vm, THERE, seL4_AllRights, record_fault, NULL));
+    assert_int_equal(guestmem_last_error(vm)->code, GUESTMEM_BAD_ARGUMENT);
     assert_null(guestmem_share(vm, RAM, LARGE, NULL, THERE, seL4_AllRights, record_fault, NULL));
     pair.world->log_lines = 0;
     expect_census(pair.world, &before);
