@@ -136,9 +136,10 @@ static int choose_engine(machine_t *machine, cli_error_t *error)
         return 0;
     }
     return cli_error_set(error,
-                         "%s: /: guestmem,engine: this build has no engine \"%s\"; it has %s",
-                         machine->description->file, chosen,
-                         hosted_engine_name(0) != NULL ? hosted_engine_name(0) : "none");
+                         "%s: /%s: guestmem,engine: this build has no engine \"%s\"; it has %s",
+                         machine->description->file,
+                         machine->description->name != NULL ? machine->description->name : "",
+                         chosen, hosted_engine_name(0) != NULL ? hosted_engine_name(0) : "none");
 }
 
 static int make_vm(machine_t *machine, cli_error_t *error)

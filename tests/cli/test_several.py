@@ -95,6 +95,7 @@ REFUSED = (  # the file, and what the line says
     (several("guestmem,entry = <0>;", vm("one")), "/: guestmem,entry: has no effect there"),
     (several(vm("one", 'guestmem,board = "b";')), "/one: guestmem,board: no such property of a VM"),
     (several(vm("one", "guestmem,entry = <2>;")), "/one: guestmem,entry: 0x2 is not a multiple of 4"),
+    (several(vm("one"), vm("two", 'guestmem,engine = "wool";')), "/two: guestmem,engine: this build has no"),
     (several(vm("one", vm("two"))), "/one/two: guestmem,vm: no such property"),
     (several("one { guestmem,vm = <0>; };"), "/one: guestmem,vm: must have no value"),
     (several('one { guestmem,vm; status = "disabled"; };'), "all nodes with guestmem,vm are switched off"),
