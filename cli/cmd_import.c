@@ -113,7 +113,7 @@ static void print_root_name(const selection_t *selection, const char *name, size
                 : strcmp(node, node_name(other, selection->vms[i - system->num_regions].name)) == 0;
     }
     if (taken) {
-        printf("%.20s-%zu", node, number);
+        printf("%.20s@%zu", node, number); /* no other name has an @ */
     } else {
         printf("%s", node);
     }

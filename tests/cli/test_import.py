@@ -112,10 +112,11 @@ SHARED = (  # what a node of one VM cannot say, and the pages of the VMs
      [[(0, 0xfff, "r-", False, 0x9030000)]]),
     (system('<memory_region name="m" size="0x201000"/>', vm('<map mr="m" vaddr="0" perms="r"/>')),
      [[(0, 0x200fff, "r-", True, None)]]),
-    # Two names that are one node's, and that of a VM.
+    # Two names that are one node's, and that of a VM, and one like those with a number.
     (system('<memory_region name="a/a" size="0x1000"/>', '<memory_region name="a?a" size="0x2000"/>',
             vm('<map mr="a/a" vaddr="0"/><map mr="a?a" vaddr="0x4000"/>').replace('"v"', '"a_a"'),
-            vm('<map mr="a/a" vaddr="0x1000"/><map mr="a?a" vaddr="0x2000" perms="rx"/>')),
+            vm('<map mr="a/a" vaddr="0x1000"/><map mr="a?a" vaddr="0x2000" perms="rx"/>')
+            .replace('"v"', '"a_a-2"')),
      [[(0, 0xfff, "rw", True, None), (0x4000, 0x5fff, "rw", True, None)],
       [(0x1000, 0x1fff, "rw", True, None), (0x2000, 0x3fff, "r-", True, None)]]),
 )
