@@ -25,7 +25,7 @@
 hosted_system_t *example_open(void);
 
 /**
- * Make a VM with RAM and a guest at the begin of it.
+ * Make a VM with RAM and a guest at the beginning of it.
  *
  * @param image   name of the file with the guest's instructions
  * @param device  called for accesses to the page at DEVICE, whose address the guest gets in x0
