@@ -28,7 +28,7 @@ enum { PAGE = 0x1000 };
  */
 static bool properties_fit(const void *dtb)
 {
-    int size = (int)fdt_size_dt_struct(dtb);
+    int size = (int)(fdt_totalsize(dtb) - fdt_off_dt_struct(dtb)); /* version 16 has no other */
     int next = 0;
 
     for (;;) {

@@ -315,6 +315,16 @@ static void trees_of_old_versions_are_refused(void **state)
     assert_non_null(strstr(error.line, "version 3"));
 }
 
+/* Whose header has no size of the structure: there is what follows. */
+static void trees_of_version_16_are_read(void **state)
+{
+    size_t size = sample_tree();
+    fdt_set_version(tree.bytes, 16);
+    fdt_set_size_dt_struct(tree.bytes, 0);
+    assert_true(parse_good(size)->num_ranges > 0);
+    vm_system_free(file);
+}
+
 static void names_cannot_drive_the_terminal(void **state)
 {
     cli_error_t error;
@@ -581,6 +591,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(no_damaged_byte_breaks_the_parser_or_the_copy),
         cmocka_unit_test(trees_of_old_versions_are_refused),
+        cmocka_unit_test(trees_of_version_16_are_read),
         cmocka_unit_test(names_cannot_drive_the_terminal),
         cmocka_unit_test(no_guestmem_property_is_left),
         cmocka_unit_test(chosen_says_where_the_initrd_is_and_what_is_appended),
