@@ -306,7 +306,8 @@ static int fill(gm_memory_t *memory, saved_ram_t *ram, gm_run_t **filled)
     return 0;
 }
 
-/* The next written range from `*gpa` on that has a frame, as far as it is the reservation's. */
+/* The next written range from `*gpa` on that has a frame, as far as it is the reservation's. A
+ * caller's frame that neither guest nor VMM may write is left alone, whoever wrote it. */
 static bool next_written(const gm_memory_t *memory, const vm_memory_reservation_t *reservation,
                          uintptr_t *gpa, uintptr_t *base, uintptr_t *last)
 {
@@ -315,7 +316,9 @@ static bool next_written(const gm_memory_t *memory, const vm_memory_reservation_
         *base = higher(*gpa, reservation->base);
         *gpa = *last + 1;
         *last = lower(*last, reservation->last);
-        if (gm_guest_space_find(memory, *base, &index) != NULL) {
+        const gm_run_t *run = gm_guest_space_find(memory, *base, &index);
+        if (run != NULL &&
+            seL4_CapRights_get_capAllowWrite(gm_run_limit(run, index, seL4_AllRights))) {
             return true;
         }
     }
@@ -355,8 +358,8 @@ static int prepare(gm_memory_t *memory, const guestmem_saved_t *saved, gm_run_t 
     return 0;
 }
 
-/* What is as it was is not written: it may be a caller's frame that the VMM can only read. Where
- * the kernel keeps its hands off the caches, as of device memory, it is the caller who must. */
+/* What is as it was needs no call of the kernel. Where the kernel keeps its hands off the caches,
+ * as of device memory, it is the caller who must clean them. */
 static int restore_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
                         void *cookie)
 {

@@ -188,7 +188,7 @@ guestmem_saved_t *guestmem_save(vm_t *vm);
  * Bring the content of all RAM back to what it was, and the list of RAM with it: which of it is
  * allocated. Only what was written since the save or the last restore is touched. Pages that were
  * discarded get frames again; others that had none then, and have some now, are zeroed. Rights stay
- * as they are.
+ * as they are, and a caller's frames that were handed in without the right to write.
  *
  * The guest must not run during the call. Instruction caches are made to forget what was there
  * before, but for memory that the kernel does not clean from the caches.

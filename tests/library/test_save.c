@@ -270,8 +270,10 @@ static void a_callers_frames_are_saved_as_far_as_they_can_be_read(void **state)
     guestmem_saved_t *saved = save(w);
     guest_store(w, RAM, 7);
     assert_int_equal(vm_ram_touch(&w->vm, RAM + PAGE, 1, look, NULL), 0); /* it may have written */
+    *guest_bytes(w, RAM + PAGE) = 5; /* the caller; the VMM has no right to */
     restore(w, saved);
     assert_int_equal(word_at(w, RAM), 0);
+    assert_int_equal(*guest_bytes(w, RAM + PAGE), 5);
     vm_free_reserved_memory(&w->vm, guestmem_find_reservation(&w->vm, RAM));
     guestmem_free_saved(&w->vm, saved);
     rights_of_second = seL4_NoRights;
