@@ -93,7 +93,7 @@ int guestmem_protect(vm_t *vm, uintptr_t addr, size_t size, seL4_CapRights_t rig
 
 /* Sharing. */
 
-/* End what prepare() has begun, and was kept while the rest could fail. */
+/* End what begin_share() has begun, and was kept while the rest could fail. */
 static void end_share(gm_memory_t *memory, uintptr_t first, uintptr_t last, bool keep)
 {
     for (gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
