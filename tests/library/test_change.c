@@ -48,6 +48,46 @@ static uint64_t word_at(world_t *w, uintptr_t gpa)
     return word;
 }
 
+/* Description. */
+
+static void keep_lines(const char *line, void *cookie)
+{
+    char *lines = cookie;
+    strcat(strcat(lines, line), "\n");
+}
+
+static void a_description_says_what_is_mapped_and_how(void **state)
+{
+    static const char *const parts[] = {
+        "       3 B  ",
+        "mixed   4 x 2M",
+        "1 x 4K; not mapped: 4 KiB",
+        "not mapped: 8 KiB\n",
+        "0xffffffffffffe000-ffffffffffffffff      8 KiB  anonymous region",
+        "1 GiB  anonymous region",
+        "frames: 1 x 4K, 4 x 2M;"};
+    world_t *w = *state;
+    char lines[4096] = "";
+    register_ram(w, 4 * LARGE);
+    assert_int_equal(guestmem_protect(&w->vm, RAM + LARGE, LARGE, seL4_CanRead), 0);
+    world_reserve(w, 0x1001, 3);
+    assert_int_equal(vm_memory_make_anon(&w->vm, UINTPTR_MAX - 2 * PAGE + 1, 2 * PAGE), 0);
+    assert_int_equal(vm_memory_make_anon(&w->vm, (uintptr_t)1 << 35, (size_t)1 << 30), 0);
+    assert_int_equal(guestmem_set_map_time(&w->vm, GUESTMEM_MAP_ON_FAULT), 0);
+    for (uintptr_t gpa = RAM + 8 * LARGE; gpa <= RAM + 9 * LARGE; gpa += LARGE) {
+        assert_int_equal(map_frame_alloc_reservation(&w->vm, world_reserve(w, gpa, 2 * PAGE)), 0);
+    }
+    assert_int_equal(fault_at(w, RAM + 8 * LARGE), FAULT_RESTART);
+    assert_int_equal(guestmem_describe(&w->vm, keep_lines, lines), 0);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (strstr(lines, parts[i]) == NULL) {
+            fail_msg("\"%s\" is not in\n%s", parts[i], lines);
+        }
+    }
+    assert_int_equal(guestmem_describe(NULL, keep_lines, lines), -1);
+    w->log_lines = 0;
+}
+
 /* Discarding. */
 
 static void only_whole_frames_are_given_back(void **state)
@@ -750,6 +790,7 @@ static void costs_in_kernel_invocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        world_test(a_description_says_what_is_mapped_and_how),
         world_test(only_whole_frames_are_given_back),
         world_test(what_was_discarded_comes_again_zeroed_for_the_guest),
         world_test(what_was_discarded_comes_again_zeroed_for_the_vmm),

@@ -8,6 +8,9 @@
 #include "world.h"
 
 #include <guestmem/change.h>
+#include <simple/simple.h>
+#include <vka/capops.h>
+#include <vka/object.h>
 #include <vka/capops.h>
 #include <vka/object.h>
 
@@ -371,6 +374,52 @@ static void a_reservation_within_a_page_is_shared_as_it_is(void **state)
     end(&pair);
 }
 
+/* Frames that simple hands out: copies, whose memory is not the library's to give back. */
+static vka_object_t simples_frame;
+
+static seL4_Error copy_frame(void *data, void *paddr, int size_bits, cspacepath_t *path)
+{
+    cspacepath_t from;
+    (void)data;
+    if (size_bits != 12 || (uintptr_t)paddr != RAM_PADDR) {
+        return seL4_FailedLookup;
+    }
+    vka_cspace_make_path(hosted_vka(hosted_system_current()), simples_frame.cptr, &from);
+    return (seL4_Error)vka_cnode_copy(path, &from, seL4_AllRights);
+}
+
+static void what_simple_handed_out_stays_its_own(void **state)
+{
+    pair_t pair;
+    begin(&pair, *state);
+    vm_t *vm = &pair.world->vm;
+    simple_t simple = *vm->simple;
+    simple_t *before = vm->simple;
+    assert_int_equal(vka_alloc_frame_at(vm->vka, 12, RAM_PADDR, &simples_frame), 0);
+    simple.frame_cap = copy_frame;
+    vm->simple = &simple;
+    vm_memory_reservation_t *reservation = world_reserve(pair.world, RAM_PADDR, PAGE);
+    assert_int_equal(map_ut_alloc_reservation(vm, reservation), 0);
+    for (uint64_t k = 1, fired = true; fired; k++) {
+        hosted_inject_fail(pair.world->system, HOSTED_OPERATION_FORWARD, k);
+        vm_memory_reservation_t *shared = share(&pair, RAM_PADDR, PAGE, THERE, seL4_AllRights);
+        fired = hosted_inject_fired(pair.world->system);
+        hosted_inject_stop(pair.world->system);
+        assert_true(fired || shared != NULL);
+        if (shared != NULL) {
+            write_word(&pair.other, THERE, 0x77);
+            assert_int_equal(word_of(vm, RAM_PADDR), 0x77);
+            assert_int_equal(vm_free_reserved_memory(&pair.other, shared), 0);
+        }
+        pair.world->log_lines = 0;
+    }
+    assert_int_equal(word_of(vm, RAM_PADDR), 0x77);
+    assert_int_equal(vm_free_reserved_memory(vm, reservation), 0);
+    vm->simple = before;
+    vka_free_object(vm->vka, &simples_frame);
+    end(&pair);
+}
+
 /* Where a capability of one VM's stays, nobody gives the memory to others. */
 static void a_capability_that_stays_keeps_the_memory(void **state)
 {
@@ -449,7 +498,9 @@ int main(void)
         world_test(a_callers_large_frames_are_not_broken_where_they_are_shared),
         world_test(what_cannot_be_shared_is_refused),
         world_test(a_reservation_within_a_page_is_shared_as_it_is),
+        world_test(what_simple_handed_out_stays_its_own),
         cmocka_unit_test(a_capability_that_stays_keeps_the_memory),
+        world_test(what_simple_handed_out_stays_its_own),
         cmocka_unit_test(a_capability_that_a_failed_call_leaves_keeps_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
