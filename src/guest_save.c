@@ -358,19 +358,30 @@ static int prepare(gm_memory_t *memory, const guestmem_saved_t *saved, gm_run_t 
     return 0;
 }
 
-/* What is as it was needs no call of the kernel. Where the kernel keeps its hands off the caches,
- * as of device memory, it is the caller who must clean them. */
+/* Let the guest not execute what was in a page before. The frame is mapped and the bytes lie in it,
+ * so the kernel does it, but for memory whose caches it does not maintain (IllegalOperation, as of
+ * device memory): these are the caller's, as the header says. No other error can come. */
+static void unify(gm_memory_t *memory, uintptr_t addr, size_t size)
+{
+    size_t index;
+    const gm_run_t *run = gm_guest_space_find(memory, addr, &index);
+    seL4_Error error =
+        gm_arch_frame_unify(run->frames[index].cap, addr - gm_run_gpa(run, index), size);
+    if (error != seL4_NoError && error != seL4_IllegalOperation) {
+        memory->counts.lost_objects++; /* the guest may execute what is not there any more */
+    }
+}
+
+/* What is as it was needs no call of the kernel. */
 static int restore_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t offset,
                         void *cookie)
 {
-    size_t index;
     const char *page = *page_at(cookie, addr);
     (void)offset;
     page = (page != NULL ? page : zero_page) + (addr - gm_page_of(addr));
     if (memcmp(vaddr, page, size) != 0) {
         memcpy(vaddr, page, size);
-        const gm_run_t *run = gm_guest_space_find(vm->mem.reservation_cookie, addr, &index);
-        (void)gm_arch_frame_unify(run->frames[index].cap, addr - gm_run_gpa(run, index), size);
+        unify(vm->mem.reservation_cookie, addr, size);
     }
     return 0;
 }

@@ -146,8 +146,10 @@ typedef struct guestmem_statistics {
     uint64_t lost_objects;       /**< what the kernel refused to undo: objects whose
                                       slot and memory stay taken, rather than go to
                                       another while the guest may still reach them, a
-                                      caller's frames that stay mapped, and frames that
-                                      the guest does without or has other rights to */
+                                      caller's frames that stay mapped, frames that the
+                                      guest does without or has other rights to, and pages
+                                      whose old instructions it may still execute after a
+                                      restore */
     uint64_t errors_not_logged;  /**< errors that a guest caused and that were too many
                                       to log */
 } guestmem_statistics_t;
