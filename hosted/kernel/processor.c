@@ -211,27 +211,25 @@ void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr cptr)
     pthread_mutex_unlock(&kernel->lock);
 }
 
-/* What hosted_vcpu_save() copies. */
-typedef struct vcpu_state {
-    seL4_UserContext thread;
-    seL4_Word registers[seL4_VCPUReg_Num];
-    uint64_t list_registers[VCPU_LIST_REGISTERS];
-    gicv_t gicv; /* its list registers are in the VCPU */
-    bool timer_masked;
-} vcpu_state_t;
+_Static_assert(sizeof(((hosted_vcpu_state_t *)NULL)->list_registers) ==
+                   VCPU_LIST_REGISTERS * sizeof(uint64_t),
+               "list registers of a state");
 
 void *hosted_vcpu_save(hosted_system_t *system, seL4_CPtr cptr)
 {
     kernel_t *kernel = hosted_system_kernel(system);
     pthread_mutex_lock(&kernel->lock);
     vcpu_object_t *vcpu = find(system, cptr);
-    vcpu_state_t *state = vcpu && vcpu->tcb ? malloc(sizeof(*state)) : NULL;
+    hosted_vcpu_state_t *state = vcpu && vcpu->tcb ? calloc(1, sizeof(*state)) : NULL;
     if (state) {
         vcpu_fetch(kernel, vcpu);
         state->thread = vcpu->tcb->registers;
         memcpy(state->registers, vcpu->registers, sizeof(state->registers));
         memcpy(state->list_registers, vcpu->list_registers, sizeof(state->list_registers));
-        state->gicv = vcpu->gicv;
+        state->control = vcpu->gicv.control;
+        state->priority_mask = vcpu->gicv.priority_mask;
+        state->binary_point = vcpu->gicv.binary_point;
+        state->active = vcpu->gicv.active;
         state->timer_masked = vcpu->timer_masked;
     }
     pthread_mutex_unlock(&kernel->lock);
@@ -241,7 +239,7 @@ void *hosted_vcpu_save(hosted_system_t *system, seL4_CPtr cptr)
 void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr cptr, const void *saved)
 {
     kernel_t *kernel = hosted_system_kernel(system);
-    const vcpu_state_t *state = saved;
+    const hosted_vcpu_state_t *state = saved;
     pthread_mutex_lock(&kernel->lock);
     vcpu_object_t *vcpu = find(system, cptr);
     if (vcpu && vcpu->tcb) {
@@ -251,8 +249,11 @@ void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr cptr, const void *sa
         vcpu->tcb->registers = state->thread;
         memcpy(vcpu->registers, state->registers, sizeof(state->registers));
         memcpy(vcpu->list_registers, state->list_registers, sizeof(state->list_registers));
-        vcpu->gicv = state->gicv;
-        vcpu->timer_masked = state->timer_masked;
+        vcpu->gicv.control = (uint32_t)state->control;
+        vcpu->gicv.priority_mask = (uint32_t)state->priority_mask;
+        vcpu->gicv.binary_point = (uint32_t)state->binary_point;
+        vcpu->gicv.active = (uint32_t)state->active;
+        vcpu->timer_masked = state->timer_masked != 0;
         thread_resume(kernel, vcpu->tcb);
     }
     pthread_mutex_unlock(&kernel->lock);

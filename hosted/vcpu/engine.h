@@ -99,14 +99,23 @@ typedef struct engine_class {
     int (*set_registers)(engine_t *engine, const seL4_UserContext *context);
     void (*get_system_registers)(engine_t *engine, seL4_Word registers[seL4_VCPUReg_Num]);
     void (*set_system_registers)(engine_t *engine, const seL4_Word registers[seL4_VCPUReg_Num]);
+    /** Name and version, for who keeps a state. */
+    void (*identify)(char *text, size_t size);
+    /** Bytes of a state, which is good in other processes too. */
+    size_t (*state_size)(void);
+    /** Copy all that a guest could find out about its processor, but for those registers, memory
+     * and stage 2. */
+    void (*save)(engine_t *engine, void *state);
     /**
-     * Copy all that a guest could find out about its processor, but for memory and stage 2.
-     * @return to be freed with free_saved(); NULL without memory
+     * Make it what it was, or what another engine of the class was. The guest's virtual time goes
+     * on from there as well. Nothing that `state` or the registers hold can do harm.
+     *
+     * @param exit  receives that it was kicked there
+     * @return false if there can be no such state: then it may not be able to run any more
      */
-    void *(*save)(engine_t *engine);
-    /** Make it what it was. The guest's virtual time goes on from there as well. */
-    void (*restore)(engine_t *engine, const void *saved);
-    void (*free_saved)(void *saved);
+    bool (*restore)(engine_t *engine, const seL4_UserContext *thread,
+                    const seL4_Word registers[seL4_VCPUReg_Num], const void *state,
+                    engine_exit_t *exit);
     /** Stop before more than that many instructions have run, counted by basic blocks; 0: do not.
      */
     void (*set_budget)(engine_t *engine, uint64_t instructions);

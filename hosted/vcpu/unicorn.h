@@ -92,7 +92,8 @@ typedef struct unicorn_engine {
     bool interrupt_waits; /* stop where the guest does not mask it */
     bool may_narrow;      /* the next ERET may go to AArch32 */
     bool narrow;          /* it has */
-    bool failed;          /* a mapping could not be entered; see `failure` */
+    bool failed;          /* it cannot go on; see `failure` */
+    bool own_code;        /* it runs the starter's, which nothing stops */
     uc_engine *uc;
     shadow_t *shadow;
     void *starter; /* a page of instructions, to begin with */
@@ -165,9 +166,16 @@ void unicorn_mapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unmapped(engine_t *engine, const hosted_stage2_mapping_t *mapping);
 void unicorn_unify(engine_t *engine, uint64_t gpa, uint64_t size);
 
-void *unicorn_save(engine_t *engine);
-void unicorn_restore(engine_t *engine, const void *saved);
-void unicorn_free_saved(void *saved);
+void unicorn_identify(char *text, size_t size);
+size_t unicorn_state_size(void);
+void unicorn_save(engine_t *engine, void *state);
+bool unicorn_restore(engine_t *engine, const seL4_UserContext *thread,
+                     const seL4_Word registers[seL4_VCPUReg_Num], const void *state,
+                     engine_exit_t *exit);
+
+/** Let EL1 run without stage 2, for code of the starter, and with it. */
+void unicorn_stage2_off(unicorn_engine_t *self);
+void unicorn_stage2_on(unicorn_engine_t *self);
 
 /**
  * Make a region of free addresses that holds `address`, large enough that all of the address space
@@ -272,7 +280,7 @@ uint8_t *unicorn_writable_page(unicorn_engine_t *self, uint64_t page);
 /** The virtual counter, which the guest's clock is. */
 uint64_t unicorn_counter(const unicorn_engine_t *self);
 
-/** Let the virtual counter go on from a value, where it follows the host's clock. */
+/** Let the virtual counter go on from a value. */
 void unicorn_set_counter(unicorn_engine_t *self, uint64_t value);
 
 /** Let time pass by instructions; before the first run. @return false if Unicorn refuses it */

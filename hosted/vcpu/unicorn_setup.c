@@ -101,6 +101,9 @@ static __attribute__((noinline)) void attend(unicorn_engine_t *self, uint64_t ad
                                              uint32_t size)
 {
     const uint64_t instructions = size / 4;
+    if (self->own_code) {
+        return;
+    }
     bool over = self->instructions > self->budget_end;
 
     self->instructions -= instructions;
@@ -209,6 +212,17 @@ static uc_err leave_secure_state(unicorn_engine_t *self)
     return uc_emu_start(self->uc, UNICORN_STARTER, UNICORN_STARTER + 4, 0, 0);
 }
 
+void unicorn_stage2_off(unicorn_engine_t *self)
+{
+    unicorn_write_system(self->uc, hcr_el2, HCR_RW);
+}
+
+void unicorn_stage2_on(unicorn_engine_t *self)
+{
+    unicorn_write_system(self->uc, hcr_el2, HCR_RW | HCR_VM | HCR_TWI | HCR_TSC);
+    self->stale_translations = true;
+}
+
 /* @return false with one line in `error` */
 static bool prepare(unicorn_engine_t *self, char *message, size_t size)
 {
@@ -232,8 +246,7 @@ static bool prepare(unicorn_engine_t *self, char *message, size_t size)
     if (!unicorn_explore(self, message, size)) {
         return false;
     }
-    unicorn_write_system(self->uc, hcr_el2, HCR_RW | HCR_VM | HCR_TWI | HCR_TSC);
-    self->stale_translations = true;
+    unicorn_stage2_on(self);
     return true;
 }
 

@@ -57,10 +57,8 @@ void unicorn_set_counter(unicorn_engine_t *self, uint64_t value)
 {
     uint64_t offset;
 
-    if (!self->virtual_time) {
-        unicorn_read_system(self->uc, cntvoff, &offset);
-        unicorn_write_system(self->uc, cntvoff, offset + unicorn_counter(self) - value);
-    }
+    unicorn_read_system(self->uc, cntvoff, &offset);
+    unicorn_write_system(self->uc, cntvoff, offset + unicorn_counter(self) - value);
 }
 
 void unicorn_update_timer(unicorn_engine_t *self)

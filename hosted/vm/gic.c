@@ -426,27 +426,114 @@ static vm_t *find_other(const hosted_system_t *system)
     return found;
 }
 
-void *gic_copy(const vm_t *vm)
-{
-    const struct gic *gic = gic_of(vm);
-    struct gic *copy = gic != NULL ? malloc(sizeof(*copy)) : NULL;
+/* What the guest makes of an interrupt, and of the controller; bytes that are all there are. */
+typedef struct line_state {
+    uint64_t count;
+    uint8_t enabled, pending, group, priority, targets, config;
+    uint8_t unused[2];
+} line_state_t;
 
-    if (copy != NULL) {
-        *copy = *gic;
-    }
-    return copy;
+typedef struct gic_state {
+    uint32_t enabled;
+    int32_t loaded[CONFIG_MAX_NUM_NODES][NUM_LIST_REGISTERS];
+    uint32_t unused;
+    line_state_t local[CONFIG_MAX_NUM_NODES][NUM_LOCAL];
+    line_state_t shared[NUM_INTERRUPTS - NUM_LOCAL];
+} gic_state_t;
+
+static line_state_t line_state(const line_t *line)
+{
+    return (line_state_t){
+        .count = line->count,
+        .enabled = line->enabled,
+        .pending = line->pending,
+        .group = line->group,
+        .priority = line->priority,
+        .targets = line->targets,
+        .config = line->config,
+    };
 }
 
-void gic_copy_back(const vm_t *vm, const void *copy)
+/* Which list register it is in, the caller knows. Who waits for it stays. */
+static void set_line_state(struct gic *gic, line_t *line, const line_state_t *state)
+{
+    line->count = state->count;
+    line->enabled = state->enabled != 0;
+    line->pending = state->pending != 0;
+    line->loaded = false;
+    line->group = state->group & 1;
+    line->priority = state->priority & 0xf8;
+    line->targets = state->targets;
+    line->config = state->config & 2;
+    gic->num_pending += line->pending;
+}
+
+size_t gic_state_size(const vm_t *vm)
+{
+    return gic_of(vm) != NULL ? sizeof(gic_state_t) : 0;
+}
+
+void gic_save(const vm_t *vm, void *bytes)
+{
+    const struct gic *gic = gic_of(vm);
+    gic_state_t *state = bytes;
+
+    if (gic == NULL) {
+        return;
+    }
+    memset(state, 0, sizeof(*state));
+    state->enabled = gic->enabled;
+    for (int cpu = 0; cpu < CONFIG_MAX_NUM_NODES; cpu++) {
+        for (int i = 0; i < NUM_LIST_REGISTERS; i++) {
+            state->loaded[cpu][i] = gic->loaded[cpu][i];
+        }
+        for (int irq = 0; irq < NUM_LOCAL; irq++) {
+            state->local[cpu][irq] = line_state(&gic->local[cpu][irq]);
+        }
+    }
+    for (int i = 0; i < NUM_INTERRUPTS - NUM_LOCAL; i++) {
+        state->shared[i] = line_state(&gic->shared[i]);
+    }
+}
+
+bool gic_state_is_sound(const vm_t *vm, const void *bytes)
+{
+    const gic_state_t *state = bytes;
+
+    for (int cpu = 0; gic_of(vm) != NULL && cpu < CONFIG_MAX_NUM_NODES; cpu++) {
+        for (int i = 0; i < NUM_LIST_REGISTERS; i++) {
+            if (state->loaded[cpu][i] < NONE || state->loaded[cpu][i] >= NUM_INTERRUPTS) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+void gic_restore(const vm_t *vm, const void *bytes)
 {
     struct gic *gic = gic_of(vm);
+    const gic_state_t *state = bytes;
 
-    if (copy != NULL) {
-        pthread_mutex_lock(&all_lock); /* it stays in the list as it is */
-        struct gic *next = gic->next;
-        *gic = *(const struct gic *)copy;
-        gic->next = next;
-        pthread_mutex_unlock(&all_lock);
+    if (gic == NULL) {
+        return;
+    }
+    gic->enabled = state->enabled != 0;
+    gic->num_pending = 0;
+    for (int i = 0; i < NUM_INTERRUPTS - NUM_LOCAL; i++) {
+        set_line_state(gic, &gic->shared[i], &state->shared[i]);
+    }
+    for (int cpu = 0; cpu < CONFIG_MAX_NUM_NODES; cpu++) {
+        for (int irq = 0; irq < NUM_LOCAL; irq++) {
+            set_line_state(gic, &gic->local[cpu][irq], &state->local[cpu][irq]);
+        }
+        for (int i = 0; i < NUM_LIST_REGISTERS; i++) {
+            int irq = gic->loaded[cpu][i] = state->loaded[cpu][i];
+            if (irq != NONE) {
+                (irq < NUM_LOCAL ? &gic->local[cpu][irq] : &gic->shared[irq - NUM_LOCAL])->loaded =
+                    true;
+            }
+        }
     }
 }
 

@@ -26,8 +26,7 @@ static uint64_t now(const hosted_vm_t *runtime)
     return runtime_clock(runtime) / 1000000;
 }
 
-/* Let that VCPU have a processor of the chosen class. @return 0 or -1, with a report */
-static int start_processor(vm_vcpu_t *vcpu)
+int runtime_start_processor(vm_vcpu_t *vcpu)
 {
     vm_t *vm = vcpu->vm;
     hosted_vm_t *runtime = runtime_of(vm);
@@ -247,7 +246,7 @@ static int loop(vm_vcpu_t *vcpu)
     return result > 0 ? 0 : -1;
 }
 
-static vm_vcpu_t *online_vcpu(vm_t *vm)
+vm_vcpu_t *runtime_online_vcpu(const vm_t *vm)
 {
     for (unsigned i = 0; i < vm->num_vcpus; i++) {
         if (vm->vcpus[i]->vcpu_online) {
@@ -290,11 +289,11 @@ int vm_run(vm_t *vm)
         ZF_LOGE("vm_run: the VM is not initialised");
         return -1;
     }
-    vm_vcpu_t *vcpu = online_vcpu(vm);
+    vm_vcpu_t *vcpu = runtime_online_vcpu(vm);
     int result = -1;
     if (vcpu == NULL) {
         report_end(vm, HOSTED_VM_ERROR, 0, "no VCPU was started");
-    } else if (start_processor(vcpu) == 0) {
+    } else if (runtime_start_processor(vcpu) == 0) {
         result = run_vcpu(vcpu);
     }
     if (result != 0) {

@@ -77,6 +77,12 @@ typedef struct hosted_vm {
 /** The state of an initialised VM, or NULL. */
 hosted_vm_t *runtime_of(const vm_t *vm);
 
+/** The VCPU that was started, or NULL. */
+vm_vcpu_t *runtime_online_vcpu(const vm_t *vm);
+
+/** Have its processor, of the chosen class. @return 0; -1 with a report */
+int runtime_start_processor(vm_vcpu_t *vcpu);
+
 /** Destroy all VCPUs of a VM: objects, slots, heap. */
 void runtime_destroy_vcpus(vm_t *vm);
 
@@ -107,10 +113,13 @@ int psci_call(vm_vcpu_t *vcpu, seL4_UserContext *regs);
 /** The guest has handled the interrupt in a list register. @return 0; -1 if there is none in it */
 int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register);
 
-/** A copy of the interrupt controller. @return to be freed with free(); NULL: none, or no memory */
-void *gic_copy(const vm_t *vm);
-/** Make it what it was. @param copy  of gic_copy(); NULL: there is none */
-void gic_copy_back(const vm_t *vm, const void *copy);
+/** Bytes of the interrupt controller's state, a multiple of 8; 0: there is none, and the next three
+ * do nothing. */
+size_t gic_state_size(const vm_t *vm);
+void gic_save(const vm_t *vm, void *state);
+/** Whether a controller can be restored to that. */
+bool gic_state_is_sound(const vm_t *vm, const void *state);
+void gic_restore(const vm_t *vm, const void *state);
 
 /** Free the interrupt controller, if there is one. @see vm_create_default_irq_controller */
 void gic_destroy(vm_t *vm);

@@ -117,16 +117,25 @@ void hosted_vcpu_resume(hosted_system_t *system, seL4_CPtr vcpu);
  * again. */
 void hosted_vcpu_hold_interrupts(hosted_system_t *system, seL4_CPtr vcpu, bool hold);
 
+/** The state of a VCPU: words, without anything of this process. */
+typedef struct hosted_vcpu_state {
+    seL4_UserContext thread;
+    seL4_Word registers[seL4_VCPUReg_Num];
+    uint64_t list_registers[4];
+    uint64_t control, priority_mask, binary_point, active; /* of the virtual CPU interface */
+    uint64_t timer_masked;                                 /* 0 or 1 */
+} hosted_vcpu_state_t;
+
 /**
  * Copy the state of a VCPU that has run, with its thread's registers and its interrupts. What its
  * processor has beside it is not in there.
  *
- * @return to be freed with free(); NULL without memory, or if the capability is no VCPU with a
- *         thread
+ * @return a hosted_vcpu_state_t, to be freed with free(); NULL without memory, or if the capability
+ *         is no VCPU with a thread
  */
 void *hosted_vcpu_save(hosted_system_t *system, seL4_CPtr vcpu);
 
-/** Make the VCPU what it was, and let its thread run. @param state  of hosted_vcpu_save() for it */
+/** Make the VCPU what it was, and let its thread run. @param state  of hosted_vcpu_save() */
 void hosted_vcpu_restore(hosted_system_t *system, seL4_CPtr vcpu, const void *state);
 
 /**

@@ -177,6 +177,42 @@ int hosted_vm_restore(vm_t *vm);
 /** Free what hosted_vm_save() has kept, if anything. */
 void hosted_vm_free_saved(vm_t *vm);
 
+/** Take bytes that are written. @return 0; anything else ends the writing */
+typedef int (*hosted_vm_write_fn)(void *cookie, const void *bytes, size_t size);
+
+/** Give the bytes that come next. @return 0; anything else: there are not that many */
+typedef int (*hosted_vm_read_fn)(void *cookie, void *bytes, size_t size);
+
+/**
+ * Write the state of a VM that has run, for hosted_vm_read_saved(): what hosted_vm_save() saves,
+ * and the content of all its memory that is cached. Pages of zeroes are not written. The VM stays
+ * as it is, saved or not.
+ *
+ * Not to be called inside vm_run().
+ *
+ * @param write   called again and again; not NULL
+ * @param cookie  passed on to it; stays the caller's
+ * @return 0; -1 if `write` did not return 0; or, with a line in the log, if the VM has not run,
+ *         memory is exhausted or cannot be read
+ */
+int hosted_vm_write_saved(vm_t *vm, hosted_vm_write_fn write, void *cookie);
+
+/**
+ * Make a VM what another one was, perhaps of another process: the next vm_run() goes on from there.
+ * The VM must be made as that one was, with its memory, its interrupt controller, and a VCPU that
+ * was started, and its memory be zeroed. It must not have run. What is read is checked: it may be
+ * of anybody, and can do no more than a guest can. It is only known at its end whether all of it
+ * was sound, so a VM for which this fails is good for vm_destroy() alone.
+ *
+ * @param read        called again and again; not NULL
+ * @param cookie      passed on to it; stays the caller's
+ * @param error       receives one line on failure; "" if it was `read` that failed
+ * @param error_size  bytes of it
+ * @return 0 or -1
+ */
+int hosted_vm_read_saved(vm_t *vm, hosted_vm_read_fn read, void *cookie, char *error,
+                         size_t error_size);
+
 /**
  * Let vm_run() return 0 soon, with HOSTED_VM_STOPPED. May be called from any thread, and inside
  * callbacks. After a request made while the VM does not run, the next vm_run() returns at once.
