@@ -16,6 +16,7 @@
 #include "report.h"
 #include "report_run.h"
 #include "restarts.h"
+#include "saved_file.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -65,6 +66,13 @@ static const char help[] =
     "start\n"
     "                         it again from what was saved: N times, and say how long that took.\n"
     "                         RAM, processor and devices are saved, and no other memory\n"
+    "  --save FILE            send all of the piped input, and when the guest waits for more at a\n"
+    "                         prompt, save it in a file and end. Processor, devices and memory "
+    "are\n"
+    "                         saved, but for devices of the board\n"
+    "  --restore FILE         go on with a guest that was saved, of the same description, instead "
+    "of\n"
+    "                         loading and starting one; no file of the description is loaded\n"
     "  --max-seconds N        stop the run after N seconds; with --restarts, each of them\n"
     "  --max-instructions N   stop the run after about N instructions; the same\n"
     "  --help                 print this\n"
@@ -84,6 +92,10 @@ typedef struct run {
     trace_t *trace;
     activity_t *activity; /* what was in memory before the run, for the picture */
     const char *gdb;      /* where a debugger connects, or NULL */
+    const char *save;     /* file to save the guest in, or NULL */
+    const char *restore;  /* and one that it comes from, or NULL */
+    double save_seconds;  /* that it took, */
+    double restore_seconds;
     bool quiet;
     bool progress;
     bool lost;          /* output could not be written */
@@ -165,8 +177,9 @@ static void print_start(const run_t *run, machine_t *machine)
     }
     report_text(stdout, &map, 1);
     memory_map_release(&map);
-    printf("--- guest console%s ---\n",
-           console_is_interactive(run->console) ? " (Ctrl-A x leaves)" : "");
+    printf("--- guest console%s%s ---\n",
+           console_is_interactive(run->console) ? " (Ctrl-A x leaves)" : "",
+           run->restore != NULL ? ": the guest waits at its prompt" : "");
     fflush(stdout);
 }
 
@@ -183,6 +196,12 @@ static int print_end(run_t *run, machine_t *machine, machine_end_t end, double s
         printf("\n--- guest stopped: %s ---\n", reason);
         report_run(stdout, machine, seconds);
         restarts_print(stdout, &run->restarts);
+        if (run->restore != NULL) {
+            printf("restored: %s, in %.3f s\n", run->restore, run->restore_seconds);
+        }
+        if (run->save_seconds > 0) {
+            printf("saved: %s, in %.3f s\n", run->save, run->save_seconds);
+        }
         fflush(stdout);
     }
     if (!good) {
@@ -289,6 +308,93 @@ static int await_debugger(const run_t *run, machine_t *machine)
     return 0;
 }
 
+/** Let the machine become the guest that was saved. @return 0; -1 with a message */
+static int restore_guest(run_t *run, machine_t *machine)
+{
+    cli_error_t error = {0};
+    double start = seconds_now();
+    saved_file_t *file;
+    int result;
+
+    if (run->restore == NULL) {
+        return 0;
+    }
+    file = saved_file_open(run->restore, &error);
+    if (file == NULL) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return -1;
+    }
+    result = machine_read_saved(machine, saved_file_read, file, &error);
+    if (result == 0 && saved_file_end(file) != 0) {
+        result = -1;
+    }
+    if (result != 0) {
+        fprintf(stderr, "guestmem: %s: %s\n", run->restore,
+                error.line[0] != '\0' ? error.line : saved_file_reason(file));
+    }
+    saved_file_close(file);
+    run->restore_seconds = seconds_now() - start;
+    return result;
+}
+
+/** Save the guest that waits at its prompt, if that is wanted. @return 0; -1 with a message */
+static int save_guest(run_t *run, machine_t *machine)
+{
+    cli_error_t error = {0};
+    double start = seconds_now();
+    saved_file_t *file;
+
+    if (run->save == NULL) {
+        return 0;
+    }
+    if (!console_guest_waits(run->console)) {
+        fprintf(stderr,
+                "guestmem: %s: not written: the guest of %s did not come to wait for input "
+                "at a prompt\n",
+                run->save, run->file);
+        return -1;
+    }
+    file = saved_file_create(run->save, &error);
+    if (file == NULL) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return -1;
+    }
+    if (machine_write_saved(machine, saved_file_write, file, &error) != 0) {
+        if (saved_file_reason(file)[0] != '\0') {
+            cli_error_set(&error, "%s: %s", run->save, saved_file_reason(file));
+        }
+        saved_file_close(file);
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return -1;
+    }
+    if (saved_file_commit(file, &error) != 0) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return -1;
+    }
+    run->save_seconds = seconds_now() - start;
+    return 0;
+}
+
+/** Take the input of a run that does more than to send it. @return 0; -1 with a message */
+static int hold_input(run_t *run)
+{
+    console_t *console = run->console;
+
+    if (run->save != NULL) {
+        console_leave_terminal(console);
+    }
+    if ((run->save != NULL || run->restarts.wanted > 0) && console_hold(console) != 0) {
+        return -1;
+    }
+    if (run->save != NULL) {
+        console_send(console);
+    }
+    if (run->restore != NULL) {
+        console_stand_at_prompt(console);
+    }
+    return 0;
+}
+
 static int run_machine(run_t *run)
 {
     cli_error_t error = {0};
@@ -302,6 +408,11 @@ static int run_machine(run_t *run)
     run->options.note = on_note;
     run->options.poll = on_poll;
     run->options.cookie = run;
+    run->options.unloaded = run->restore != NULL;
+    if (run->save != NULL && saved_file_check(run->save, &error) != 0) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return STATUS_FAILED;
+    }
     machine = machine_create(run->file, &run->options, &error);
     if (machine == NULL) {
         fprintf(stderr, "guestmem: %s\n", error.line);
@@ -312,6 +423,10 @@ static int run_machine(run_t *run)
         machine_destroy(machine);
         return STATUS_FAILED;
     }
+    if (restore_guest(run, machine) != 0) {
+        machine_destroy(machine);
+        return STATUS_FAILED;
+    }
     run->console = console_open(run->until.max_seconds);
     if (run->console == NULL) {
         fprintf(stderr, "guestmem: %s: out of memory\n", run->file);
@@ -319,7 +434,7 @@ static int run_machine(run_t *run)
         return STATUS_FAILED;
     }
     if (start_records(run, machine) != 0 || await_debugger(run, machine) != 0 ||
-        (run->restarts.wanted > 0 && console_hold(run->console) != 0)) {
+        hold_input(run) != 0) {
         end_records(run);
         console_close(run->console);
         machine_destroy(machine);
@@ -327,8 +442,10 @@ static int run_machine(run_t *run)
     }
     print_start(run, machine);
     run->start = run->quiet_since = seconds_now();
-    end = machine_run(machine, &run->until);
-    failed = restarts_make(&run->restarts, machine, run->console, &run->until, &end);
+    end = run->restore == NULL || run->restarts.wanted == 0 ? machine_run(machine, &run->until)
+                                                            : MACHINE_STOPPED;
+    failed = save_guest(run, machine);
+    failed |= restarts_make(&run->restarts, machine, run->console, &run->until, &end);
     seconds = seconds_now() - run->start;
     failed |= draw_picture(run, machine); /* the report reads all of the memory */
     status = print_end(run, machine, end, seconds);
@@ -385,6 +502,8 @@ enum {
     TRACE_EVENTS,
     SVG,
     RESTARTS,
+    SAVE,
+    RESTORE,
     MAX_SECONDS,
     MAX_INSTRUCTIONS,
     HELP
@@ -404,6 +523,8 @@ static const struct option options[] = {
     {"trace-events", required_argument, NULL, TRACE_EVENTS},
     {"svg", required_argument, NULL, SVG},
     {"restarts", required_argument, NULL, RESTARTS},
+    {"save", required_argument, NULL, SAVE},
+    {"restore", required_argument, NULL, RESTORE},
     {"max-seconds", required_argument, NULL, MAX_SECONDS},
     {"max-instructions", required_argument, NULL, MAX_INSTRUCTIONS},
     {"help", no_argument, NULL, HELP},
@@ -449,6 +570,12 @@ static int take_option(run_t *run, int option, const char *value)
     case SVG:
         run->picture = value;
         return 0;
+    case SAVE:
+        run->save = value;
+        return 0;
+    case RESTORE:
+        run->restore = value;
+        return 0;
     case MAX_SECONDS:
         return parse_seconds(value, &run->until.max_seconds);
     case MAX_INSTRUCTIONS:
@@ -481,6 +608,15 @@ int cmd_run(int argc, char **argv)
     }
     if (run.trace_kinds != 0 && run.trace_file == NULL) {
         fprintf(stderr, "guestmem run: --trace-events has no effect without --trace FILE\n");
+        return STATUS_USAGE;
+    }
+    if (run.save != NULL && run.restarts.wanted > 0) {
+        fprintf(stderr, "guestmem run: --save and --restarts do not go together\n");
+        return STATUS_USAGE;
+    }
+    if (run.restore != NULL && run.options.append != NULL) {
+        fprintf(stderr, "guestmem run: --append has no effect on a guest that has started, as that "
+                        "of --restore\n");
         return STATUS_USAGE;
     }
     run.file = argv[optind];

@@ -51,7 +51,8 @@ struct console {
     bool held;
     char *input; /* all of it */
     size_t input_size, input_sent;
-    bool sends; /* it is to be sent */
+    bool sends;    /* it is to be sent */
+    bool no_input; /* there is none */
     bool guest_waits;
 };
 
@@ -245,7 +246,7 @@ static bool await_input(const console_t *console)
 int console_hold(console_t *console)
 {
     size_t room = 0;
-    ssize_t count = 1;
+    ssize_t count = console->no_input ? 0 : 1;
 
     if (console->interactive) {
         fprintf(stderr, "guestmem: --restarts: the input must be piped, as it is sent each time\n");
@@ -268,6 +269,27 @@ int console_hold(console_t *console)
         count = count < 0 && errno == EINTR ? 1 : count;
     }
     return 0;
+}
+
+void console_leave_terminal(console_t *console)
+{
+    if (console->interactive) {
+        restore_terminal();
+        set_signals(SIG_DFL);
+        console->interactive = false;
+        console->no_input = true;
+    }
+}
+
+void console_send(console_t *console)
+{
+    console->sends = true;
+}
+
+void console_stand_at_prompt(console_t *console)
+{
+    console->at_line_start = false;
+    console->guest_waits = console->held && !console->sends;
 }
 
 void console_rewind(console_t *console)

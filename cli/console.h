@@ -29,6 +29,16 @@ console_t *console_open(double max_seconds);
  */
 int console_hold(console_t *console);
 
+/** No input comes from a terminal, which gets its modes back. Before console_hold(). */
+void console_leave_terminal(console_t *console);
+
+/** Send the input that is held, where the guest has not been yet. */
+void console_send(console_t *console);
+
+/** The guest, which has not run here, stands where it waits for input at a prompt. After
+ * console_hold() and console_send(). */
+void console_stand_at_prompt(console_t *console);
+
 /** Send the input from its beginning, where the guest stands as it stood when it first waited. */
 void console_rewind(console_t *console);
 

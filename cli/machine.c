@@ -195,7 +195,8 @@ static int add_machine(machine_host_t *host, vm_description_t *description,
         return -1;
     }
     call_step(machine);
-    if (machine_build(machine, error) != 0 || machine_load(machine, error) != 0) {
+    if (machine_build(machine, error) != 0 ||
+        (!machine->options.unloaded && machine_load(machine, error) != 0)) {
         return -1;
     }
     call_step(machine);

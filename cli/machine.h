@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <hosted/pl011.h>
 #include <hosted/system.h>
+#include <hosted/vm.h>
 #include <sel4vm/guest_vm.h>
 #include "description.h"
 #include "device/device.h"
@@ -38,6 +39,7 @@ typedef struct machine_options {
     const char *engine; /* an engine instead of the description's; may be NULL */
     bool virtual_time;  /* the guest's time passes by its instructions: hosted_vm_use_virtual_time()
                          */
+    bool unloaded;      /* memory stays zeroed, for machine_read_saved() */
     const char *append; /* arguments after `bootargs` in the guest's tree; may be NULL */
     /** The guest's console has sent bytes. */
     void (*output)(void *cookie, const char *bytes, size_t size);
@@ -137,6 +139,28 @@ int machine_save(machine_t *machine, cli_error_t *error);
  * @return 0; -1 if the library refused, and has logged why
  */
 int machine_restore(machine_t *machine);
+
+/**
+ * Write a machine that has run, for machine_read_saved(): what machine_save() saves, and its memory
+ * that is no RAM as well, but for devices of the board. The machine stays as it is.
+ *
+ * @param write  see hosted_vm_write_saved()
+ * @return 0; -1 with an error, or because `write` did not want more
+ */
+int machine_write_saved(machine_t *machine, hosted_vm_write_fn write, void *cookie,
+                        cli_error_t *error);
+
+/**
+ * Make a machine what another one of the same description was. The next machine_run() goes on from
+ * there. What is read may be of anybody: it is checked, and does no more than a guest could.
+ *
+ * @param machine  made with `unloaded`, and it has not run. On failure it is good for
+ *                 machine_destroy() alone
+ * @param read     see hosted_vm_read_saved()
+ * @return 0; -1 with an error, which is empty if `read` has failed
+ */
+int machine_read_saved(machine_t *machine, hosted_vm_read_fn read, void *cookie,
+                       cli_error_t *error);
 
 /** One line on why the last run stopped. Owned by the machine, valid until the next run. */
 const char *machine_reason(const machine_t *machine);

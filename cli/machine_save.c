@@ -4,13 +4,21 @@
  */
 
 /*
- * Owns the saved state of a machine's devices; that of its VM is the runtime's.
+ * Owns the saved state of a machine's devices; that of its VM is the runtime's. As a stream, it
+ * begins with what the machine that reads it must have in common with the one that wrote it. Then
+ * come the devices, in the order of the description, and the VM.
  */
 
 #include "machine_internal.h"
 
+#include "dtb_strip.h"
+
+#include <guestmem/version.h>
 #include <hosted/vm.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
 
 void machine_forget_saved(machine_t *machine)
 {
@@ -18,6 +26,18 @@ void machine_forget_saved(machine_t *machine)
         free(machine->ranges[i].saved);
         machine->ranges[i].saved = NULL;
     }
+}
+
+/** Whether a range's device can be saved; it has one. @return 0; -1 with an error */
+static int check_device(const machine_t *machine, size_t index, cli_error_t *error)
+{
+    if (machine->ranges[index].device->lasting) {
+        return vm_range_error(machine->description, &machine->description->ranges[index],
+                              "guestmem,file", error,
+                              "the guest can write this disk, which would stay as it is then when "
+                              "the guest starts again; make it read-only");
+    }
+    return 0;
 }
 
 static int save_device(machine_t *machine, size_t index, cli_error_t *error)
@@ -28,12 +48,11 @@ static int save_device(machine_t *machine, size_t index, cli_error_t *error)
     if (made->device == NULL) {
         return 0;
     }
-    if (made->device->lasting) {
-        return vm_range_error(machine->description, range, "guestmem,file", error,
-                              "the guest can write this disk, which would stay as it is then when "
-                              "the guest starts again; make it read-only");
+    if (check_device(machine, index, error) != 0) {
+        return -1;
     }
-    made->saved = device_save(made->device);
+    size_t size;
+    made->saved = device_save(made->device, &size);
     made->saved_high = made->high;
     return made->saved != NULL ? 0
                                : vm_range_error(machine->description, range, "guestmem,device",
@@ -69,4 +88,253 @@ int machine_restore(machine_t *machine)
     }
     machine->ended = false;
     return 0;
+}
+
+/* Streams. What is written has no padding, and nothing of this process in it. */
+
+#define MAGIC "guestmem saved\n"
+enum { FORMAT = 1 };
+
+typedef struct header {
+    char magic[16];
+    uint64_t format;
+    char version[32]; /* of guestmem: what devices are made of may differ between them */
+    uint64_t tree;    /* checksum of the guest's device tree, as the description has it */
+    uint64_t num_ranges;
+} header_t;
+
+typedef struct range_record {
+    char name[64];
+    char backing[24];
+    char device[24];
+    uint64_t base, size, rights, on_fault;
+    uint64_t irq, edge, high; /* of the device */
+    uint64_t state;           /* bytes of the device's, which follow */
+} range_record_t;
+
+static int make_header(const machine_t *machine, header_t *header, cli_error_t *error)
+{
+    static const dtb_chosen_t nothing;
+    size_t size = 0;
+    void *tree = dtb_strip(machine->description, &nothing, &size, error);
+
+    if (tree == NULL) {
+        return -1;
+    }
+    *header = (header_t){.magic = MAGIC,
+                         .format = FORMAT,
+                         .version = GUESTMEM_VERSION,
+                         .tree = crc32(0, tree, (unsigned)size),
+                         .num_ranges = machine->description->num_ranges};
+    free(tree);
+    return 0;
+}
+
+static void make_record(const machine_t *machine, size_t index, range_record_t *record)
+{
+    const vm_range_t *range = &machine->description->ranges[index];
+    const machine_range_t *made = &machine->ranges[index];
+
+    memset(record, 0, sizeof(*record));
+    snprintf(record->name, sizeof(record->name), "%s", range->name);
+    snprintf(record->backing, sizeof(record->backing), "%s", vm_backing_name(range->backing));
+    snprintf(record->device, sizeof(record->device), "%s",
+             range->device != NULL ? range->device : "none");
+    record->base = range->base;
+    record->size = range->size;
+    record->rights = range->rights;
+    record->on_fault = range->on_fault;
+    record->irq = (uint64_t)made->irq;
+    record->edge = made->edge;
+    record->high = made->high;
+    record->state = made->device != NULL ? device_state_size(made->device) : 0;
+}
+
+static int write_range(machine_t *machine, size_t index, hosted_vm_write_fn write, void *cookie)
+{
+    device_t *device = machine->ranges[index].device;
+    range_record_t record;
+    size_t size = 0;
+    void *state = device != NULL ? device_save(device, &size) : NULL;
+    int result = device == NULL || state != NULL ? 0 : -1;
+
+    make_record(machine, index, &record);
+    if (result == 0) {
+        result = write(cookie, &record, sizeof(record));
+    }
+    if (result == 0 && size > 0) {
+        result = write(cookie, state, size);
+    }
+    free(state);
+    return result;
+}
+
+int machine_write_saved(machine_t *machine, hosted_vm_write_fn write, void *cookie,
+                        cli_error_t *error)
+{
+    header_t header;
+
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (machine->ranges[i].device != NULL && check_device(machine, i, error) != 0) {
+            return -1;
+        }
+    }
+    if (make_header(machine, &header, error) != 0) {
+        return -1;
+    }
+    int result = write(cookie, &header, sizeof(header));
+    for (size_t i = 0; result == 0 && i < machine->description->num_ranges; i++) {
+        result = write_range(machine, i, write, cookie);
+    }
+    if (result == 0) {
+        result = hosted_vm_write_saved(machine->vm, write, cookie);
+    }
+    return result == 0
+               ? 0
+               : cli_error_set(error, "%s: the guest cannot be saved", machine->description->file);
+}
+
+#define SAVE_AGAIN "save the guest again"
+
+/** The stream has failed: whose it is says why. */
+static int fail_to_read(cli_error_t *error)
+{
+    error->line[0] = '\0';
+    return -1;
+}
+
+static int read_header(machine_t *machine, hosted_vm_read_fn read, void *cookie, header_t *own,
+                       cli_error_t *error)
+{
+    header_t header;
+
+    if (make_header(machine, own, error) != 0) {
+        return -1;
+    }
+    if (read(cookie, &header, sizeof(header)) != 0) {
+        return fail_to_read(error);
+    }
+    header.version[sizeof(header.version) - 1] = '\0';
+    if (memcmp(header.magic, own->magic, sizeof(own->magic)) != 0) {
+        return cli_error_set(error, "it is no saved guest");
+    }
+    if (header.format != own->format || strcmp(header.version, own->version) != 0) {
+        return cli_error_set(error, "it is of guestmem %s, and this is %s: " SAVE_AGAIN,
+                             header.version, own->version);
+    }
+    own->tree ^= header.tree; /* judged last, as it is the least clear */
+    if (header.num_ranges != own->num_ranges) {
+        return cli_error_set(error,
+                             "it is of a VM with %" PRIu64 " ranges, and %s has %" PRIu64
+                             ": use its description, or " SAVE_AGAIN,
+                             header.num_ranges, machine->description->file, own->num_ranges);
+    }
+    return 0;
+}
+
+static int compare_text(const machine_t *machine, size_t index, const char *property,
+                        const char *saved, const char *own, cli_error_t *error)
+{
+    return strcmp(saved, own) == 0
+               ? 0
+               : vm_range_error(machine->description, &machine->description->ranges[index],
+                                property, error,
+                                "it is of a VM with \"%s\" instead of \"%s\" here: use its "
+                                "description, or " SAVE_AGAIN,
+                                saved, own);
+}
+
+static int compare(const machine_t *machine, size_t index, const char *property, uint64_t saved,
+                   uint64_t own, cli_error_t *error)
+{
+    return saved == own ? 0
+                        : vm_range_error(machine->description, &machine->description->ranges[index],
+                                         property, error,
+                                         "it is of a VM with 0x%" PRIx64 " instead of 0x%" PRIx64
+                                         " here: use its description, or " SAVE_AGAIN,
+                                         saved, own);
+}
+
+static int check_record(const machine_t *machine, size_t index, range_record_t *record,
+                        cli_error_t *error)
+{
+    range_record_t own;
+
+    make_record(machine, index, &own);
+    record->name[sizeof(record->name) - 1] = '\0';
+    record->backing[sizeof(record->backing) - 1] = '\0';
+    record->device[sizeof(record->device) - 1] = '\0';
+    return compare_text(machine, index, "name", record->name, own.name, error) != 0 ||
+                   compare_text(machine, index, "guestmem,backing", record->backing, own.backing,
+                                error) != 0 ||
+                   compare_text(machine, index, "guestmem,device", record->device, own.device,
+                                error) != 0 ||
+                   compare(machine, index, "reg", record->base, own.base, error) != 0 ||
+                   compare(machine, index, "reg (size)", record->size, own.size, error) != 0 ||
+                   compare(machine, index, "guestmem,rights", record->rights, own.rights, error) !=
+                       0 ||
+                   compare(machine, index, "guestmem,map-on-fault", record->on_fault, own.on_fault,
+                           error) != 0 ||
+                   compare(machine, index, "interrupts", record->irq, own.irq, error) != 0 ||
+                   compare(machine, index, "interrupts", record->edge, own.edge, error) != 0 ||
+                   compare(machine, index, "guestmem,device", record->state, own.state, error) != 0
+               ? -1
+               : 0;
+}
+
+static int read_range(machine_t *machine, size_t index, hosted_vm_read_fn read, void *cookie,
+                      cli_error_t *error)
+{
+    machine_range_t *made = &machine->ranges[index];
+    range_record_t record;
+    const char *wrong;
+    void *state;
+    int result;
+
+    if (read(cookie, &record, sizeof(record)) != 0) {
+        return fail_to_read(error);
+    }
+    if (check_record(machine, index, &record, error) != 0) {
+        return -1;
+    }
+    made->high = record.high != 0;
+    if (record.state == 0) {
+        return 0;
+    }
+    state = malloc(record.state);
+    if (state == NULL) {
+        return cli_error_set(error, "out of memory");
+    }
+    result = read(cookie, state, record.state) == 0 ? 0 : fail_to_read(error);
+    wrong = result == 0 ? device_restore(made->device, state) : NULL;
+    free(state);
+    return wrong == NULL
+               ? result
+               : vm_range_error(machine->description, &machine->description->ranges[index],
+                                "guestmem,device", error, "%s", wrong);
+}
+
+int machine_read_saved(machine_t *machine, hosted_vm_read_fn read, void *cookie, cli_error_t *error)
+{
+    header_t header;
+
+    hosted_system_enter(machine->system);
+    if (machine_start(machine) != 0) {
+        return cli_error_set(error, "%s", machine->reason);
+    }
+    if (read_header(machine, read, cookie, &header, error) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (read_range(machine, i, read, cookie, error) != 0) {
+            return -1;
+        }
+    }
+    if (header.tree != 0) {
+        return cli_error_set(error,
+                             "it is of a VM whose guest has another device tree than that of %s: "
+                             "use its description, or " SAVE_AGAIN,
+                             machine->description->file);
+    }
+    return hosted_vm_read_saved(machine->vm, read, cookie, error->line, sizeof(error->line));
 }

@@ -57,14 +57,52 @@ void device_destroy(device_t *device)
     free(device);
 }
 
-void *device_save(const device_t *device)
+void device_move(device_state_t *state, void *field, size_t size)
 {
-    void *saved = malloc(device->class->size);
-
-    return saved != NULL ? memcpy(saved, device, device->class->size) : NULL;
+    if (state->bytes != NULL && state->in) {
+        memcpy(field, state->bytes + state->size, size);
+    } else if (state->bytes != NULL) {
+        memcpy(state->bytes + state->size, field, size);
+    }
+    state->size += size;
 }
 
-void device_restore(device_t *device, const void *saved)
+void device_move_flag(device_state_t *state, bool *flag)
 {
-    memcpy(device, saved, device->class->size);
+    uint8_t byte = *flag;
+
+    device_move(state, &byte, sizeof(byte));
+    *flag = byte != 0;
+}
+
+static const char *move(device_t *device, device_state_t *state)
+{
+    return device->class->move != NULL ? device->class->move(device, state) : NULL;
+}
+
+size_t device_state_size(device_t *device)
+{
+    device_state_t state = {0};
+
+    move(device, &state);
+    return state.size;
+}
+
+void *device_save(device_t *device, size_t *size)
+{
+    device_state_t state = {0};
+
+    *size = device_state_size(device);
+    state.bytes = malloc(*size + 1); /* there may be nothing */
+    if (state.bytes != NULL) {
+        move(device, &state);
+    }
+    return state.bytes;
+}
+
+const char *device_restore(device_t *device, const void *saved)
+{
+    device_state_t state = {.bytes = (uint8_t *)saved, .in = true};
+
+    return move(device, &state);
 }

@@ -26,11 +26,18 @@ typedef struct device_serial {
     bool interrupts;      /* input interrupts the guest: it need not look for it */
 } device_serial_t;
 
+/** A device's state on its way, see device_move(). */
+typedef struct device_state {
+    uint8_t *bytes; /* all of it; NULL: it is only counted */
+    size_t size;    /* moved so far */
+    bool in;        /* into the device; else out of it */
+} device_state_t;
+
 /** What a kind of device does. Each function gets offsets within the device's range. */
 typedef struct device_class {
     const char *name;    /* as in `guestmem,device` */
     const char *summary; /* one line for --help and the manual */
-    size_t size;         /* of its structure: a copy of that is all of the device's state */
+    size_t size;         /* of its structure */
     /** For device_create() only, of a structure of zeros; NULL: that is it. */
     void (*init)(device_t *device);
     /**
@@ -46,6 +53,12 @@ typedef struct device_class {
     /** Offer input. @return how many bytes were taken. NULL: this is no serial port or console */
     size_t (*send)(device_t *device, const char *bytes, size_t size);
     void (*serial_state)(const device_t *device, device_serial_t *state);
+    /**
+     * Move all that the guest can find out of the device or into it, field by field, the same ones
+     * each time. NULL: there is nothing.
+     * @return NULL; or why there can be no such state, of which a part is in the device then
+     */
+    const char *(*move)(device_t *device, device_state_t *state);
     /** For device_destroy() only; NULL: it has nothing open. */
     void (*close)(device_t *device);
 } device_class_t;
@@ -97,11 +110,23 @@ device_t *device_create(const device_class_t *class);
 /** Free a device. NULL is allowed. */
 void device_destroy(device_t *device);
 
-/** Copy a device's state. @return to be freed with free(); NULL if memory is exhausted */
-void *device_save(const device_t *device);
+/** Copy a device's state. @return `size` bytes, to be freed; NULL if memory is exhausted */
+void *device_save(device_t *device, size_t *size);
 
-/** Make a device what it was; it has been opened before. @param saved  of device_save() for it */
-void device_restore(device_t *device, const void *saved);
+/** The bytes of a device's state. */
+size_t device_state_size(device_t *device);
+
+/**
+ * Make a device what it was, or what another one of its class was; it has been opened before.
+ *
+ * @param saved  of device_save(), perhaps of somebody else: device_state_size() bytes
+ * @return NULL; or why there can be no such state: then the device is not to be used any more
+ */
+const char *device_restore(device_t *device, const void *saved);
+
+/** For the device classes: move one field, which may be anything afterwards if it comes in. */
+void device_move(device_state_t *state, void *field, size_t size);
+void device_move_flag(device_state_t *state, bool *flag);
 
 extern const device_class_t device_pl011;
 extern const device_class_t device_ones;

@@ -79,6 +79,23 @@ static void pl011_state(const device_t *device, device_serial_t *state)
     };
 }
 
+static const char *pl011_move(device_t *device, device_state_t *state)
+{
+    hosted_pl011_t *uart = pl011_of(device);
+
+    device_move(state, uart->registers, sizeof(uart->registers));
+    device_move(state, uart->input, sizeof(uart->input));
+    device_move(state, &uart->first, sizeof(uart->first));
+    device_move(state, &uart->count, sizeof(uart->count));
+    device_move(state, &uart->empty_polls, sizeof(uart->empty_polls));
+    device_move(state, &uart->bytes_sent, sizeof(uart->bytes_sent));
+    device_move_flag(state, &uart->transmitted);
+    device_move_flag(state, &uart->line);
+    return uart->first < HOSTED_PL011_INPUT && uart->count <= HOSTED_PL011_INPUT
+               ? NULL
+               : "more input waits than there can be";
+}
+
 const device_class_t device_pl011 = {
     .name = "pl011",
     .summary = "a serial port; the first one of a description is the console",
@@ -88,4 +105,5 @@ const device_class_t device_pl011 = {
     .write = pl011_write,
     .send = pl011_send,
     .serial_state = pl011_state,
+    .move = pl011_move,
 };

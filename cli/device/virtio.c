@@ -340,11 +340,16 @@ static void set_half(uint64_t *address, bool high, uint32_t value)
                     : (*address & ~(uint64_t)UINT32_MAX) | value;
 }
 
+static bool is_usable(const virtio_queue_t *queue)
+{
+    return queue->size != 0 && queue->size <= VIRTIO_QUEUE_SIZE &&
+           (queue->size & (queue->size - 1)) == 0 && queue->descriptors % 16 == 0 &&
+           queue->available % 2 == 0 && queue->used % 4 == 0;
+}
+
 static void make_ready(virtio_t *virtio, virtio_queue_t *queue, bool ready)
 {
-    bool usable = queue->size != 0 && queue->size <= VIRTIO_QUEUE_SIZE &&
-                  (queue->size & (queue->size - 1)) == 0 && queue->descriptors % 16 == 0 &&
-                  queue->available % 2 == 0 && queue->used % 4 == 0;
+    bool usable = is_usable(queue);
 
     queue->ready = ready && usable;
     if (ready && !usable) {
@@ -408,4 +413,31 @@ void virtio_write(device_t *device, uint64_t offset, unsigned width, uint64_t va
         }
         break;
     }
+}
+
+static void move_queue(virtio_queue_t *queue, device_state_t *state)
+{
+    device_move(state, &queue->size, sizeof(queue->size));
+    device_move_flag(state, &queue->ready);
+    device_move(state, &queue->descriptors, sizeof(queue->descriptors));
+    device_move(state, &queue->available, sizeof(queue->available));
+    device_move(state, &queue->used, sizeof(queue->used));
+    device_move(state, &queue->next, sizeof(queue->next));
+}
+
+const char *virtio_move(virtio_t *virtio, device_state_t *state)
+{
+    bool usable = true;
+
+    device_move(state, &virtio->driver_features, sizeof(virtio->driver_features));
+    device_move(state, &virtio->features_page, sizeof(virtio->features_page));
+    device_move(state, &virtio->driver_features_page, sizeof(virtio->driver_features_page));
+    device_move(state, &virtio->selected, sizeof(virtio->selected));
+    device_move(state, &virtio->status, sizeof(virtio->status));
+    device_move(state, &virtio->interrupt_status, sizeof(virtio->interrupt_status));
+    for (unsigned i = 0; i < VIRTIO_QUEUES; i++) {
+        move_queue(&virtio->queues[i], state);
+        usable = usable && (!virtio->queues[i].ready || is_usable(&virtio->queues[i]));
+    }
+    return usable ? NULL : "a queue has a size or an alignment that is not allowed";
 }

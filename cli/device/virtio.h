@@ -76,6 +76,7 @@ void virtio_init(virtio_t *virtio, const virtio_kind_t *kind);
 
 /** For the device classes. */
 uint64_t virtio_read(device_t *device, uint64_t offset, unsigned width);
+const char *virtio_move(virtio_t *virtio, device_state_t *state);
 void virtio_write(device_t *device, uint64_t offset, unsigned width, uint64_t value);
 
 /**

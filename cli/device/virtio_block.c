@@ -248,6 +248,16 @@ static int block_open(device_t *device, const char *path, bool read_only)
     return 0;
 }
 
+static const char *block_move(device_t *device, device_state_t *state)
+{
+    disk_t *disk = (disk_t *)device;
+    uint64_t sectors = disk->sectors;
+
+    device_move(state, &sectors, sizeof(sectors));
+    return sectors == disk->sectors ? virtio_move(&disk->virtio, state)
+                                    : "its file had another size";
+}
+
 const device_class_t device_virtio_block = {
     .name = "virtio-block",
     .summary = "a disk by virtio, whose content is a file",
@@ -257,5 +267,6 @@ const device_class_t device_virtio_block = {
     .needs_file = true,
     .read = virtio_read,
     .write = virtio_write,
+    .move = block_move,
     .close = block_close,
 };

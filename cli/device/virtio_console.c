@@ -19,7 +19,8 @@ enum { QUEUE_INPUT = 0, QUEUE_OUTPUT = 1, INPUT_SIZE = 4096, LONGEST_OUTPUT = 1 
 
 typedef struct console {
     virtio_t virtio;
-    int file; /* where output goes; -1: to the host */
+    int file;     /* where output goes; -1: to the host */
+    bool emptied; /* it has been, for what is sent here */
     char input[INPUT_SIZE];
     size_t waiting; /* bytes of it */
     uint64_t bytes_sent;
@@ -32,8 +33,9 @@ static void send_out(console_t *console, const char *bytes, size_t size)
 
     /* Emptied only now: a machine that is built and does not run leaves the file as it was. What
      * cannot be emptied, such as a pipe, has no old content. */
-    if (console->file >= 0 && console->bytes_sent == 0) {
+    if (console->file >= 0 && !console->emptied) {
         (void)!ftruncate(console->file, 0);
+        console->emptied = true;
     }
     console->bytes_sent += size;
     if (console->file < 0 && host->output != NULL) {
@@ -163,6 +165,17 @@ static int console_open(device_t *device, const char *path, bool read_only)
     return console->file >= 0 && fcntl(console->file, F_SETFL, 0) == 0 ? 0 : errno;
 }
 
+static const char *console_move(device_t *device, device_state_t *state)
+{
+    console_t *console = (console_t *)device;
+
+    device_move(state, console->input, sizeof(console->input));
+    device_move(state, &console->waiting, sizeof(console->waiting));
+    device_move(state, &console->bytes_sent, sizeof(console->bytes_sent));
+    return console->waiting <= INPUT_SIZE ? virtio_move(&console->virtio, state)
+                                          : "more input waits than there can be";
+}
+
 const device_class_t device_virtio_console = {
     .name = "virtio-console",
     .summary = "a console by virtio: to a file, or the machine's where no pl011 is",
@@ -173,5 +186,6 @@ const device_class_t device_virtio_console = {
     .write = virtio_write,
     .send = console_send,
     .serial_state = console_state,
+    .move = console_move,
     .close = console_close,
 };
