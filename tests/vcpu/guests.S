@@ -16,6 +16,7 @@
     .quad vector, branch, spin, touch, calls, mmu, undefined, off
     .quad reset, psci, wait, svc_, write_back, script, interrupts
     .quad modify, exceptions, timer, clear, reload, reload_many, reload_cleared, clocks, narrow
+    .quad registers
 
     .macro constant register, value
     movz \register, #((\value) & 0xffff)
@@ -584,3 +585,83 @@ narrow_vectors:
     .space 0x200
     add x10, x10, #1
     eret
+
+    /* Each register that holds any value and does nothing with it here. */
+    .macro each_register do
+    .irp reg, dbgbvr0_el1, dbgbvr1_el1, dbgbvr2_el1, dbgbvr3_el1, dbgbvr4_el1, dbgbvr5_el1, \
+        dbgbcr0_el1, dbgbcr1_el1, dbgbcr2_el1, dbgbcr3_el1, dbgbcr4_el1, dbgbcr5_el1, dbgwvr0_el1, \
+        dbgwvr1_el1, dbgwvr2_el1, dbgwvr3_el1, dbgwcr0_el1, dbgwcr1_el1, dbgwcr2_el1, dbgwcr3_el1, \
+        csselr_el1, pmselr_el0, pmuserenr_el0, pmevcntr0_el0, pmevcntr1_el0, pmevcntr2_el0, \
+        pmevcntr3_el0, pmevtyper0_el0, pmevtyper1_el0, pmevtyper2_el0, pmevtyper3_el0, \
+        pmccfiltr_el0, pmcntenset_el0, pmintenset_el1, pmovsset_el0, tpidr_el0, tpidrro_el0, \
+        tpidr_el1, contextidr_el1, ttbr0_el1, ttbr1_el1, tcr_el1, mair_el1, par_el1, esr_el1, \
+        far_el1, vbar_el1, elr_el1, cntkctl_el1, sp_el0
+    \do \reg
+    .endr
+    .endm
+
+    .macro set reg
+    add x2, x2, x4
+    msr \reg, x2
+    .endm
+
+    .macro keep reg
+    mrs x2, \reg
+    str x2, [x0], #8
+    .endm
+
+registers: /* give all registers a value, sleep, and write them to x0 and on; x1: the bytes */
+    constant x2, 0x1122334455667788
+    constant x4, 0x0101010101010102
+    mov x3, #3 << 20
+    msr cpacr_el1, x3
+    isb
+    msr oslar_el1, xzr
+    each_register set
+    mov x3, #1 << 12
+    msr mdscr_el1, x3
+    mov x3, #0x28
+    msr pmcr_el0, x3
+    mov x3, #0x3c5
+    msr spsr_el1, x3
+    constant x3, 0x123456
+    msr cntp_tval_el0, x3
+    mov x3, #3 << 22
+    msr fpcr, x3
+    mov x3, #0x1f
+    msr fpsr, x3
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, \
+        25, 26, 27, 28, 29, 30, 31
+    add x2, x2, x4
+    ins v\n\().d[0], x2
+    add x2, x2, x4
+    ins v\n\().d[1], x2
+    .endr
+    .irp n, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, \
+        29, 30
+    add x2, x2, x4
+    mov x\n, x2
+    .endr
+    mov sp, x5
+    mov x3, #0xa0000000
+    msr nzcv, x3
+    wfi
+    mov x1, x0
+    keep nzcv
+    each_register keep
+    .irp reg, oslsr_el1, mdscr_el1, pmcr_el0, spsr_el1, cntp_cval_el0, fpcr, fpsr, daif, cpacr_el1, \
+        currentel
+    keep \reg
+    .endr
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, \
+        25, 26, 27, 28, 29, 30, 31
+    str q\n, [x0], #16
+    .endr
+    .irp n, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, \
+        29, 30
+    str x\n, [x0], #8
+    .endr
+    mov x2, sp
+    str x2, [x0], #8
+    sub x1, x0, x1
+    b finish

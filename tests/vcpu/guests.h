@@ -52,6 +52,7 @@
 #define GUEST_CLEARED    29
 #define GUEST_CLOCKS     30
 #define GUEST_NARROW     31
+#define GUEST_REGISTERS  32
 
 #define GUEST_PAGES 24 /* of code, of GUEST_MANY */
 
