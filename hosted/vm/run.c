@@ -94,12 +94,13 @@ static int attend(vm_vcpu_t *vcpu, uint64_t deadline, uint64_t *next_poll, uintp
         report_end(vm, HOSTED_VM_STOPPED, pc, "ended by the debugger");
         return 1;
     }
-    if (atomic_exchange(&runtime->stop, false)) {
-        report_end(vm, HOSTED_VM_STOPPED, pc, "stopped on request");
+    if (!atomic_load(&runtime->stop) && (ticked || runtime->virtual_time) &&
+        poll_stops(vm, next_poll)) {
+        report_end(vm, HOSTED_VM_STOPPED, pc, "stopped by the poll function");
         return 1;
     }
-    if ((ticked || runtime->virtual_time) && poll_stops(vm, next_poll)) {
-        report_end(vm, HOSTED_VM_STOPPED, pc, "stopped by the poll function");
+    if (atomic_exchange(&runtime->stop, false)) { /* perhaps of the poll function: then at once */
+        report_end(vm, HOSTED_VM_STOPPED, pc, "stopped on request");
         return 1;
     }
     if (ticked && now(runtime) >= deadline) {
