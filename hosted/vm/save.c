@@ -7,8 +7,8 @@
  * A VM's state, to start its guest again, in this process or another: RAM, VCPU, processor and
  * interrupt controller. All but RAM is one block of bytes that means the same everywhere: a
  * hosted_vcpu_state_t, then what the interrupt controller and the engine make of their own. As a
- * stream, that block comes after a header, and then memory: each page that is not zero by its
- * address, in ascending order, and an address that is none.
+ * stream, that block comes after a header, and then memory: each page that is not zero, in
+ * ascending order, and the end.
  */
 
 #include <inttypes.h>
@@ -25,7 +25,11 @@
 #include <utils/util.h>
 #include "runtime.h"
 
-#define NO_PAGE UINT64_MAX
+/* What comes before the bytes of a page, or of the part of it that is a reservation's. */
+typedef struct page_record {
+    uint64_t address;
+    uint64_t size; /* 0: this is the end */
+} page_record_t;
 
 typedef struct saved_vm {
     guestmem_saved_t *memory;
@@ -167,17 +171,14 @@ static int put(output_t *output, const void *bytes, size_t size)
 static int put_page(vm_t *vm, uintptr_t address, void *page, size_t size, size_t offset,
                     void *cookie)
 {
-    const uint64_t *words = page;
-    const uint64_t at = address;
-    size_t i = 0;
+    const page_record_t record = {address, size};
+    const uint8_t *bytes = page;
 
     (void)vm, (void)offset;
-    while (i < size / sizeof(*words) && words[i] == 0) {
-        i++;
+    if (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0) {
+        return 0;
     }
-    return i == size / sizeof(*words)                                          ? 0
-           : put(cookie, &at, sizeof(at)) != 0 || put(cookie, page, size) != 0 ? -1
-                                                                               : 0;
+    return put(cookie, &record, sizeof(record)) == 0 ? put(cookie, page, size) : -1;
 }
 
 /* The size of the frame at an address if it is memory, 0 if it is a device's or there is none. */
@@ -196,7 +197,7 @@ static size_t memory_at(vm_t *vm, uintptr_t address)
 
 static int put_memory(vm_t *vm, output_t *output)
 {
-    const uint64_t end = NO_PAGE;
+    const page_record_t end = {0, 0};
     vm_memory_reservation_t *reservation = NULL;
     guestmem_reservation_info_t info;
 
@@ -205,12 +206,12 @@ static int put_memory(vm_t *vm, output_t *output)
             continue;
         }
         for (uintptr_t left = info.last - info.base + 1, at = info.base; left > 0;) {
-            size_t size = memory_at(vm, at);
-            if (size != 0 && guestmem_access(vm, at, size, put_page, output) != 0) {
+            size_t frame = memory_at(vm, at);
+            size_t size = frame != 0 ? frame : PAGE_SIZE_4K - at % PAGE_SIZE_4K;
+            size = size < left ? size : left;
+            if (frame != 0 && guestmem_access(vm, at, size, put_page, output) != 0) {
                 return -1;
             }
-            size = size != 0 ? size : PAGE_SIZE_4K;
-            size = size < left ? size : left;
             at += size;
             left -= size;
         }
@@ -246,6 +247,7 @@ int hosted_vm_write_saved(vm_t *vm, hosted_vm_write_fn write, void *cookie)
 typedef struct input {
     hosted_vm_read_fn read;
     void *cookie;
+    bool ended; /* there was less than was wanted */
     char *error;
     size_t error_size;
 } input_t;
@@ -263,9 +265,10 @@ static int refuse(const input_t *input, const char *format, ...)
     return -1;
 }
 
-static int get(const input_t *input, void *bytes, size_t size)
+static int get(input_t *input, void *bytes, size_t size)
 {
-    return input->read(input->cookie, bytes, size) == 0 ? 0 : -1;
+    input->ended = input->read(input->cookie, bytes, size) != 0;
+    return input->ended ? -1 : 0;
 }
 
 static int get_page(vm_t *vm, uintptr_t address, void *page, size_t size, size_t offset,
@@ -275,35 +278,44 @@ static int get_page(vm_t *vm, uintptr_t address, void *page, size_t size, size_t
     return get(cookie, page, size);
 }
 
-/* Have a frame where it comes on fault. */
-static bool has_memory(vm_t *vm, uintptr_t address)
+/* Whether there is memory, or a frame of it has come now. */
+static bool has_memory(vm_t *vm, uintptr_t address, size_t size)
 {
-    return memory_at(vm, address) != 0 ||
-           (guestmem_find_reservation(vm, address) != NULL &&
-            guestmem_populate(vm, address, PAGE_SIZE_4K) == 0 && memory_at(vm, address) != 0);
+    vm_memory_reservation_t *reservation = guestmem_find_reservation(vm, address);
+    guestmem_reservation_info_t info;
+
+    if (memory_at(vm, address) == 0) {
+        return reservation != NULL && guestmem_reservation_info(vm, reservation, &info) == 0 &&
+               info.mapped && guestmem_populate(vm, address, size) == 0 &&
+               memory_at(vm, address) != 0;
+    }
+    return true;
 }
 
-static int get_memory(vm_t *vm, const input_t *input)
+static int get_memory(vm_t *vm, input_t *input)
 {
+    page_record_t page;
     uint64_t least = 0; /* that the next address can be */
-    uint64_t at;
 
-    while (get(input, &at, sizeof(at)) == 0) {
-        if (at == NO_PAGE) {
+    while (get(input, &page, sizeof(page)) == 0) {
+        if (page.size == 0) {
             return 0;
         }
-        if (at < least || at % PAGE_SIZE_4K != 0 || !has_memory(vm, at)) {
-            return refuse(input, "it has a page at 0x%" PRIx64 ", where this VM has no memory", at);
+        if (page.address < least || page.size > PAGE_SIZE_4K - page.address % PAGE_SIZE_4K ||
+            !has_memory(vm, page.address, page.size) ||
+            guestmem_access(vm, page.address, page.size, get_page, input) != 0) {
+            return input->ended ? -1
+                                : refuse(input,
+                                         "it has %" PRIu64 " bytes at 0x%" PRIx64
+                                         ", where this VM cannot take them",
+                                         page.size, page.address);
         }
-        if (guestmem_access(vm, at, PAGE_SIZE_4K, get_page, (void *)input) != 0) {
-            return -1;
-        }
-        least = at + PAGE_SIZE_4K;
+        least = page.address + page.size;
     }
     return -1;
 }
 
-static int get_state(vm_t *vm, const input_t *input, uint8_t *state)
+static int get_state(vm_t *vm, input_t *input, uint8_t *state)
 {
     header_t header;
     header_t own;
@@ -328,7 +340,7 @@ static int get_state(vm_t *vm, const input_t *input, uint8_t *state)
 int hosted_vm_read_saved(vm_t *vm, hosted_vm_read_fn read, void *cookie, char *error,
                          size_t error_size)
 {
-    const input_t input = {read, cookie, error, error_size};
+    input_t input = {.read = read, .cookie = cookie, .error = error, .error_size = error_size};
     hosted_vm_t *runtime = runtime_of(vm);
     vm_vcpu_t *vcpu = runtime != NULL ? runtime_online_vcpu(vm) : NULL;
 

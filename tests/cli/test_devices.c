@@ -19,6 +19,7 @@
 #include <hosted/pl011.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A PL011's registers, and bits of them. */
@@ -253,6 +254,79 @@ static void the_log_keeps_the_latest_accesses(void **state)
     device_destroy(log);
 }
 
+static uint64_t next(uint64_t *random)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return *random >> 33;
+}
+
+/** Let a driver of little sense have the device for a while. */
+static void use(device_t *device, uint64_t *random)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        device_write(device, next(random) % 0x50 * 4, 4, next(random) % 512);
+        device_read(device, next(random) % 0x50 * 4, 4);
+        if (device->class->send != NULL && i % 16 == 0) {
+            device->class->send(device, "some input", 10);
+        }
+    }
+}
+
+static void a_state_goes_on_in_another_device(void **state)
+{
+    uint64_t random = 1;
+    for (size_t i = 0; device_class_at(i) != NULL; i++) {
+        device_t *from = device_create(device_class_at(i));
+        device_t *to = device_create(device_class_at(i));
+        size_t size;
+        use(from, &random);
+        use(to, &random);
+        void *saved = device_save(from, &size);
+        assert_int_equal(size, device_state_size(to));
+        assert_null(device_restore(to, saved));
+        uint64_t same = random;
+        use(from, &random);
+        use(to, &same);
+        void *first = device_save(from, &size);
+        void *second = device_save(to, &size);
+        assert_memory_equal(first, second, size);
+        for (uint64_t offset = 0; offset < 0x1000; offset += 4) {
+            assert_int_equal(device_read(from, offset, 4), device_read(to, offset, 4));
+        }
+        free(first);
+        free(second);
+        free(saved);
+        device_destroy(from);
+        device_destroy(to);
+    }
+}
+
+/* All states: each is refused, or the device works on with it, somehow. */
+static void no_state_breaks_a_device(void **state)
+{
+    uint64_t random = 2;
+    for (size_t i = 0; device_class_at(i) != NULL; i++) {
+        unsigned refused = 0;
+        for (unsigned round = 0; round < 400; round++) {
+            device_t *device = device_create(device_class_at(i));
+            size_t size;
+            use(device, &random);
+            uint8_t *saved = device_save(device, &size);
+            for (unsigned changes = 0; size > 0 && changes < 1 + round % 9; changes++) {
+                saved[next(&random) % size] = (uint8_t)next(&random);
+            }
+            if (device_restore(device, saved) != NULL) {
+                refused++;
+            } else {
+                use(device, &random);
+            }
+            free(saved);
+            device_destroy(device);
+        }
+        assert_true(refused < 400);
+    }
+}
+
 #define PORT_TEST(f) cmocka_unit_test_setup(f, make_port)
 
 int main(void)
@@ -260,6 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_is_found_by_its_name),
         cmocka_unit_test(no_offset_or_width_breaks_a_device),
+        cmocka_unit_test(a_state_goes_on_in_another_device),
+        cmocka_unit_test(no_state_breaks_a_device),
         PORT_TEST(the_port_gives_each_byte_once_and_in_order),
         PORT_TEST(the_port_loses_nothing_when_it_is_full),
         PORT_TEST(the_port_is_full_as_its_fifo_is),

@@ -23,9 +23,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "device/log.h"
 #include "file.h"
+#include "saved_file.h"
 
 /** Make a folder for this test's files. @return its path, see remove_folder() */
 static char *make_folder(void)
@@ -367,6 +370,43 @@ static void a_guest_cannot_flood_the_notes(void **state)
     remove_folder(folder);
 }
 
+/* The limit of the process's files stands for a full disk. */
+static void a_saved_file_that_finds_no_room_leaves_the_old_one(void **state)
+{
+    static char bytes[100000];
+    char *folder = make_folder();
+    char *path = write_file(folder, "saved", "old", 3);
+    const struct rlimit limit = {sizeof(bytes) / 2, RLIM_INFINITY};
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    cli_error_t error = {0};
+    size_t size;
+    signal(SIGXFSZ, SIG_IGN);
+    saved_file_t *file = saved_file_create(path, &error);
+    assert_non_null(file);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(saved_file_write(file, bytes, sizeof(bytes)), 0); /* it has a buffer */
+    assert_int_equal(saved_file_commit(file, &error), -1);
+    assert_non_null(strstr(error.line, "saved: File too large"));
+
+    file = saved_file_create(path, &error);
+    int result = 0;
+    for (int i = 0; result == 0 && i < 100; i++) {
+        result = saved_file_write(file, bytes, sizeof(bytes));
+    }
+    assert_int_equal(result, -1);
+    assert_string_equal(saved_file_reason(file), "File too large");
+    saved_file_close(file);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    char *old = file_read(path, &size, &error);
+    assert_int_equal(size, 3);
+    assert_memory_equal(old, "old", 3);
+    free(old);
+    unlink(path);
+    assert_int_equal(rmdir(folder), 0); /* nothing else is there */
+    free(path);
+    free(folder);
+}
+
 static void what_is_not_there_is_not_found(void **state)
 {
     static const char source[] = "/dts-v1/;\n/ { #address-cells = <1>; #size-cells = <1>;\n"
@@ -483,6 +523,7 @@ int main(void)
         cmocka_unit_test(machines_do_not_meet),
         cmocka_unit_test(a_guest_cannot_flood_the_notes),
         cmocka_unit_test(what_is_not_there_is_not_found),
+        cmocka_unit_test(a_saved_file_that_finds_no_room_leaves_the_old_one),
 #ifdef GUESTMEM_EXAMPLE
         cmocka_unit_test(the_vmm_sees_what_the_guest_wrote),
         cmocka_unit_test(writes_to_a_read_only_page_reach_the_callback),

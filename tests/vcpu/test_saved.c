@@ -238,17 +238,17 @@ static void what_cannot_be_is_refused(void **state)
     const uint64_t nowhere[] = {0x1000, GUEST_BASE + 8, GUEST_BASE + MACHINE_RAM_BYTES, 0x8010000,
                                 GUEST_BASE};
     for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
-        size_t at = memory + (nowhere[i] == GUEST_BASE ? 8 + 4096 : 0);
+        size_t at = memory + (nowhere[i] == GUEST_BASE ? 16 + 4096 : 0);
         uint64_t word;
         memcpy(&word, stream->bytes + at, sizeof(word));
         memcpy(stream->bytes + at, &nowhere[i], sizeof(word));
-        assert_refused(machine, stream, "where this VM has no memory");
+        assert_refused(machine, stream, "where this VM cannot take them");
         memcpy(stream->bytes + at, &word, sizeof(word));
     }
     /* Cut off anywhere. */
     const size_t size = stream->size;
-    const size_t ends[] = {0,      8,          STATE_AT,     STATE_AT + 100,
-                           memory, memory + 8, memory + 100, size - 1};
+    const size_t ends[] = {0,          8,           STATE_AT,     STATE_AT + 100, memory,
+                           memory + 8, memory + 16, memory + 100, size - 1};
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         stream->size = ends[i];
         assert_refused(machine, stream, "");
