@@ -29,7 +29,8 @@
 #define PRIVATE "<1 11 4>" /* the virtual timer's */
 
 /** Make the machine of a description with that controller and interrupt. @return NULL: see error */
-static machine_t *make(const char *gic, const char *interrupts, cli_error_t *error)
+static machine_t *make_with(const machine_options_t *options, const char *gic,
+                            const char *interrupts, cli_error_t *error)
 {
     static const char source[] =
         "/dts-v1/;\n/ { #address-cells = <2>; #size-cells = <2>; interrupt-parent = <&gic>;\n"
@@ -48,9 +49,14 @@ static machine_t *make(const char *gic, const char *interrupts, cli_error_t *err
     assert_non_null(file);
     fprintf(file, source, gic, interrupts);
     fclose(file);
-    machine = machine_create(path, NULL, error);
+    machine = machine_create(path, options, error);
     unlink(path);
     return machine;
+}
+
+static machine_t *make(const char *gic, const char *interrupts, cli_error_t *error)
+{
+    return make_with(NULL, gic, interrupts, error);
 }
 
 /** Run until the guest has echoed that. */
@@ -126,6 +132,49 @@ static void a_machine_starts_again_from_where_it_was_saved(void **state)
     assert_int_equal(machine_destroy(machine), 0);
 }
 
+static int put(void *cookie, const void *bytes, size_t size)
+{
+    return fwrite(bytes, 1, size, cookie) == size ? 0 : -1;
+}
+
+static int get(void *cookie, void *bytes, size_t size)
+{
+    return fread(bytes, 1, size, cookie) == size ? 0 : -1;
+}
+
+static void a_machine_goes_on_in_another_one(void **state)
+{
+    const machine_options_t unloaded = {.unloaded = true};
+    cli_error_t error = {0};
+    FILE *saved = tmpfile();
+    machine_t *machine = make(GIC, LEVEL, &error);
+    machine_t *other = make_with(&unloaded, GIC, LEVEL, &error);
+    assert_non_null(machine);
+    assert_non_null(other);
+    hosted_system_enter(machine_system(machine));
+    assert_int_equal(machine_send(machine, "ab", 2), 2);
+    expect(machine, "a"); /* the other is waiting then, and interrupts */
+    assert_int_equal(machine_write_saved(machine, put, saved, &error), 0);
+    expect(machine, "b"); /* it has not noticed */
+    rewind(saved);
+    assert_int_equal(machine_read_saved(other, get, saved, &error), 0);
+    expect(other, "b");
+    assert_int_equal(machine_send(other, "q", 1), 1);
+    assert_int_equal(machine_run(other, NULL), MACHINE_POWERED_OFF);
+    assert_string_equal(machine_output(other), "bq");
+    assert_int_equal(machine_destroy(other), 0);
+    hosted_system_enter(machine_system(machine));
+    assert_int_equal(machine_destroy(machine), 0);
+
+    other = make_with(&unloaded, GIC, EDGE, &error);
+    assert_non_null(other);
+    rewind(saved);
+    assert_int_equal(machine_read_saved(other, get, saved, &error), -1);
+    assert_non_null(strstr(error.line, "serial@9000000: interrupts"));
+    assert_int_equal(machine_destroy(other), 0);
+    fclose(saved);
+}
+
 static void expect_error(const char *gic, const char *interrupts, const char *text)
 {
     cli_error_t error = {0};
@@ -175,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_level_interrupts_until_the_device_is_served),
         cmocka_unit_test(an_edge_interrupts_once),
         cmocka_unit_test(a_machine_starts_again_from_where_it_was_saved),
+        cmocka_unit_test(a_machine_goes_on_in_another_one),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(the_map_shows_the_controller),
     };

@@ -263,7 +263,7 @@ def check_places(folder, vm):
 def test_linux(folder):
     """Booted once, and gone on from the prompt in two processes; times are shown, not judged."""
     saved = os.path.join(folder, "saved")
-    commands = ("mount -t proc proc /proc; cat /proc/uptime /proc/interrupts; ls -l /\n"
+    commands = ("mount -t proc proc /proc; mount -t devtmpfs dev /dev; cat /proc/uptime /proc/interrupts; ls -l /\n"
                 "dd if=/dev/zero of=/zeros bs=1M count=32; md5sum /zeros /bin/busybox\npoweroff -f\n")
     start = time.monotonic()
     done = run("--save", saved)
