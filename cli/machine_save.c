@@ -195,6 +195,7 @@ int machine_write_saved(machine_t *machine, hosted_vm_write_fn write, void *cook
 }
 
 #define SAVE_AGAIN "save the guest again"
+#define WHAT_TO_DO "use that description, or " SAVE_AGAIN
 
 /** The stream has failed: whose it is says why. */
 static int fail_to_read(cli_error_t *error)
@@ -203,31 +204,40 @@ static int fail_to_read(cli_error_t *error)
     return -1;
 }
 
-static int read_header(machine_t *machine, hosted_vm_read_fn read, void *cookie, header_t *own,
+static int read_header(const header_t *own, hosted_vm_read_fn read, void *cookie, header_t *saved,
                        cli_error_t *error)
 {
-    header_t header;
-
-    if (make_header(machine, own, error) != 0) {
-        return -1;
-    }
-    if (read(cookie, &header, sizeof(header)) != 0) {
+    if (read(cookie, saved, sizeof(*saved)) != 0) {
         return fail_to_read(error);
     }
-    header.version[sizeof(header.version) - 1] = '\0';
-    if (memcmp(header.magic, own->magic, sizeof(own->magic)) != 0) {
+    saved->version[sizeof(saved->version) - 1] = '\0';
+    if (memcmp(saved->magic, own->magic, sizeof(own->magic)) != 0) {
         return cli_error_set(error, "it is no saved guest");
     }
-    if (header.format != own->format || strcmp(header.version, own->version) != 0) {
+    if (saved->format != own->format || strcmp(saved->version, own->version) != 0) {
         return cli_error_set(error, "it is of guestmem %s, and this is %s: " SAVE_AGAIN,
-                             header.version, own->version);
+                             saved->version, own->version);
     }
-    own->tree ^= header.tree; /* judged last, as it is the least clear */
-    if (header.num_ranges != own->num_ranges) {
+    return 0;
+}
+
+/** What is left, and least clear, when all ranges that both have are the same. */
+static int check_rest(const machine_t *machine, const header_t *saved, const header_t *own,
+                      cli_error_t *error)
+{
+    const char *file = machine->description->file;
+
+    if (saved->num_ranges != own->num_ranges) {
         return cli_error_set(error,
-                             "it is of a VM with %" PRIu64 " ranges, and %s has %" PRIu64
-                             ": use its description, or " SAVE_AGAIN,
-                             header.num_ranges, machine->description->file, own->num_ranges);
+                             "%s has %" PRIu64 " ranges, and the VM that was saved had %" PRIu64
+                             ": " WHAT_TO_DO,
+                             file, own->num_ranges, saved->num_ranges);
+    }
+    if (saved->tree != own->tree) {
+        return cli_error_set(
+            error,
+            "%s has another device tree for the guest than the VM that was saved: " WHAT_TO_DO,
+            file);
     }
     return 0;
 }
@@ -237,11 +247,9 @@ static int compare_text(const machine_t *machine, size_t index, const char *prop
 {
     return strcmp(saved, own) == 0
                ? 0
-               : vm_range_error(machine->description, &machine->description->ranges[index],
-                                property, error,
-                                "it is of a VM with \"%s\" instead of \"%s\" here: use its "
-                                "description, or " SAVE_AGAIN,
-                                saved, own);
+               : vm_range_error(
+                     machine->description, &machine->description->ranges[index], property, error,
+                     "\"%s\" is \"%s\" in the VM that was saved: " WHAT_TO_DO, own, saved);
 }
 
 static int compare(const machine_t *machine, size_t index, const char *property, uint64_t saved,
@@ -250,9 +258,9 @@ static int compare(const machine_t *machine, size_t index, const char *property,
     return saved == own ? 0
                         : vm_range_error(machine->description, &machine->description->ranges[index],
                                          property, error,
-                                         "it is of a VM with 0x%" PRIx64 " instead of 0x%" PRIx64
-                                         " here: use its description, or " SAVE_AGAIN,
-                                         saved, own);
+                                         "0x%" PRIx64 " is 0x%" PRIx64
+                                         " in the VM that was saved: " WHAT_TO_DO,
+                                         own, saved);
 }
 
 static int check_record(const machine_t *machine, size_t index, range_record_t *record,
@@ -316,25 +324,23 @@ static int read_range(machine_t *machine, size_t index, hosted_vm_read_fn read, 
 
 int machine_read_saved(machine_t *machine, hosted_vm_read_fn read, void *cookie, cli_error_t *error)
 {
-    header_t header;
+    header_t own = {0};
+    header_t saved = {0};
 
     hosted_system_enter(machine->system);
     if (machine_start(machine) != 0) {
         return cli_error_set(error, "%s", machine->reason);
     }
-    if (read_header(machine, read, cookie, &header, error) != 0) {
+    if (make_header(machine, &own, error) != 0 ||
+        read_header(&own, read, cookie, &saved, error) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+    for (size_t i = 0; i < own.num_ranges && i < saved.num_ranges; i++) {
         if (read_range(machine, i, read, cookie, error) != 0) {
             return -1;
         }
     }
-    if (header.tree != 0) {
-        return cli_error_set(error,
-                             "it is of a VM whose guest has another device tree than that of %s: "
-                             "use its description, or " SAVE_AGAIN,
-                             machine->description->file);
-    }
-    return hosted_vm_read_saved(machine->vm, read, cookie, error->line, sizeof(error->line));
+    return check_rest(machine, &saved, &own, error) == 0
+               ? hosted_vm_read_saved(machine->vm, read, cookie, error->line, sizeof(error->line))
+               : -1;
 }
