@@ -77,7 +77,7 @@ static const char help[] =
     "  --max-instructions N   stop the run after about N instructions; the same\n"
     "  --help                 print this\n"
     "\n"
-    "Exit status: 0 if the guest powers off or resets, or the user leaves; 1 if the\n"
+    "Exit status: 0 if the guest powers off, resets or is saved, or the user leaves; 1 if the\n"
     "description is wrong, the guest fails, or time is up; 2 for wrong usage.\n";
 
 /** How long the guest is silent before a line says what it does. */

@@ -53,7 +53,7 @@ enum {
     NUM_WRITTEN = sizeof(written) / sizeof(written[0]),
     NUM_CLEARED = sizeof(cleared) / sizeof(cleared[0]),
     NUM_TIMER = sizeof(physical_timer) / sizeof(physical_timer[0]),
-    VECTOR_WORDS = 64,
+    NUM_VECTORS = 32,
     LOCKED = 2, /* of OSLSR_EL1 */
     CODE = 0x200,
     VALUES = 0x600, /* in the starter */
@@ -74,7 +74,7 @@ typedef struct state {
     uint64_t written[NUM_WRITTEN];
     uint64_t lock;
     uint64_t timer[NUM_TIMER];
-    uint64_t vectors[VECTOR_WORDS];
+    uint64_t vectors[NUM_VECTORS][2];
     uint64_t fpcr, fpsr;
 } state_t;
 
@@ -110,8 +110,8 @@ void unicorn_save(engine_t *engine, void *bytes)
     for (int i = 0; i < NUM_TIMER; i++) {
         unicorn_read_system(uc, physical_timer[i], &state.timer[i]);
     }
-    for (int i = 0; i < VECTOR_WORDS / 2; i++) {
-        uc_reg_read(uc, UC_ARM64_REG_Q0 + i, &state.vectors[2 * i]);
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        uc_reg_read(uc, UC_ARM64_REG_Q0 + i, state.vectors[i]);
     }
     uc_reg_read(uc, UC_ARM64_REG_FPCR, &state.fpcr);
     uc_reg_read(uc, UC_ARM64_REG_FPSR, &state.fpsr);
@@ -217,8 +217,8 @@ static void write_registers(unicorn_engine_t *self, const seL4_UserContext *thre
     for (int i = 0; i < NUM_TIMER; i++) {
         unicorn_write_system(uc, physical_timer[i], state->timer[i]);
     }
-    for (int i = 0; i < VECTOR_WORDS / 2; i++) {
-        uc_reg_write(uc, UC_ARM64_REG_Q0 + i, &state->vectors[2 * i]);
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        uc_reg_write(uc, UC_ARM64_REG_Q0 + i, state->vectors[i]);
     }
     uc_reg_write(uc, UC_ARM64_REG_FPCR, &state->fpcr);
     uc_reg_write(uc, UC_ARM64_REG_FPSR, &state->fpsr);
