@@ -412,15 +412,17 @@ noting:
     .endr
 
 /* Wait for the virtual timer, x0 ticks from now: asleep, or at EL0 if x1 is odd; its interrupt takes
- * x1 / 2 rounds of a loop, and uses a register of the floating-point unit. Then x10: the time, x11: the interrupt's number, x12: CNTV_CTL, x13: CNTV_CVAL, x14: SPSR. x15: CNTV_CTL of a
- * masked timer that is due, and x16: not 0 if it has interrupted. */
+ * x1 / 2 rounds of a loop, and branches to an address with a tag, which is not in the program counter
+ * then (x17). Then x10: the time, x11: the interrupt's number, x12: CNTV_CTL, x13: CNTV_CVAL, x14: SPSR.
+ * x15: CNTV_CTL of a masked timer that is due, and x16: not 0 if it has interrupted. */
 timer:
     constant x20, 0x8000000
     constant x21, 0x8010000
     lsr x22, x1, #1
     and x1, x1, #1
-    mov x2, #3 << 20
-    msr cpacr_el1, x2
+    mov x2, #1 << 37 /* TCR_EL1.TBI0 */
+    msr tcr_el1, x2
+    isb
     adr x2, timer_vectors
     msr vbar_el1, x2
     mov w3, #1
@@ -461,7 +463,10 @@ timer:
 timer_interrupt:
     mrs x10, cntvct_el0
     ldr w11, [x21, #0xc]
-    fmov d0, x11
+    adr x2, 3f
+    movk x2, #0x5a00, lsl #48
+    br x2
+3:  adr x17, 3b
 1:  cbz x22, 2f
     sub x22, x22, #1
     b 1b
