@@ -86,11 +86,16 @@ static int share_mem_at(vspace_t *from, vspace_t *to, void *start, int num_pages
 {
     gm_memory_t *memory = from->data;
     uintptr_t gpa = (uintptr_t)start;
-    size_t size = (size_t)1 << size_bits;
     if (memory->in_iterator) {
         gm_memory_refuse(memory->vm, "vspace_share_mem_at_vaddr");
         return -1;
     }
+    if (gm_arch_frame_index(size_bits) < 0) {
+        gm_fail(memory, GUESTMEM_BAD_FRAME, "the architecture has no frames of 2^%zu bytes",
+                size_bits);
+        return gm_report(memory, "vspace_share_mem_at_vaddr", gpa, gpa);
+    }
+    size_t size = (size_t)1 << size_bits;
     for (int i = 0; i < num_pages; i++) {
         char *page = (char *)vaddr + (size_t)i * size;
         if (share_frame(memory, gpa + (uintptr_t)i * size, to, size_bits, page, reservation) != 0) {

@@ -346,6 +346,9 @@ static void guest_pages_are_shared_with_the_vmms_address_space(void **state)
     expect_failure(w, GUESTMEM_BAD_FRAME);
     assert_null(vspace_share_mem(guest, vmm, (void *)GPA, 1, 21, seL4_AllRights, 1));
     expect_failure(w, GUESTMEM_BAD_FRAME);
+    reservation_t none = {NULL};
+    assert_int_not_equal(vspace_share_mem_at_vaddr(guest, vmm, (void *)GPA, 1, 64, vmm, none), 0);
+    expect_failure(w, GUESTMEM_BAD_FRAME);
     /* An iterator may not share: its VM's frames are about to change. */
     vm_memory_reservation_t *other = world_reserve(w, GPA + MEGABYTE, PAGE);
     assert_int_equal(vm_map_reservation(&w->vm, other, share_instead, w), -1);
