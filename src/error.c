@@ -43,6 +43,8 @@ static const guestmem_error_t not_initialised = {
     .message = "the VM is NULL, or vm_memory_init() has not succeeded for it",
 };
 
+/*@ assigns \nothing;
+ */
 const char *guestmem_error_name(guestmem_error_code_t code)
 {
     return (size_t)code < ARRAY_SIZE(error_names) ? error_names[code] : "unknown";
@@ -90,6 +92,8 @@ int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t bas
     return -1;
 }
 
+/*@ assigns \nothing;
+ */
 static const char *kernel_error_name(seL4_Error error)
 {
     static const char *const names[] = {

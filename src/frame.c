@@ -30,6 +30,23 @@ typedef struct new_frame {
     gm_frame_t frame;
 } new_frame_t;
 
+/*@ // A frame is aligned, and below the top of the addresses.
+    predicate new_frame_ok(new_frame_t *new) = gm_is_frame(new->size_bits) &&
+        new->base % (1 << new->size_bits) == 0 &&
+        new->base + (1 << new->size_bits) <= UINTPTR_MAX;
+
+    // A frame is what follows a run.
+    predicate follows(gm_run_t *run, new_frame_t *new) =
+        new->size_bits == run->size_bits && new->base == gm_run_end(run);
+ */
+
+/*@ ghost
+    /@ assigns \nothing;
+       ensures !gm_is_run(\base_addr(new)); // a local variable, and runs are in the heap
+     @/
+    void gm_is_local(new_frame_t *new);
+*/
+
 /* What a physical address is of. */
 typedef enum origin {
     ORIGIN_NORMAL,
@@ -62,11 +79,17 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 }
 
 /* Whether memory that the library acquired is a device's; what is not known may be. */
+/*@ assigns memory->untyped; */
 static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
 {
     return origin_of(memory, paddr) != ORIGIN_NORMAL;
 }
 
+/*@ requires gm_memory_ok(memory) && \valid(path);
+    assigns *path, memory->failure, gm_slots;
+    ensures \result == 0 ? gm_slots == \old(gm_slots) + 1 :
+        \result == -1 && gm_slots == \old(gm_slots);
+ */
 static int alloc_slot(gm_memory_t *memory, cspacepath_t *path)
 {
     if (vka_cspace_alloc_path(memory->vm->vka, path) == 0) {
@@ -79,6 +102,17 @@ static int alloc_slot(gm_memory_t *memory, cspacepath_t *path)
 
 /* Acquire a free frame. Where device memory will do, the allocator is asked once for either: which
  * it prefers is its policy. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(size) && \valid(new);
+    requires \base_addr(new) != \base_addr(memory) && \separated(new, source) &&
+        \separated(new, size) && \separated(new, memory->vm) &&
+        \separated(new, memory->vm->vka);
+    assigns new->frame, new->device, memory->counts, memory->failure, memory->untyped, gm_slots,
+        gm_objects;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> new->frame.cookie != 0 && gm_slots == \old(gm_slots) + 1 &&
+        gm_objects == \old(gm_objects) + 1;
+    ensures \result == -1 ==> gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 static int acquire_free(gm_memory_t *memory, const gm_frame_source_t *source,
                         const gm_arch_frame_t *size, new_frame_t *new)
 {
@@ -88,7 +122,7 @@ static int acquire_free(gm_memory_t *memory, const gm_frame_source_t *source,
     if (alloc_slot(memory, &path) != 0) {
         return -1;
     }
-    new->frame = (gm_frame_t){.cap = path.capPtr};
+    new->frame.cap = path.capPtr;
     memory->counts.object_allocations++;
     if (vka_utspace_alloc_maybe_device(vka, &path, size->type, size->bits, device_too,
                                        &new->frame.cookie) != 0) {
@@ -131,19 +165,55 @@ static int acquire_at(gm_memory_t *memory, uintptr_t paddr, const gm_arch_frame_
 
 /* Whether a frame of that size which holds `gpa` fits in `[first, last]`, as alignment and policy
  * have it; `*base` receives its first GPA. */
+/*@ requires \valid_read(memory) && \valid_read(source) && \valid(base);
+    requires \separated(base, memory) && \separated(base, source);
+    requires gm_is_frame_bits(bits) && first <= gpa <= last;
+    assigns *base;
+    ensures *base == gpa - gpa % (1 << bits);
+    ensures *base % (1 << bits) == 0;
+    ensures \result ==> bits <= source->largest_bits &&
+        first <= *base && *base + (1 << bits) - 1 <= last &&
+        (memory->iospaces != \null ==> bits == ARCH_PAGE_BITS);
+    ensures \result && source->backing == GUESTMEM_UNTYPED ==>
+        source->paddr_offset % (1 << bits) == 0;
+ */
 static bool fits(const gm_memory_t *memory, const gm_frame_source_t *source, size_t bits,
                  uintptr_t gpa, uintptr_t first, uintptr_t last, uintptr_t *base)
 {
-    uintptr_t mask = ((uintptr_t)1 << bits) - 1;
-    *base = gpa & ~mask;
-    return bits <= source->largest_bits && *base >= first && (*base | mask) <= last &&
+    uintptr_t size = (uintptr_t)1 << bits;
+    *base = gpa - gpa % size;
+    //@ assert *base == (gpa / (1 << bits)) * (1 << bits);
+    //@ assert *base % (1 << bits) == 0;
+    return bits <= source->largest_bits && *base >= first && last - *base >= size - 1 &&
            (memory->iospaces == NULL || bits == ARCH_PAGE_BITS) && /* they take no larger ones */
-           (source->backing != GUESTMEM_UNTYPED || (source->paddr_offset & mask) == 0);
+           (source->backing != GUESTMEM_UNTYPED || source->paddr_offset % size == 0);
 }
 
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid(new);
+    requires \base_addr(new) != \base_addr(memory) &&
+        \separated(new, source) && \separated(new, memory->vm) &&
+        \separated(new, memory->vm->vka);
+    requires first <= gpa <= last < UINTPTR_MAX && \base_addr(source) != \base_addr(memory);
+    requires own: source->backing != GUESTMEM_UNTYPED;
+    assigns new->base, new->size_bits, new->frame, new->device, new->cacheable, memory->counts,
+        memory->failure, memory->untyped, gm_slots, gm_objects;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> new->frame.cookie != 0 && gm_slots == \old(gm_slots) + 1 &&
+        gm_objects == \old(gm_objects) + 1;
+    ensures \result == 0 ==> new_frame_ok(new) && first <= new->base <= gpa &&
+        new->base + (1 << new->size_bits) - 1 <= last;
+    ensures \result == -1 ==> gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 static int acquire_largest(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                            uintptr_t first, uintptr_t last, new_frame_t *new)
 {
+    /*@ loop invariant -1 <= i < ARCH_NUM_FRAME_SIZES;
+        loop invariant gm_slots == \at(gm_slots, Pre) && gm_objects == \at(gm_objects, Pre);
+        loop invariant source->backing != GUESTMEM_UNTYPED && gm_memory_ok(memory);
+        loop assigns i, new->base, new->size_bits, new->frame, new->device, new->cacheable,
+            memory->counts, memory->failure, memory->untyped, gm_slots, gm_objects;
+        loop variant i;
+     */
     for (int i = ARCH_NUM_FRAME_SIZES - 1; i >= 0; i--) {
         const gm_arch_frame_t *size = &gm_arch_frames[i];
         if (!fits(memory, source, size->bits, gpa, first, last, &new->base)) {
@@ -154,6 +224,10 @@ static int acquire_largest(gm_memory_t *memory, const gm_frame_source_t *source,
                  ? acquire_at(memory, new->base + source->paddr_offset, size, new)
                  : acquire_free(memory, source, size, new)) == 0) {
             new->cacheable = !new->device || source->use != GM_USE_ANY;
+            //@ assert first <= new->base <= gpa;
+            //@ assert gm_is_frame_size(i, new->size_bits);
+            //@ assert gm_is_frame(new->size_bits);
+            //@ assert new->base + (1 << new->size_bits) - 1 <= last;
             return 0;
         }
     }
@@ -223,22 +297,51 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
     return find_cacheable(memory, source, &given, &new->cacheable);
 }
 
+/*@ requires capacity <= SIZE_MAX / 32;
+    assigns \nothing;
+    ensures \result ==
+        sizeof(gm_run_t) + capacity * (sizeof(gm_frame_t) + sizeof(gm_frame_state_t));
+ */
 static size_t run_bytes(size_t capacity)
 {
     return sizeof(gm_run_t) + capacity * (sizeof(gm_frame_t) + sizeof(gm_frame_state_t));
 }
 
+/*@ requires \valid(&memory->heap) && \valid_read(&run->capacity);
+    assigns memory->heap, gm_records;
+    ensures gm_records == \old(gm_records) - 1;
+ */
+static void free_run(gm_memory_t *memory, gm_run_t *run)
+{
+    gm_heap_free(&memory->heap, run, run_bytes(run->capacity));
+}
+
 /* How many frames of one size from `base` on may follow up to `last`, before a larger one fits. */
+/*@ requires gm_arch_ok && \valid_read(source) && \valid_read(new);
+    requires gm_is_frame_bits(new->size_bits);
+    assigns \nothing;
+    ensures 1 <= \result;
+    ensures last > new->base ==> \result <= (last - new->base) / (1 << new->size_bits) + 1;
+    ensures last <= new->base ==> \result == 1;
+ */
 static size_t frames_expected(const gm_frame_source_t *source, const new_frame_t *new,
                               uintptr_t last)
 {
+    /*@ assert last > new->base ==>
+            ((last - new->base) >> new->size_bits) * ARCH_PAGE_SIZE <= last - new->base;
+     */
     size_t frames = last > new->base ? (size_t)((last - new->base) >> new->size_bits) + 1 : 1;
+    /*@ loop invariant 0 <= i <= ARCH_NUM_FRAME_SIZES;
+        loop invariant 1 <= frames <= \at(frames, LoopEntry);
+        loop assigns i, frames;
+        loop variant ARCH_NUM_FRAME_SIZES - i;
+     */
     for (int i = 0; i < ARCH_NUM_FRAME_SIZES && !new->caller; i++) {
         size_t bits = gm_arch_frames[i].bits;
-        uintptr_t larger = (uintptr_t)1 << bits;
-        size_t room = (size_t)((larger - (new->base &(larger - 1))) >> new->size_bits);
-        if (bits > new->size_bits && bits <= source->largest_bits &&frames > room) {
-            frames = room;
+        if (bits > new->size_bits && bits <= source->largest_bits) {
+            size_t in_larger = (size_t)1 << (bits - new->size_bits);
+            size_t room = in_larger - (size_t)(new->base >> new->size_bits) % in_larger;
+            frames = frames < room ? frames : room;
         }
     }
     return frames;
@@ -267,6 +370,18 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
 }
 
 /* Move a run to a block of another capacity, while none of its frames is in a window. */
+/*@ requires gm_memory_ok(memory) && \valid(run) && capacity >= (*run)->count;
+    requires *run != \null && gm_list_whole(*run);
+    requires !gm_is_run(\base_addr(run)) && \base_addr(run) != \base_addr(memory);
+    assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures \result == -1 ==> *run == \old(*run) && gm_list == \old(gm_list);
+    ensures \result == 0 ==> (*run)->capacity == capacity;
+    ensures *run != \null && gm_list_whole(*run) && (*run)->count == \old((*run)->count) &&
+        (*run)->size_bits == \old((*run)->size_bits) && (*run)->base == \old((*run)->base) &&
+        gm_run_end(*run) == \old(gm_run_end(*run)) &&
+        gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
+ */
 static int resize_run(gm_memory_t *memory, gm_run_t **run, size_t capacity)
 {
     const gm_run_t *old = *run;
@@ -288,6 +403,13 @@ int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
 }
 
 /* Whether a frame continues a run. */
+/*@ requires gm_run_ok(run) && \valid_read(&run->caller) && \valid_read(&run->shared);
+    requires \valid_read(&run->device) && \valid_read(&run->cacheable) && \valid_read(new);
+    assigns \nothing;
+    ensures \result <==> new->base == gm_run_end(run) && new->size_bits == run->size_bits &&
+        new->caller == run->caller && new->shared == run->shared &&
+        new->device == run->device && new->cacheable == run->cacheable;
+ */
 static bool continues(const gm_run_t *run, const new_frame_t *new)
 {
     return new->base == gm_run_last(run) + 1 &&
@@ -296,6 +418,11 @@ static bool continues(const gm_run_t *run, const new_frame_t *new)
 }
 
 /* A caller may hand in frames that continue no run: so its runs grow. */
+/*@ requires gm_arch_ok && \valid_read(source) && \valid_read(new);
+    requires gm_is_frame_bits(new->size_bits);
+    assigns \nothing;
+    ensures 1 <= \result <= SIZE_MAX / 32 && (new->caller ==> \result <= CALLER_RUN);
+ */
 static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t *new,
                              uintptr_t expected)
 {
@@ -303,27 +430,143 @@ static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t 
     return new->caller &&frames > CALLER_RUN ? CALLER_RUN : frames;
 }
 
+/* Begin a run for a frame. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(new) && \valid(newest);
+    requires new_frame_ok(new) && gm_list_whole(*newest);
+    requires own: !new->caller && !new->shared && new->frame.cookie != 0;
+    requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
+    requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
+        \base_addr(new) != \base_addr(memory) && \base_addr(newest) != \base_addr(memory->vm);
+    assigns GM_RUNS, *newest, memory->heap, memory->failure, gm_records, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_list_whole(*newest) && gm_frames(*newest) == \old(gm_frames(*newest)) &&
+        gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures \result == 0 ==> *newest != \null && (*newest)->count == 0 &&
+        (*newest)->capacity > 0 && follows(*newest, new);
+ */
+static int begin_run(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
+                     uintptr_t expected, gm_run_t **newest)
+{
+    gm_run_t *run = run_create(memory, source, new, first_capacity(source, new, expected));
+    if (run == NULL) {
+        return -1;
+    }
+    run->older = *newest;
+    *newest = run;
+    return 0;
+}
+
+/* Let the newest run be one that a frame continues, with room for it. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(new) && \valid(newest);
+    requires new_frame_ok(new) && gm_list_whole(*newest);
+    requires *newest != \null ==> gm_run_ok(*newest);
+    requires own: !new->caller && !new->shared && new->frame.cookie != 0;
+    requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
+    requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
+        \base_addr(new) != \base_addr(memory) && \base_addr(newest) != \base_addr(memory->vm);
+    assigns GM_RUNS, *newest, memory->heap, memory->failure, gm_records, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_list_whole(*newest) && gm_frames(*newest) == \old(gm_frames(*newest)) &&
+        gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures \result == 0 ==> *newest != \null && (*newest)->count < (*newest)->capacity;
+    ensures \result == 0 ==> follows(*newest, new);
+    ensures \result == 0 && (*newest)->count > 0 ==> gm_run_ok(*newest);
+ */
+static int make_room(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
+                     uintptr_t expected, gm_run_t **newest)
+{
+    if (*newest == NULL) {
+        return begin_run(memory, source, new, expected, newest);
+    }
+    if (!continues(*newest, new)) {
+        if (gm_run_fit(memory, newest) != 0) {
+            return -1;
+        }
+        //@ assert new_frame_ok(new) && new->frame.cookie != 0;
+        //@ assert memory->vm == \at(memory->vm, Pre);
+        //@ assert memory->vm->vka == \at(memory->vm->vka, Pre);
+        return begin_run(memory, source, new, expected, newest);
+    }
+    if ((*newest)->count < (*newest)->capacity) {
+        return 0;
+    }
+    if (resize_run(memory, newest, 2 * (*newest)->capacity) != 0) {
+        return -1;
+    }
+    /*@ assert (*newest)->base == \at((*newest)->base, Pre) &&
+            (*newest)->count == \at((*newest)->count, Pre) &&
+            (*newest)->size_bits == \at((*newest)->size_bits, Pre);
+     */
+    //@ assert gm_run_ok(*newest);
+    //@ assert new->base == \at(new->base, Pre) && new->size_bits == \at(new->size_bits, Pre);
+    //@ assert follows(*newest, new);
+    return 0;
+}
+
+/* Add a frame to the newest run of a list, which has room for it. */
+/*@ requires gm_list_whole(run) && \valid_read(new) && run != \null && run->count < run->capacity;
+    requires new_frame_ok(new) && follows(run, new) && (run->count > 0 ==> gm_run_ok(run));
+    requires own: !new->caller && new->frame.cookie != 0;
+    requires !gm_is_run(\base_addr(new));
+    assigns run->count, run->restricted, run->frames[run->count].cap,
+        run->frames[run->count].cookie;
+    ensures gm_run_ok(run);
+    ensures gm_list_whole(run) && gm_frames(run) == \old(gm_frames(run)) + 1 &&
+        gm_runs(run) == \old(gm_runs(run));
+ */
+static void append(gm_run_t *run, const new_frame_t *new)
+{
+    run->frames[run->count].cap = new->frame.cap;
+    run->frames[run->count].cookie = new->frame.cookie; /* or what else is in the union */
+    run->count++;
+    run->restricted |= new->caller && !(seL4_CapRights_get_capAllowRead(new->frame.rights) &&
+                                        seL4_CapRights_get_capAllowWrite(new->frame.rights));
+    /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) + 1 &&
+            run->size_bits == \at(run->size_bits, Pre);
+     */
+    //@ assert gm_run_end(run) == \at(gm_run_end(run), Pre) + (1 << run->size_bits);
+    //@ assert run->count == 1 ==> run->base == new->base;
+    //@ assert run->base % (1 << run->size_bits) == 0;
+    //@ assert gm_run_end(run) <= UINTPTR_MAX;
+    //@ assert gm_run_ok(run);
+    //@ assert gm_run_valid(run);
+    //@ assert gm_run_own(run);
+    /*@ assert \forall gm_run_t *r; gm_listed(gm_list, r) && r != run ==>
+            r->count == \at(r->count, Pre) && r->capacity == \at(r->capacity, Pre);
+     */
+    /*@ assert \forall gm_run_t *r, integer i; gm_listed(gm_list, r) && r != run &&
+            0 <= i < r->count ==> r->frames[i].cookie == \at(r->frames[i].cookie, Pre);
+     */
+    //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_valid(r);
+    //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_own(r);
+    //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> r->older == \at(r->older, Pre);
+    //@ assert gm_list_ok(run);
+}
+
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(new) && \valid(newest);
+    requires new_frame_ok(new) && gm_list_whole(*newest);
+    requires *newest != \null ==> gm_run_ok(*newest);
+    requires own: !new->caller && !new->shared && new->frame.cookie != 0;
+    requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
+    requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
+        \base_addr(new) != \base_addr(memory) && \base_addr(newest) != \base_addr(memory->vm);
+    assigns GM_RUNS, *newest, memory->heap, memory->failure, gm_records, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_list_whole(*newest) &&
+        gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
+        (*newest)->size_bits == \old(new->size_bits) &&
+        gm_frames(*newest) == \old(gm_frames(*newest)) + 1;
+    ensures \result == -1 ==> gm_frames(*newest) == \old(gm_frames(*newest));
+ */
 static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
                        uintptr_t expected, gm_run_t **newest)
 {
-    if (*newest == NULL || !continues(*newest, new)) {
-        if (*newest != NULL && gm_run_fit(memory, newest) != 0) {
-            return -1;
-        }
-        gm_run_t *run = run_create(memory, source, new, first_capacity(source, new, expected));
-        if (run == NULL) {
-            return -1;
-        }
-        run->older = *newest;
-        *newest = run;
-    } else if ((*newest)->count == (*newest)->capacity &&
-               resize_run(memory, newest, 2 * (*newest)->capacity) != 0) {
+    if (make_room(memory, source, new, expected, newest) != 0) {
         return -1;
     }
-    gm_run_t *run = *newest;
-    run->frames[run->count++] = new->frame;
-    run->restricted |= new->caller && !(seL4_CapRights_get_capAllowRead(new->frame.rights) &&
-                                        seL4_CapRights_get_capAllowWrite(new->frame.rights));
+    //@ assert new_frame_ok(new) && new->frame.cookie != 0;
+    append(*newest, new);
     return 0;
 }
 
@@ -383,6 +626,11 @@ static int copy_cap(gm_memory_t *memory, vka_t *vka, seL4_CPtr cap, seL4_CPtr *c
 }
 
 /* Delete a capability and free its slot. @return whether the kernel did */
+/*@ requires gm_memory_ok(memory);
+    assigns memory->counts, gm_slots, gm_refused;
+    ensures \result ? gm_slots == \old(gm_slots) - 1 && gm_refused == \old(gm_refused) :
+        gm_slots == \old(gm_slots) && gm_refused > \old(gm_refused);
+ */
 static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
 {
     cspacepath_t path;
@@ -453,7 +701,7 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
     uintptr_t from = gpa + source->owner_offset;
     const gm_run_t *run = gm_range_map_get(&source->owner->runs, from);
     assert(run != NULL);
-    size_t index = (size_t)((from - run->base) >> run->size_bits);
+    size_t index = gm_run_index(run, from);
     seL4_CapRights_t limit = gm_run_limit(run, index, source->rights);
     gm_sharer_t *sharer = run->caller ? NULL : run->frames[index].sharer;
     *new = (new_frame_t){
@@ -517,6 +765,13 @@ static void release_shared(gm_memory_t *memory, const gm_frame_t *frame, seL4_Wo
     gm_heap_free(&memory->heap, sharer, sizeof(*sharer));
 }
 
+/*@ requires gm_memory_ok(memory) && \valid_read(frame) && gm_is_frame(size_bits);
+    requires own: !caller && !shared && frame->cookie != 0;
+    assigns memory->counts, gm_slots, gm_objects, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots) - 1 &&
+        gm_objects == \old(gm_objects) - 1;
+ */
 static void release(gm_memory_t *memory, bool caller, bool shared, const gm_frame_t *frame,
                     size_t size_bits)
 {
@@ -530,46 +785,153 @@ static void release(gm_memory_t *memory, bool caller, bool shared, const gm_fram
     }
 }
 
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid(new);
+    requires \base_addr(new) != \base_addr(memory) &&
+        \separated(new, source) && \separated(new, memory->vm) &&
+        \separated(new, memory->vm->vka);
+    requires first <= gpa <= last < UINTPTR_MAX && \base_addr(source) != \base_addr(memory);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES;
+    assigns new->base, new->size_bits, new->frame, new->device, new->cacheable, memory->counts,
+        memory->failure, memory->untyped, gm_slots, gm_objects;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> new->frame.cookie != 0 && gm_slots == \old(gm_slots) + 1 &&
+        gm_objects == \old(gm_objects) + 1;
+    ensures \result == 0 ==> new_frame_ok(new) && first <= new->base <= gpa &&
+        new->base + (1 << new->size_bits) - 1 <= last;
+    ensures \result == -1 ==> gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 static int acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                    uintptr_t first, uintptr_t last, new_frame_t *new)
 {
-    switch (source->backing) {
-    case GUESTMEM_CALLER:
+    if (source->backing == GUESTMEM_CALLER) {
         return acquire_from_caller(memory, source, gpa, first, last, new);
-    case GUESTMEM_SHARED:
-        return acquire_shared(memory, source, gpa, new);
-    default:
-        return acquire_largest(memory, source, gpa, first, last, new);
     }
+    if (source->backing == GUESTMEM_SHARED) {
+        return acquire_shared(memory, source, gpa, new);
+    }
+    return acquire_largest(memory, source, gpa, first, last, new);
+}
+
+/* Add a frame that was acquired to the runs, or release it. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(new) && \valid(newest);
+    requires new_frame_ok(new) && gm_list_whole(*newest);
+    requires *newest != \null ==> gm_run_ok(*newest);
+    requires own: !new->caller && !new->shared && new->frame.cookie != 0;
+    requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
+    requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
+        \base_addr(new) != \base_addr(memory) && \base_addr(newest) != \base_addr(memory->vm);
+    assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, gm_slots, gm_objects,
+        gm_records, gm_refused, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_list_whole(*newest) && gm_refused >= \old(gm_refused);
+    ensures gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) - 1 &&
+        gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest)) - 1;
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
+        (*newest)->size_bits == \old(new->size_bits);
+ */
+static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
+                          const new_frame_t *new, uintptr_t expected, gm_run_t **newest)
+{
+    bool caller = new->caller;
+    bool shared = new->shared;
+    size_t size_bits = new->size_bits;
+    if (add_to_runs(memory, source, new, expected, newest) == 0) {
+        return 0;
+    }
+    //@ assert new->frame.cookie == \at(new->frame.cookie, Pre);
+    //@ assert memory->vm == \at(memory->vm, Pre);
+    //@ assert memory->vm->vka == \at(memory->vm->vka, Pre);
+    //@ ghost Added: ;
+    release(memory, caller, shared, &new->frame, size_bits);
+    /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            run->older == \at(run->older, Added) && run->count == \at(run->count, Added) &&
+            run->capacity == \at(run->capacity, Added);
+     */
+    /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
+            0 <= i < run->count ==>
+            run->frames[i].cookie == \at(run->frames[i].cookie, Added);
+     */
+    //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
+    return -1;
 }
 
 int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
 {
     new_frame_t new = {0};
+    //@ ghost gm_is_local(&new);
     int error = acquire(memory, source, gpa, first, last, &new);
-    if (error == 0 && add_to_runs(memory, source, &new, expected, newest) != 0) {
-        release(memory, new.caller, new.shared, &new.frame, new.size_bits);
-        error = -1;
+    /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            run->older == \at(run->older, Pre) && run->count == \at(run->count, Pre) &&
+            run->capacity == \at(run->capacity, Pre) && run->base == \at(run->base, Pre) &&
+            run->size_bits == \at(run->size_bits, Pre);
+     */
+    /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
+            0 <= i < run->count ==>
+            run->frames[i].cookie == \at(run->frames[i].cookie, Pre);
+     */
+    //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
+    //@ assert gm_list_whole(*newest) && *newest == \at(*newest, Pre);
+    //@ assert *newest != \null ==> gm_run_end(*newest) == \at(gm_run_end(*newest), Pre);
+    //@ assert *newest != \null ==> gm_run_ok(*newest);
+    /*@ assert gm_frames(*newest) == \at(gm_frames(*newest), Pre) &&
+            gm_runs(*newest) == \at(gm_runs(*newest), Pre);
+     */
+    if (error != 0) {
+        return -1;
     }
+    error = add_or_release(memory, source, &new, expected, newest);
+    //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    //@ assert error == 0 ==> *newest != \null && gm_run_ok(*newest);
     return error;
 }
 
 void gm_run_release(gm_memory_t *memory, gm_run_t *run)
 {
+    /*@ loop invariant 0 <= i <= run->count && gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_refused == \at(gm_refused, Pre) ==>
+            gm_slots == \at(gm_slots, Pre) - (run->count - i) &&
+            gm_objects == \at(gm_objects, Pre) - (run->count - i);
+        loop assigns i, memory->counts, gm_slots, gm_objects, gm_refused;
+        loop variant i;
+     */
     for (size_t i = run->count; i > 0; i--) {
         release(memory, run->caller, run->shared, &run->frames[i - 1], run->size_bits);
     }
-    gm_heap_free(&memory->heap, run, run_bytes(run->capacity));
+    free_run(memory, run);
 }
 
 /* An allocator that gets memory back in reverse has its smallest pieces first, and need not break
  * large ones. */
 void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
 {
+    /*@ loop invariant gm_list_ok(newest) && gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_refused == \at(gm_refused, Pre) ==>
+            gm_slots - gm_frames(newest) == \at(gm_slots - gm_frames(newest), Pre) &&
+            gm_objects - gm_frames(newest) == \at(gm_objects - gm_frames(newest), Pre);
+        loop invariant gm_records - gm_runs(newest) == \at(gm_records - gm_runs(newest), Pre);
+        loop assigns newest, memory->counts, memory->heap, gm_slots, gm_objects, gm_records,
+            gm_refused;
+        loop variant gm_runs(newest);
+     */
     while (newest != NULL) {
         gm_run_t *older = newest->older;
         gm_run_release(memory, newest);
+        /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+                run->older == \at(run->older, LoopCurrent) &&
+                run->count == \at(run->count, LoopCurrent) &&
+                run->capacity == \at(run->capacity, LoopCurrent);
+         */
+        /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
+                0 <= i < run->count ==>
+                run->frames[i].cookie == \at(run->frames[i].cookie, LoopCurrent);
+         */
+        //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+        //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
         newest = older;
     }
 }

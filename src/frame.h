@@ -72,6 +72,66 @@ typedef struct gm_run {
     gm_frame_t frames[];  /* `capacity`, and after them as many gm_frame_state_t */
 } gm_run_t;
 
+/*@ // What follows a run's last address.
+    logic integer gm_run_end(gm_run_t *run) = run->base + run->count * (1 << run->size_bits);
+
+    // A run has frames, all of a size, that are aligned and end below the top of the addresses.
+    predicate gm_run_ok(gm_run_t *run) =
+        \valid_read(&run->base) && \valid_read(&run->count) && \valid_read(&run->size_bits) &&
+        gm_is_frame_bits(run->size_bits) &&
+        1 <= run->count <= run->capacity &&
+        run->base % (1 << run->size_bits) == 0 &&
+        gm_run_end(run) <= UINTPTR_MAX;
+ */
+
+/*@ // A run's memory is there.
+    predicate gm_run_valid(gm_run_t *run) =
+        gm_is_run(\base_addr(run)) && \offset(run) == 0 &&
+        \valid(&run->older) && \valid(&run->base) && \valid(&run->count) &&
+        \valid(&run->capacity) && \valid(&run->rights) && \valid(&run->size_bits) &&
+        \valid(&run->caller) && \valid(&run->shared) && \valid(&run->device) &&
+        \valid(&run->cacheable) && \valid(&run->restricted) &&
+        1 <= run->capacity < SIZE_MAX / 2 && \valid(run->frames + (0 .. run->capacity - 1));
+
+    // A run's frames are the library's own, and their memory goes back to the allocator.
+    predicate gm_run_own(gm_run_t *run) =
+        !run->caller && !run->shared && gm_is_frame(run->size_bits) &&
+        run->count <= run->capacity &&
+        \forall integer i; 0 <= i < run->count ==> run->frames[i].cookie != 0;
+ */
+
+/*@ // Each run of a list is newer than the one that follows.
+    predicate gm_list_linked(gm_run_t *newest) =
+        (newest == \null || gm_listed(gm_list, newest)) &&
+        (\forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            run != \null && 0 <= gm_older_runs(gm_list, run) &&
+            (run->older == \null ?
+                gm_older_runs(gm_list, run) == 0 && gm_older_frames(gm_list, run) == 0 :
+                gm_listed(gm_list, run->older) &&
+                gm_older_runs(gm_list, run) == gm_older_runs(gm_list, run->older) + 1 &&
+                gm_older_frames(gm_list, run) ==
+                    gm_older_frames(gm_list, run->older) + run->older->count));
+
+    // The list that begins with `newest`: the frames of its runs are the library's own.
+    predicate gm_list_ok(gm_run_t *newest) =
+        (\forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run)) &&
+        (\forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run)) &&
+        gm_list_linked(newest);
+
+    // No run of a list is newer than `newest`.
+    predicate gm_list_newest(gm_run_t *newest) =
+        \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            newest != \null && run->older != newest;
+
+    predicate gm_list_whole(gm_run_t *newest) = gm_list_ok(newest) && gm_list_newest(newest);
+
+    // How many runs it has, and how many frames.
+    logic integer gm_runs(gm_run_t *newest) =
+        newest == \null ? 0 : gm_older_runs(gm_list, newest) + 1;
+    logic integer gm_frames(gm_run_t *newest) =
+        newest == \null ? 0 : gm_older_frames(gm_list, newest) + newest->count;
+ */
+
 /** Whether a frame is mapped in a window, see window.c. */
 typedef uint8_t gm_frame_state_t;
 
@@ -80,21 +140,59 @@ static inline gm_frame_state_t *gm_run_states(const gm_run_t *run)
     return (gm_frame_state_t *)&run->frames[run->capacity];
 }
 
+/** The last address of a run. */
+/*@ requires gm_run_ok(run);
+    assigns \nothing;
+    ensures \result == gm_run_end(run) - 1;
+    ensures run->base < \result < UINTPTR_MAX;
+ */
 static inline uintptr_t gm_run_last(const gm_run_t *run)
 {
     return run->base + ((run->count << run->size_bits) - 1);
 }
 
+/** The first address of a run's frame; of the one behind the last, where that would be. */
+/*@ requires gm_run_ok(run) && index <= run->count;
+    assigns \nothing;
+    ensures \result == run->base + index * (1 << run->size_bits);
+    ensures index < run->count ==> \result + (1 << run->size_bits) <= UINTPTR_MAX;
+ */
 static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
 {
+    //@ assert index * (1 << run->size_bits) <= run->count * (1 << run->size_bits);
+    /*@ assert index < run->count ==>
+            (index + 1) * (1 << run->size_bits) <= run->count * (1 << run->size_bits);
+     */
     return run->base + ((uintptr_t)index << run->size_bits);
 }
 
+/** The last address of a run's frame. */
+/*@ requires gm_run_ok(run) && index < run->count;
+    assigns \nothing;
+    ensures \result == run->base + (index + 1) * (1 << run->size_bits) - 1;
+ */
 static inline uintptr_t gm_run_gpa_last(const gm_run_t *run, size_t index)
 {
     return gm_run_gpa(run, index) + (((uintptr_t)1 << run->size_bits) - 1);
 }
 
+/** The index of a run's frame that holds `gpa`. */
+/*@ requires gm_run_ok(run) && run->base <= gpa < gm_run_end(run);
+    assigns \nothing;
+    ensures \result < run->count;
+    ensures run->base + \result * (1 << run->size_bits) <= gpa;
+    ensures gpa < run->base + (\result + 1) * (1 << run->size_bits);
+ */
+static inline size_t gm_run_index(const gm_run_t *run, uintptr_t gpa)
+{
+    uintptr_t offset = gpa - run->base;
+    //@ assert (offset >> run->size_bits) * (1 << run->size_bits) <= offset;
+    //@ assert offset < ((offset >> run->size_bits) + 1) * (1 << run->size_bits);
+    /*@ assert run->count <= offset >> run->size_bits ==>
+            run->count * (1 << run->size_bits) <= offset;
+     */
+    return (size_t)(offset >> run->size_bits);
+}
 /** What of `rights` the guest may have to a frame. */
 static inline seL4_CapRights_t gm_run_limit(const gm_run_t *run, size_t index,
                                             seL4_CapRights_t rights)
@@ -106,6 +204,7 @@ static inline seL4_CapRights_t gm_run_limit(const gm_run_t *run, size_t index,
 }
 
 /** The guest's rights to a frame. */
+/*@ assigns \nothing; */
 static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
 {
     return gm_run_limit(run, index, run->rights);
@@ -122,10 +221,36 @@ static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
  * @return 0; -1 after gm_fail(), and the runs are as before
  * @see gm_frames_discard
  */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid(newest);
+    requires !gm_is_run(\base_addr(newest)) && \base_addr(newest) != \base_addr(memory) &&
+        \base_addr(newest) != \base_addr(memory->vm);
+    requires gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
+    requires first <= gpa <= last < UINTPTR_MAX && \base_addr(source) != \base_addr(memory);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES;
+    assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    ensures \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
+    ensures gm_list_linked(*newest) && gm_list_newest(*newest);
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) &&
+        gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest));
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
+ */
 int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest);
 
 /** Free the unused capacity of a run, which may move. @return 0; -1 after gm_fail() */
+/*@ requires gm_memory_ok(memory) && \valid(run) && *run != \null && gm_list_whole(*run);
+    requires !gm_is_run(\base_addr(run)) && \base_addr(run) != \base_addr(memory);
+    assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures *run != \null && gm_list_whole(*run) && (*run)->size_bits == \old((*run)->size_bits) &&
+        gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
+ */
 int gm_run_fit(gm_memory_t *memory, gm_run_t **run);
 
 /**
@@ -148,9 +273,25 @@ void gm_run_unshare(gm_memory_t *memory, gm_run_t *run);
 
 /** Release a run's frames, the newest first, and free it. Deleting the library's frames unmaps
  *  them; a caller's frames must be unmapped before. */
+/*@ requires gm_memory_ok(memory) && gm_run_valid(run);
+    requires own: gm_run_own(run);
+    assigns memory->counts, memory->heap, gm_slots, gm_objects, gm_records, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots - run->count) &&
+        gm_objects == \old(gm_objects - run->count);
+    ensures gm_records == \old(gm_records) - 1;
+ */
 void gm_run_release(gm_memory_t *memory, gm_run_t *run);
 
 /** gm_run_release() of a list of runs, none of which is mapped. */
+/*@ requires gm_memory_ok(memory);
+    requires own: gm_list_ok(newest);
+    assigns memory->counts, memory->heap, gm_slots, gm_objects, gm_records, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots - gm_frames(newest)) &&
+        gm_objects == \old(gm_objects - gm_frames(newest));
+    ensures gm_records == \old(gm_records - gm_runs(newest));
+ */
 void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest);
 
 /**
@@ -167,5 +308,11 @@ void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4
 
 /** Delete the capability of an object of the library's, free its slot, and return its memory, if
  *  the vka has a cookie for it. If the kernel refuses, all of it is kept and counted as lost. */
+/*@ requires gm_memory_ok(memory);
+    assigns memory->counts, gm_slots, gm_objects, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots) - 1 &&
+        gm_objects == \old(gm_objects) - (cookie != 0 ? 1 : 0);
+ */
 void gm_object_delete(gm_memory_t *memory, seL4_CPtr cap, seL4_Word type, size_t size_bits,
                       seL4_Word cookie);

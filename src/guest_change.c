@@ -33,6 +33,15 @@ static vm_memory_reservation_t *mapped_at(gm_memory_t *memory, uintptr_t addr, s
 
 /* Where the reservation begins or ends within a page, that is all there is of the page: widen a
  * range of whole bytes to it. */
+/*@ requires \valid_read(reservation) && \valid_read(reservation->mapping);
+    requires \valid(first) && \valid(last) && \separated(first, last, reservation) &&
+        \separated(first, reservation->mapping) && \separated(last, reservation->mapping);
+    requires reservation->mapping->first <= reservation->base <= *first;
+    requires *last <= reservation->last <= reservation->mapping->last;
+    assigns *first, *last;
+    ensures reservation->mapping->first <= *first <= \old(*first);
+    ensures \old(*last) <= *last <= reservation->mapping->last;
+ */
 static void widen(const vm_memory_reservation_t *reservation, uintptr_t *first, uintptr_t *last)
 {
     *first = *first == reservation->base ? reservation->mapping->first : *first;

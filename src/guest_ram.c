@@ -23,11 +23,39 @@ typedef enum ram_state { RAM_FREE, RAM_ALLOCATED, RAM_ANY } ram_state_t;
 
 #define MOST_ADDED 2 /* entries that a change of state adds at most: it splits one in three */
 
+/*@ // The list of RAM is sorted, and its entries are not empty and do not overlap.
+    predicate ram_ok(vm_mem_t *mem) =
+        \valid_read(mem) && 0 <= mem->num_ram_regions &&
+        \valid_read(mem->ram_regions + (0 .. mem->num_ram_regions - 1)) &&
+        (\forall integer i; 0 <= i < mem->num_ram_regions ==> mem->ram_regions[i].size > 0 &&
+            mem->ram_regions[i].start + mem->ram_regions[i].size <= UINTPTR_MAX) &&
+        (\forall integer i, j; 0 <= i < j < mem->num_ram_regions ==>
+            mem->ram_regions[i].start + mem->ram_regions[i].size <= mem->ram_regions[j].start);
+
+    logic integer ram_end(vm_mem_t *mem, integer i) =
+        mem->ram_regions[i].start + mem->ram_regions[i].size;
+
+    // An entry in that state, or in any, has that address.
+    predicate ram_has(vm_mem_t *mem, integer state, integer address) =
+        \exists integer i; 0 <= i < mem->num_ram_regions &&
+            mem->ram_regions[i].start <= address < ram_end(mem, i) &&
+            (state == RAM_ANY || mem->ram_regions[i].allocated == state);
+ */
+
+/*@ requires capacity <= SIZE_MAX / sizeof(vm_ram_region_t);
+    assigns \nothing;
+    ensures \result == capacity * sizeof(vm_ram_region_t);
+ */
 static size_t list_bytes(size_t capacity)
 {
     return capacity * sizeof(vm_ram_region_t);
 }
 
+/*@ requires \valid_read(region) && region->size > 0;
+    requires region->start + region->size - 1 <= UINTPTR_MAX;
+    assigns \nothing;
+    ensures \result == region->start + region->size - 1;
+ */
 static uintptr_t region_last(const vm_ram_region_t *region)
 {
     return region->start + (region->size - 1);
@@ -79,10 +107,23 @@ static void finish_change(gm_memory_t *memory)
 }
 
 /* The index of the first entry that ends at or above `address`. */
+/*@ requires ram_ok(mem);
+    assigns \nothing;
+    ensures \result <= mem->num_ram_regions;
+    ensures \forall integer i; 0 <= i < \result ==> ram_end(mem, i) <= address;
+    ensures \forall integer i; \result <= i < mem->num_ram_regions ==> address < ram_end(mem, i);
+ */
 static size_t find_region(const vm_mem_t *mem, uintptr_t address)
 {
     size_t low = 0;
     size_t high = (size_t)mem->num_ram_regions;
+    /*@ loop invariant low <= high <= mem->num_ram_regions;
+        loop invariant \forall integer i; 0 <= i < low ==> ram_end(mem, i) <= address;
+        loop invariant \forall integer i; high <= i < mem->num_ram_regions ==>
+            address < ram_end(mem, i);
+        loop assigns low, high;
+        loop variant high - low;
+     */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (region_last(&mem->ram_regions[middle]) < address) {
@@ -152,14 +193,28 @@ static void set_state(gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_s
 }
 
 /* Whether all of `[base, last]` is RAM of that state. */
+/*@ requires \valid_read(memory) && \valid_read(memory->vm) && ram_ok(&memory->vm->mem);
+    requires base <= last && 0 <= state <= RAM_ANY;
+    assigns \nothing;
+    ensures \result ==> \forall integer a; base <= a <= last ==>
+        ram_has(&memory->vm->mem, state, a);
+ */
 static bool is_all(const gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_state_t state)
 {
     const vm_mem_t *mem = &memory->vm->mem;
+    /*@ loop invariant \at(base, Pre) <= base <= last && i <= mem->num_ram_regions;
+        loop invariant \forall integer j; i <= j < mem->num_ram_regions ==> base < ram_end(mem, j);
+        loop invariant \forall integer a; \at(base, Pre) <= a < base ==>
+            ram_has(mem, state, a);
+        loop assigns i, base;
+        loop variant mem->num_ram_regions - i;
+     */
     for (size_t i = find_region(mem, base); i < (size_t)mem->num_ram_regions; i++) {
         const vm_ram_region_t *region = &mem->ram_regions[i];
         if (region->start > base || (state != RAM_ANY && region->allocated != (int)state)) {
             return false;
         }
+        //@ assert \forall integer a; base <= a < ram_end(mem, i) ==> ram_has(mem, state, a);
         if (region_last(region) >= last) {
             return true;
         }
@@ -356,8 +411,18 @@ void vm_ram_free(vm_t *vm, uintptr_t start, size_t bytes)
 }
 
 /* The lowest unallocated range of RAM; not at 0, which is what the call returns for failure. */
+/*@ requires ram_ok(mem) && \valid(start);
+    assigns *start;
+    ensures \result ==> *start > 0 && \old(\exists integer i; 0 <= i < mem->num_ram_regions &&
+        !mem->ram_regions[i].allocated && mem->ram_regions[i].start <= \at(*start, Post) &&
+        \at(*start, Post) + bytes <= ram_end(mem, i));
+ */
 static bool find_unallocated(const vm_mem_t *mem, size_t bytes, uintptr_t *start)
 {
+    /*@ loop invariant 0 <= i <= mem->num_ram_regions;
+        loop assigns i;
+        loop variant mem->num_ram_regions - i;
+     */
     for (int i = 0; i < mem->num_ram_regions; i++) {
         const vm_ram_region_t *region = &mem->ram_regions[i];
         size_t skipped = region->start == 0 ? ARCH_PAGE_SIZE : 0;

@@ -36,13 +36,20 @@ struct guestmem_saved {
 static const char zero_page[ARCH_PAGE_SIZE];
 
 /* The lowest reservation above another, which is the lowest of all above NULL. */
+/*@ requires gm_reservations_ok(memory);
+    requires reservation == \null || gm_reservation_ok(reservation);
+    assigns \nothing;
+    ensures \result != \null ==> \old(gm_reservation_ok(\result)) &&
+        (reservation != \null ==> \old(reservation->last < \result->last));
+ */
 static vm_memory_reservation_t *next_reservation(const gm_memory_t *memory,
                                                  const vm_memory_reservation_t *reservation)
 {
-    gm_range_t range;
-    uintptr_t from = reservation != NULL ? reservation->last + 1 : 0;
-    bool more = reservation == NULL || reservation->last < UINTPTR_MAX;
-    return more && gm_range_map_next(&memory->reservations, from, &range) ? range.value : NULL;
+    uintptr_t from = reservation != NULL ? reservation->last : 0;
+    if (from == UINTPTR_MAX) {
+        return NULL;
+    }
+    return gm_reservation_next(memory, reservation != NULL ? from + 1 : 0, UINTPTR_MAX);
 }
 
 /* The reservation of what is being saved, or restored after check_reservations(). */
@@ -58,11 +65,13 @@ static const char **page_at(saved_ram_t *ram, uintptr_t gpa)
     return &ram->pages[(gpa - gm_page_of(ram->base)) >> ARCH_PAGE_BITS];
 }
 
+//@ assigns \nothing; ensures \result == (a < b ? a : b);
 static uintptr_t lower(uintptr_t a, uintptr_t b)
 {
     return a < b ? a : b;
 }
 
+//@ assigns \nothing; ensures \result == (a > b ? a : b);
 static uintptr_t higher(uintptr_t a, uintptr_t b)
 {
     return a > b ? a : b;
@@ -70,6 +79,10 @@ static uintptr_t higher(uintptr_t a, uintptr_t b)
 
 /* Freeing. */
 
+/*@ requires num_pages <= SIZE_MAX / ARCH_PAGE_SIZE;
+    assigns \nothing;
+    ensures \result == sizeof(saved_ram_t) + num_pages * sizeof(char *);
+ */
 static size_t ram_bytes(size_t num_pages)
 {
     return sizeof(saved_ram_t) + num_pages * sizeof(char *);

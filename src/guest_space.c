@@ -16,8 +16,19 @@
 
 /* Unmap the first `count` frames. A live frame capability can be unmapped; of one that its caller
  * has deleted meanwhile, nothing is mapped any more. */
+/*@ requires gm_memory_ok(memory) && gm_run_valid(run) && count <= run->capacity;
+    assigns memory->counts, gm_mapped, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped) - count;
+ */
 static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
 {
+    /*@ loop invariant 0 <= i <= count && gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_refused == \at(gm_refused, Pre) ==>
+            gm_mapped == \at(gm_mapped, Pre) - i;
+        loop assigns i, memory->counts, gm_mapped, gm_refused;
+        loop variant count - i;
+     */
     for (size_t i = 0; i < count; i++) {
         memory->counts.page_unmaps++;
         if (gm_arch_frame_unmap(run->frames[i].cap) != seL4_NoError) {
@@ -26,8 +37,22 @@ static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
     }
 }
 
+/* Map all frames of a run, or none. */
+/*@ requires gm_memory_ok(memory) && gm_run_valid(run) && gm_run_ok(run);
+    assigns memory->counts, memory->failure, gm_mapped, gm_refused;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> gm_mapped == \old(gm_mapped) + run->count;
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped);
+ */
 static int map_frames(gm_memory_t *memory, const gm_run_t *run, bool write)
 {
+    /*@ loop invariant 0 <= i <= run->count && gm_mapped == \at(gm_mapped, Pre) + i;
+        loop invariant run->count == \at(run->count, Pre) && gm_memory_ok(memory) &&
+            gm_run_valid(run) && gm_run_ok(run);
+        loop assigns i, memory->counts, gm_mapped;
+        loop variant run->count - i;
+     */
     for (size_t i = 0; i < run->count; i++) {
         uintptr_t gpa = gm_run_gpa(run, i);
         memory->counts.page_maps++;
@@ -85,18 +110,28 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
 int gm_guest_space_check_whole(gm_memory_t *memory, uintptr_t first, uintptr_t last,
                                const char *advice)
 {
-    const uintptr_t ends[] = {first, last};
-    size_t index;
+    /*@ loop invariant first <= gpa && (gpa > first ==> !gm_runs_free(memory, first, first));
+        loop invariant gpa > last ==> !gm_runs_free(memory, last, last);
+        loop assigns gpa;
+        loop variant UINTPTR_MAX - gpa;
+     */
     for (uintptr_t gpa = first; gpa <= last;) {
-        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        const gm_run_t *run = gm_guest_space_run(memory, gpa);
         if (run == NULL) {
             return gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame", gpa);
         }
+        //@ assert last < gm_run_end(run) ==> !gm_runs_free(memory, last, last);
         gpa = gm_run_last(run) + 1;
     }
+    /*@ loop invariant 0 <= i <= 2;
+        loop assigns i;
+        loop variant 2 - i;
+     */
     for (int i = 0; i < 2; i++) {
-        const gm_run_t *run = gm_guest_space_find(memory, ends[i], &index);
+        uintptr_t end = i == 0 ? first : last;
+        const gm_run_t *run = gm_guest_space_run(memory, end);
         assert(run != NULL);
+        size_t index = gm_run_index(run, end);
         if (gm_run_gpa(run, index) < first || gm_run_gpa_last(run, index) > last) {
             return gm_fail_range(memory, GUESTMEM_MISALIGNED, gm_run_gpa(run, index),
                                  gm_run_gpa_last(run, index), NULL, "the range cuts the frame at",
@@ -277,11 +312,12 @@ void gm_guest_space_swap_back(gm_memory_t *memory, gm_run_t *large, gm_run_t *sm
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,
                          uintptr_t *last)
 {
-    gm_range_t run;
-    if (gm_range_map_previous(&memory->runs, gpa, &run) && run.last >= *first) {
-        *first = run.last + 1;
+    const gm_run_t *above = gm_guest_space_next(memory, gpa, *last);
+    //@ assert above != \null ==> gpa < above->base;
+    uintptr_t end = above != NULL ? above->base - 1 : *last;
+    gm_range_t below;
+    if (gm_range_map_previous(&memory->runs, gpa, &below) && below.last >= *first) {
+        *first = below.last + 1;
     }
-    if (gm_range_map_next(&memory->runs, gpa, &run) && run.base <= *last) {
-        *last = run.base - 1;
-    }
+    *last = end;
 }

@@ -13,6 +13,25 @@
 
 #include "frame.h"
 
+/*@ // The i-th range of chunk c of the mapped runs.
+    logic gm_run_t *gm_run_at(gm_memory_t *memory, integer c, integer i) =
+        (gm_run_t *)memory->runs.slots[c].chunk->rest[i].value;
+
+    // The runs that are mapped are well-formed, and recorded with their addresses.
+    predicate gm_runs_ok(gm_memory_t *memory) =
+        \valid_read(memory) && gm_range_map_ok(&memory->runs) &&
+        \forall integer c, i; gm_range_is(&memory->runs, c, i) ==>
+            gm_run_ok(gm_run_at(memory, c, i)) &&
+            gm_run_at(memory, c, i)->base == gm_range_base(&memory->runs, c, i) &&
+            gm_run_end(gm_run_at(memory, c, i)) == gm_range_last(&memory->runs, c, i) + 1;
+
+    // No run has an address of [gpa, last].
+    predicate gm_runs_free(gm_memory_t *memory, integer gpa, integer last) =
+        gpa <= last ==> \forall integer c, i; gm_range_is(&memory->runs, c, i) ==>
+            last < gm_range_base(&memory->runs, c, i) ||
+            gm_range_last(&memory->runs, c, i) < gpa;
+ */
+
 /**
  * Map all frames of a run, with the tables that they need, in the guest and its IO spaces.
  *
@@ -25,6 +44,10 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run);
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run);
 
 /** Check that `[first, last]` has frames in all pages, and cuts none. @return 0; -1 after gm_fail()
+ */
+/*@ requires gm_runs_ok(memory) && \valid(memory) && first <= last;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
  */
 int gm_guest_space_check_whole(gm_memory_t *memory, uintptr_t first, uintptr_t last,
                                const char *advice);
@@ -62,6 +85,10 @@ int gm_guest_space_swap(gm_memory_t *memory, gm_run_t *large, gm_run_t *small);
 void gm_guest_space_swap_back(gm_memory_t *memory, gm_run_t *large, gm_run_t *small);
 
 /** Whether the kernel, as far as is known, maps a frame again where it is mapped. */
+/*@ requires \valid_read(memory);
+    assigns \nothing;
+    ensures \result <==> gm_arch_frame_remaps && !memory->remap_refused;
+ */
 static inline bool gm_guest_space_remaps(const gm_memory_t *memory)
 {
     return gm_arch_frame_remaps && !memory->remap_refused;
@@ -77,24 +104,73 @@ int gm_guest_space_remap(gm_memory_t *memory, const gm_run_t *run, size_t index,
  *  map otherwise; it is counted as lost, and again if the kernel does not unmap it either. */
 void gm_guest_space_withdraw(gm_memory_t *memory, const gm_run_t *run, size_t index);
 
-/** The run that holds `gpa`, and the frame's index in it; NULL if `gpa` is not mapped. */
+/** The run that holds `gpa`, or NULL. */
+/*@ requires gm_runs_ok(memory);
+    assigns \nothing;
+    ensures \result == \null <==> \old(gm_runs_free(memory, gpa, gpa));
+    ensures \result != \null ==> \old(gm_run_ok(\result) &&
+        \result->base <= gpa < gm_run_end(\result));
+    ensures \result != \null ==> \old(\exists integer c, i; gm_range_is(&memory->runs, c, i) &&
+        \result == gm_run_at(memory, c, i));
+ */
+static inline gm_run_t *gm_guest_space_run(const gm_memory_t *memory, uintptr_t gpa)
+{
+    return gm_range_map_get(&memory->runs, gpa);
+}
+
+/** The same, and the frame's index in it. */
+/*@ requires gm_runs_ok(memory) && \valid(index);
+    assigns *index;
+    ensures \result == \null <==> \old(gm_runs_free(memory, gpa, gpa));
+    ensures \result != \null ==> \old(gm_run_ok(\result)) && *index < \old(\result->count) &&
+        \old(\result->base) + *index * \old(1 << \result->size_bits) <= gpa &&
+        gpa < \old(\result->base) + (*index + 1) * \old(1 << \result->size_bits);
+ */
 static inline gm_run_t *gm_guest_space_find(const gm_memory_t *memory, uintptr_t gpa, size_t *index)
 {
-    gm_run_t *run = gm_range_map_get(&memory->runs, gpa);
-    *index = run != NULL ? (size_t)((gpa - run->base) >> run->size_bits) : 0;
+    gm_run_t *run = gm_guest_space_run(memory, gpa);
+    *index = run != NULL ? gm_run_index(run, gpa) : 0;
     return run;
 }
 
 /** The lowest run that overlaps `[gpa, last]`, or NULL. For all runs of a range:
  *  `for (run = next(first, last); run != NULL; run = after(run, last))` */
+/*@ requires gm_runs_ok(memory) && gpa <= last;
+    assigns \nothing;
+    ensures \result == \null <==> \old(gm_runs_free(memory, gpa, last));
+    ensures \result != \null ==> \old(gm_run_ok(\result) &&
+        gpa < gm_run_end(\result) && \result->base <= last);
+    ensures \result != \null ==> \old(\forall integer c, i; gm_range_is(&memory->runs, c, i) &&
+        gpa <= gm_range_last(&memory->runs, c, i) ==>
+        \result->base <= gm_range_base(&memory->runs, c, i));
+    ensures \result != \null ==> \old(\exists integer c, i; gm_range_is(&memory->runs, c, i) &&
+        \result == gm_run_at(memory, c, i));
+ */
 static inline gm_run_t *gm_guest_space_next(const gm_memory_t *memory, uintptr_t gpa,
                                             uintptr_t last)
 {
     gm_range_t range;
-    return gm_range_map_overlap(&memory->runs, gpa, last, &range) ? range.value : NULL;
+    if (!gm_range_map_overlap(&memory->runs, gpa, last, &range)) {
+        return NULL;
+    }
+    gm_run_t *run = range.value;
+    /*@ assert \exists integer c, i; \at(gm_range_is(&memory->runs, c, i), Pre) &&
+            run == \at(gm_run_at(memory, c, i), Pre) &&
+            range.base == \at(gm_range_base(&memory->runs, c, i), Pre) &&
+            range.last == \at(gm_range_last(&memory->runs, c, i), Pre);
+     */
+    /*@ assert \let r = run; \at(gm_run_ok(r), Pre) && \at(r->base, Pre) == range.base &&
+            \at(gm_run_end(r), Pre) == range.last + 1;
+     */
+    return run;
 }
 
 /** The lowest run after `run` that overlaps `[.., last]`, or NULL. */
+/*@ requires gm_runs_ok(memory) && gm_run_ok(run);
+    assigns \nothing;
+    ensures \result != \null ==> \old(gm_run_ok(\result) &&
+        gm_run_end(run) < gm_run_end(\result) && \result->base <= last);
+ */
 static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm_run_t *run,
                                              uintptr_t last)
 {
@@ -103,5 +179,11 @@ static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm
 }
 
 /** Narrow `[*first, *last]` to the pages around `gpa`, which is not mapped, that are not either. */
+/*@ requires gm_runs_ok(memory) && \valid(first) && \valid(last) && \separated(first, last);
+    requires *first <= gpa <= *last && gm_runs_free(memory, gpa, gpa);
+    assigns *first, *last;
+    ensures \old(*first) <= *first <= gpa <= *last <= \old(*last);
+    ensures \old(gm_runs_free(memory, gpa, \at(*last, Post)));
+ */
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,
                          uintptr_t *last);

@@ -10,8 +10,16 @@
 #include <stdio.h>
 #include "reservation.h"
 
+/*@ assigns \nothing;
+    ensures \result == 0 || \exists integer i; gm_is_frame_size(i, \result) &&
+        gm_arch_frames[i].counter == size;
+ */
 size_t guestmem_frame_size_bits(guestmem_frame_size_t size)
 {
+    /*@ loop invariant 0 <= i <= ARCH_NUM_FRAME_SIZES;
+        loop assigns i;
+        loop variant ARCH_NUM_FRAME_SIZES - i;
+     */
     for (int i = 0; i < ARCH_NUM_FRAME_SIZES; i++) {
         if (gm_arch_frames[i].counter == size) {
             return gm_arch_frames[i].bits;
@@ -313,6 +321,15 @@ int guestmem_describe(vm_t *vm, guestmem_print_fn print, void *cookie)
 
 /* Policy. */
 
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->map_time, vm->mem.reservation_cookie->failure,
+        vm->mem.reservation_cookie->error;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> vm->mem.reservation_cookie->map_time == map_time &&
+        (map_time == GUESTMEM_MAP_NOW || map_time == GUESTMEM_MAP_ON_FAULT);
+    ensures \result == -1 && vm != \null && vm->mem.reservation_cookie != \null ==>
+        vm->mem.reservation_cookie->map_time == \old(vm->mem.reservation_cookie->map_time);
+ */
 int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
@@ -327,6 +344,11 @@ int guestmem_set_map_time(vm_t *vm, guestmem_map_time_t map_time)
     return 0;
 }
 
+/*@ requires \valid(memory);
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 <==> \exists integer i; gm_is_frame_size(i, size_bits);
+ */
 static int check_frame_size(gm_memory_t *memory, size_t size_bits)
 {
     return gm_arch_frame_index(size_bits) >= 0
@@ -335,6 +357,16 @@ static int check_frame_size(gm_memory_t *memory, size_t size_bits)
                          "the architecture has no frames of 2^%zu bytes", size_bits);
 }
 
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->largest_frame_bits, vm->mem.reservation_cookie->failure,
+        vm->mem.reservation_cookie->error;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> vm->mem.reservation_cookie->largest_frame_bits == size_bits &&
+        (\exists integer i; gm_is_frame_size(i, size_bits));
+    ensures \result == -1 && vm != \null && vm->mem.reservation_cookie != \null ==>
+        vm->mem.reservation_cookie->largest_frame_bits ==
+   \old(vm->mem.reservation_cookie->largest_frame_bits);
+ */
 int guestmem_set_largest_frame(vm_t *vm, size_t size_bits)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
@@ -363,6 +395,15 @@ int guestmem_set_reservation_largest_frame(vm_t *vm, vm_memory_reservation_t *re
     return 0;
 }
 
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->windows, vm->mem.reservation_cookie->failure,
+        vm->mem.reservation_cookie->error;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> vm->mem.reservation_cookie->windows == windows &&
+        (windows == GUESTMEM_WINDOWS_KEPT || windows == GUESTMEM_WINDOWS_NONE);
+    ensures \result == -1 && vm != \null && vm->mem.reservation_cookie != \null ==>
+        vm->mem.reservation_cookie->windows == \old(vm->mem.reservation_cookie->windows);
+ */
 int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
@@ -377,6 +418,15 @@ int guestmem_set_windows(vm_t *vm, guestmem_windows_t windows)
     return 0;
 }
 
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->fixed_ram, vm->mem.reservation_cookie->failure,
+        vm->mem.reservation_cookie->error;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> vm->mem.reservation_cookie->fixed_ram == fixed_ram &&
+        (fixed_ram == GUESTMEM_FIXED_RAM_KEPT || fixed_ram == GUESTMEM_FIXED_RAM_CLEARED);
+    ensures \result == -1 && vm != \null && vm->mem.reservation_cookie != \null ==>
+        vm->mem.reservation_cookie->fixed_ram == \old(vm->mem.reservation_cookie->fixed_ram);
+ */
 int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
@@ -391,6 +441,15 @@ int guestmem_set_fixed_ram(vm_t *vm, guestmem_fixed_ram_t fixed_ram)
     return 0;
 }
 
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->discarded, vm->mem.reservation_cookie->failure,
+        vm->mem.reservation_cookie->error;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> vm->mem.reservation_cookie->discarded == discarded &&
+        (discarded == GUESTMEM_DISCARDED_REFILLED || discarded == GUESTMEM_DISCARDED_LEFT);
+    ensures \result == -1 && vm != \null && vm->mem.reservation_cookie != \null ==>
+        vm->mem.reservation_cookie->discarded == \old(vm->mem.reservation_cookie->discarded);
+ */
 int guestmem_set_discarded(vm_t *vm, guestmem_discarded_t discarded)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);

@@ -15,31 +15,102 @@
 /* Acquire frames for all of a mapping. An iterator may hand them out in any order: it is asked
  * until they are as many bytes as the mapping, and that they do not overlap is seen when they are
  * mapped. */
+/*@ requires gm_memory_ok(memory) && \valid_read(mapping) && \valid(newest);
+    requires !gm_is_run(\base_addr(newest)) && \base_addr(newest) != \base_addr(memory) &&
+        \base_addr(newest) != \base_addr(memory->vm);
+    requires !gm_is_run(\base_addr(mapping)) && \base_addr(mapping) != \base_addr(memory) &&
+        \base_addr(mapping) != \base_addr(newest);
+    requires mapping->first <= mapping->last < UINTPTR_MAX;
+    requires *newest == \null && gm_list_whole(*newest);
+    requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES;
+    assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_list_whole(*newest);
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_records == \old(gm_records) + gm_runs(*newest);
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots == \old(gm_slots) + gm_frames(*newest) &&
+        gm_objects == \old(gm_objects) + gm_frames(*newest);
+    ensures \result == 0 ==> *newest != \null;
+ */
 static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
     uintptr_t gpa = mapping->first;
+    uintptr_t last = mapping->last;
+    /*@ loop invariant gm_memory_ok(memory) && gpa <= last;
+        loop invariant mapping->source.backing == GUESTMEM_FREE_FRAMES;
+        loop invariant memory->vm == \at(memory->vm, Pre);
+        loop invariant gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
+        loop invariant gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_records == \at(gm_records, Pre) + gm_runs(*newest);
+        loop invariant gm_refused == \at(gm_refused, Pre) ==>
+            gm_slots == \at(gm_slots, Pre) + gm_frames(*newest) &&
+            gm_objects == \at(gm_objects, Pre) + gm_frames(*newest);
+        loop assigns gpa, GM_RUNS, *newest, memory->heap, memory->counts, memory->failure,
+            memory->untyped, gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+        loop variant last - gpa;
+     */
     for (;;) {
         uintptr_t first = mapping->source.backing == GUESTMEM_CALLER ? mapping->first : gpa;
-        if (gm_frame_acquire(memory, &mapping->source, gpa, first, mapping->last, mapping->last,
-                             newest) != 0) {
+        if (gm_frame_acquire(memory, &mapping->source, gpa, first, last, last, newest) != 0) {
             return -1;
         }
+        //@ assert memory->vm == \at(memory->vm, LoopCurrent);
+        //@ assert memory->vm->vka == \at(memory->vm->vka, LoopCurrent);
+        //@ assert mapping->source.backing == GUESTMEM_FREE_FRAMES;
+        //@ assert gm_list_ok(*newest);
         uintptr_t size = (uintptr_t)1 << (*newest)->size_bits;
-        if (size - 1 == mapping->last - gpa) {
+        if (size - 1 == last - gpa) {
             return gm_run_fit(memory, newest);
         }
-        if (size - 1 > mapping->last - gpa) {
-            return gm_fail(memory, GUESTMEM_BAD_FRAME,
-                           "the map iterator's frames are more than the reservation");
+        if (size - 1 > last - gpa) {
+            //@ ghost More: ;
+            gm_fail(memory, GUESTMEM_BAD_FRAME,
+                    "the map iterator's frames are more than the reservation");
+            /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+                    run->older == \at(run->older, More) && run->count == \at(run->count, More) &&
+                    run->capacity == \at(run->capacity, More) &&
+                    run->base == \at(run->base, More);
+             */
+            /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
+                    0 <= i < run->count ==>
+                    run->frames[i].cookie == \at(run->frames[i].cookie, More);
+             */
+            //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+            //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
+            //@ assert gm_list_whole(*newest);
+            return -1;
         }
         gpa += size;
     }
 }
 
 /* The same, without any runs after a failure. */
+/*@ requires gm_memory_ok(memory) && \valid_read(mapping) && \valid(newest);
+    requires !gm_is_run(\base_addr(newest)) && \base_addr(newest) != \base_addr(memory) &&
+        \base_addr(newest) != \base_addr(memory->vm);
+    requires !gm_is_run(\base_addr(mapping)) && \base_addr(mapping) != \base_addr(memory) &&
+        \base_addr(mapping) != \base_addr(newest);
+    requires mapping->first <= mapping->last < UINTPTR_MAX;
+    requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES;
+    assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> *newest != \null && gm_list_whole(*newest) &&
+        gm_records == \old(gm_records) + gm_runs(*newest);
+    ensures \result == 0 && gm_refused == \old(gm_refused) ==>
+        gm_slots == \old(gm_slots) + gm_frames(*newest) &&
+        gm_objects == \old(gm_objects) + gm_frames(*newest);
+    ensures \result == -1 ==> gm_records == \old(gm_records);
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==>
+        gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
     *newest = NULL;
+    //@ ghost gm_list_begin();
     if (acquire_frames(memory, mapping, newest) == 0) {
         return 0;
     }

@@ -57,30 +57,59 @@ int gm_mapping_check_break(gm_memory_t *memory, const gm_mapping_t *mapping);
  * right to write now, and none then. @return 0; -1 after gm_fail(), and nothing has changed */
 int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping);
 
+/*@ // There is a bit for each page of a mapping.
+    predicate gm_mapping_bits(gm_mapping_t *mapping, uint64_t *bits) =
+        \valid_read(mapping) && mapping->first <= mapping->last &&
+        \let words = (mapping->last - mapping->first) / ARCH_PAGE_SIZE / 64 + 1;
+        \valid(bits + (0 .. words - 1)) && \separated(bits + (0 .. words - 1), mapping);
+ */
 /** The number of the page of a GPA, as in `written`. */
+/*@ requires \valid_read(mapping) && mapping->first <= gpa;
+    assigns \nothing;
+    ensures \result == (gpa - mapping->first) / ARCH_PAGE_SIZE;
+ */
 static inline size_t gm_mapping_page(const gm_mapping_t *mapping, uintptr_t gpa)
 {
-    return (size_t)((gpa - mapping->first) >> ARCH_PAGE_BITS);
+    return (size_t)((gpa - mapping->first) / ARCH_PAGE_SIZE);
 }
 
 /** The size of `written`, and of `given`. */
+/*@ requires \valid_read(mapping) && mapping->first <= mapping->last;
+    assigns \nothing;
+    ensures \result == ((mapping->last - mapping->first) / ARCH_PAGE_SIZE / 64 + 1) * 8;
+ */
 static inline size_t gm_mapping_written_bytes(const gm_mapping_t *mapping)
 {
     return (gm_mapping_page(mapping, mapping->last) / 64 + 1) * sizeof(uint64_t);
 }
 
 /** Set or clear the bits of the pages of `[gpa, end]`. */
+/*@ requires gm_mapping_bits(mapping, bits) && mapping->first <= gpa <= end <= mapping->last;
+    assigns bits[(gpa - mapping->first) / ARCH_PAGE_SIZE / 64 ..
+                 (end - mapping->first) / ARCH_PAGE_SIZE / 64];
+ */
 static inline void gm_mapping_mark(const gm_mapping_t *mapping, uint64_t *bits, uintptr_t gpa,
                                    uintptr_t end, bool set)
 {
+    size_t page = gm_mapping_page(mapping, gpa);
     size_t last = gm_mapping_page(mapping, end);
-    for (size_t i = gm_mapping_page(mapping, gpa); i <= last; i++) {
+    //@ assert page / 64 <= last / 64 <= UINTPTR_MAX / ARCH_PAGE_SIZE / 64;
+    /*@ loop invariant page <= i <= last + 1;
+        loop assigns i, bits[page / 64 .. last / 64];
+        loop variant last + 1 - i;
+     */
+    for (size_t i = page; i <= last; i++) {
         uint64_t bit = UINT64_C(1) << i % 64;
         bits[i / 64] = set ? bits[i / 64] | bit : bits[i / 64] & ~bit;
     }
 }
 
 /** Note that `[gpa, end]` is written, if the mapping is tracked. */
+/*@ requires \valid_read(mapping) && mapping->first <= gpa <= end <= mapping->last;
+    requires mapping->written != \null ==> gm_mapping_bits(mapping, mapping->written);
+    assigns mapping->written[(gpa - mapping->first) / ARCH_PAGE_SIZE / 64 ..
+                             (end - mapping->first) / ARCH_PAGE_SIZE / 64];
+ */
 static inline void gm_mapping_note(gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end)
 {
     if (mapping->written != NULL) {

@@ -45,20 +45,42 @@ void gm_table_object_free(gm_memory_t *memory, const gm_arch_table_t *kind,
     gm_object_delete(memory, object->cap, kind->type, kind->bits, object->cookie);
 }
 
+/*@ requires gm_arch_ok && 0 <= level < ARCH_NUM_TABLE_LEVELS;
+    assigns \nothing;
+    ensures \result == 1 << gm_arch_tables[level].span_bits;
+    ensures ARCH_PAGE_SIZE <= \result <= 0x8000000000;
+ */
 static uintptr_t span_of(int level)
 {
     return (uintptr_t)1 << gm_arch_tables[level].span_bits;
 }
 
+/*@ requires gm_arch_ok && 0 <= level < ARCH_NUM_TABLE_LEVELS;
+    assigns \nothing;
+    ensures \result == gpa - gpa % (1 << gm_arch_tables[level].span_bits);
+    ensures \result <= gpa < \result + (1 << gm_arch_tables[level].span_bits);
+ */
 static uintptr_t base_of(int level, uintptr_t gpa)
 {
-    return gpa & ~(span_of(level) - 1);
+    return gpa - gpa % span_of(level);
 }
 
 /* The innermost level of tables that span more than a frame; -1 if frames lie in the root. */
+/*@ requires gm_arch_ok;
+    assigns \nothing;
+    ensures -1 <= \result < ARCH_NUM_TABLE_LEVELS;
+    ensures \forall integer i; 0 <= i < ARCH_NUM_TABLE_LEVELS ==>
+        (i <= \result <==> size_bits < gm_arch_tables[i].span_bits);
+ */
 static int innermost_level(size_t size_bits)
 {
     int level = ARCH_NUM_TABLE_LEVELS - 1;
+    /*@ loop invariant -1 <= level < ARCH_NUM_TABLE_LEVELS;
+        loop invariant \forall integer i; level < i < ARCH_NUM_TABLE_LEVELS ==>
+            gm_arch_tables[i].span_bits <= size_bits;
+        loop assigns level;
+        loop variant level;
+     */
     while (level >= 0 && gm_arch_tables[level].span_bits <= size_bits) {
         level--;
     }
@@ -150,9 +172,18 @@ static int acquire_uses(gm_memory_t *memory, int innermost, uintptr_t gpa, size_
 }
 
 /* How many of `count` frames from `gpa` on lie in the table of that level at `gpa`. */
+/*@ requires gm_arch_ok && 0 <= level < ARCH_NUM_TABLE_LEVELS && gm_is_frame_bits(size_bits);
+    assigns \nothing;
+    ensures \result <= count;
+    ensures \let span = 1 << gm_arch_tables[level].span_bits;
+        gpa + \result * (1 << size_bits) <= gpa - gpa % span + span;
+ */
 static size_t frames_in_table(int level, uintptr_t gpa, size_t count, size_t size_bits)
 {
-    size_t room = (size_t)((span_of(level) - (gpa - base_of(level, gpa))) >> size_bits);
+    uintptr_t left = span_of(level) - (gpa - base_of(level, gpa));
+    size_t room = (size_t)(left >> size_bits);
+    //@ assert room * (1 << size_bits) <= left;
+    //@ assert (count < room ? count : room) * (1 << size_bits) <= left;
     return count < room ? count : room;
 }
 

@@ -20,7 +20,7 @@ int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *
     if (size == 0) {
         return gm_fail(memory, GUESTMEM_BAD_RANGE, "the size is 0; give at least one byte");
     }
-    if (size - 1 > UINTPTR_MAX - addr) {
+    if (gm_wraps(addr, size)) {
         return gm_fail(memory, GUESTMEM_BAD_RANGE,
                        "0x%zx bytes from there wrap at the top of the address space", size);
     }
@@ -36,6 +36,10 @@ int gm_reservation_check(gm_memory_t *memory, const vm_memory_reservation_t *res
                          (const void *)reservation);
 }
 
+/*@ requires \valid(memory) && \valid_read(other);
+    assigns memory->failure;
+    ensures \result == -1;
+ */
 static int fail_reservation(gm_memory_t *memory, guestmem_error_code_t code,
                             const vm_memory_reservation_t *other, const char *text,
                             const char *advice)
@@ -44,29 +48,37 @@ static int fail_reservation(gm_memory_t *memory, guestmem_error_code_t code,
 }
 
 /* Check that nothing has bytes of the range, and no mapped reservation pages of it. */
+/*@ requires gm_reservations_ok(memory) && base <= last;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> \old(gm_reservations_free(memory, base, last));
+    ensures \result == 0 ==> \old(gm_mappings_free(memory, base - base % ARCH_PAGE_SIZE,
+        last - last % ARCH_PAGE_SIZE + (ARCH_PAGE_SIZE - 1)));
+ */
 static int check_free(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
-    gm_range_t range;
     uintptr_t from = gm_page_of(base);
     uintptr_t to = gm_page_last(last);
-    if (!gm_range_map_overlap(&memory->reservations, from, to, &range)) {
-        return 0;
-    }
-    if (gm_range_map_overlap(&memory->reservations, base, last, &range)) {
-        return fail_reservation(memory, GUESTMEM_OVERLAP, range.value, "overlaps the reservation",
+    const vm_memory_reservation_t *other = gm_reservation_next(memory, base, last);
+    if (other != NULL) {
+        return fail_reservation(memory, GUESTMEM_OVERLAP, other, "overlaps the reservation",
                                 "free it or choose another range");
     }
-    while (gm_range_map_overlap(&memory->reservations, from, to, &range)) {
-        const vm_memory_reservation_t *other = range.value;
+    /*@ loop invariant base - base % ARCH_PAGE_SIZE <= from <= to;
+        loop invariant gm_mappings_free(memory, base - base % ARCH_PAGE_SIZE, from - 1);
+        loop assigns from, other;
+        loop variant to - from;
+     */
+    while ((other = gm_reservation_next(memory, from, to)) != NULL) {
         if (other->mapping != NULL) {
             return fail_reservation(memory, GUESTMEM_PAGE_SHARED, other,
                                     "touches a page of the mapped reservation",
                                     "free it or choose another page");
         }
-        if (range.last >= to) {
+        if (other->last >= to) {
             break;
         }
-        from = range.last + 1;
+        from = other->last + 1;
     }
     return 0;
 }
@@ -122,42 +134,41 @@ vm_memory_reservation_t *gm_reservation_make(gm_memory_t *memory, uintptr_t addr
 
 /* Anonymous regions. Reservations in them take whole pages. */
 
-/* Find the lowest gap of `size` bytes or more between the reservations, at or above `from`. */
-static bool find_gap(const gm_memory_t *memory, uintptr_t from, uintptr_t size, gm_range_t *gap)
-{
-    gm_range_t range;
-    *gap = (gm_range_t){from, UINTPTR_MAX, NULL};
-    while (gm_range_map_next(&memory->reservations, gap->base, &range)) {
-        if (range.base > gap->base && range.base - gap->base >= size) {
-            gap->last = range.base - 1;
-            return true;
-        }
-        if (gm_page_last(range.last) == UINTPTR_MAX) {
-            return false;
-        }
-        gap->base = gm_page_last(range.last) + 1;
-    }
-    return gap->last - gap->base >= size - 1;
-}
-
-/* Find the lowest free address of a region for `size` bytes, a multiple of 4 KiB like `align`. */
+/* Find the lowest free address of a region, a multiple of `align`, which is one of 4 KiB, for
+ * `extent` bytes and one more. */
+/*@ requires gm_reservations_ok(memory) && \valid_read(region) && \valid(addr) && align > 0;
+    assigns *addr;
+    ensures \result ==> \old(region->no_room_below) <= *addr && lowest <= *addr &&
+        *addr % align == 0 && *addr + extent <= \old(region->last);
+    ensures \result ==> \old(gm_reservations_free(memory, \at(*addr, Post),
+        \at(*addr, Post) + extent));
+ */
 static bool find_in_region(const gm_memory_t *memory, const gm_region_t *region, uintptr_t lowest,
-                           uintptr_t size, uintptr_t align, uintptr_t *addr)
+                           uintptr_t extent, uintptr_t align, uintptr_t *addr)
 {
     uintptr_t from = region->no_room_below > lowest ? region->no_room_below : lowest;
-    gm_range_t gap;
-    while (from <= region->last && find_gap(memory, from, size, &gap)) {
-        uintptr_t aligned = (gap.base + (align - 1)) & ~(align - 1);
-        if (aligned < gap.base || aligned > region->last || region->last - aligned < size - 1) {
+    /*@ loop invariant region->no_room_below <= from && lowest <= from;
+        loop assigns from;
+        loop variant UINTPTR_MAX - from;
+     */
+    for (;;) {
+        uintptr_t skipped = from % align > 0 ? align - from % align : 0;
+        if (from > region->last || skipped > region->last - from ||
+            extent > region->last - from - skipped) {
             return false;
         }
-        if (aligned <= gap.last && gap.last - aligned >= size - 1) {
-            *addr = aligned;
+        uintptr_t first = from + skipped;
+        //@ assert first == (from / align + (skipped > 0 ? 1 : 0)) * align;
+        const vm_memory_reservation_t *other = gm_reservation_next(memory, first, first + extent);
+        if (other == NULL) {
+            *addr = first;
             return true;
         }
-        from = gap.last + 1; /* a reservation follows, so this does not wrap */
+        if (gm_page_last(other->last) == UINTPTR_MAX) {
+            return false;
+        }
+        from = gm_page_last(other->last) + 1;
     }
-    return false;
 }
 
 vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size_t size,
@@ -173,11 +184,10 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
         gm_fail(memory, GUESTMEM_BAD_ARGUMENT, "the alignment 0x%zx is no power of two", align);
         return NULL;
     }
-    uintptr_t pages = gm_page_last(last) + 1; /* 0 if that is the whole address space */
+    uintptr_t extent = gm_page_last(last); /* of whole pages, from the first to their last byte */
     align = align < ARCH_PAGE_SIZE ? ARCH_PAGE_SIZE : align;
     gm_region_t *region = memory->oldest_region;
-    while (region != NULL &&
-           (pages == 0 || !find_in_region(memory, region, lowest, pages, align, &page))) {
+    while (region != NULL && !find_in_region(memory, region, lowest, extent, align, &page)) {
         region = region->next;
     }
     if (region == NULL) {
@@ -191,8 +201,8 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
     vm_memory_reservation_t *reservation = record(memory, addr, addr + (size - 1), request);
     /* One reservation after another is found at once; at the top of the address space it takes a
      * walk. */
-    if (reservation != NULL && page == region->no_room_below && page + pages > page) {
-        region->no_room_below = page + pages;
+    if (reservation != NULL && page == region->no_room_below && page < UINTPTR_MAX - extent) {
+        region->no_room_below = page + extent + 1;
     }
     return reservation;
 }
@@ -200,13 +210,13 @@ vm_memory_reservation_t *gm_reservation_make_anonymous(gm_memory_t *memory, size
 int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size)
 {
     uintptr_t last;
-    gm_range_t range;
     if (gm_check_range(memory, addr, size, &last) != 0 ||
         check_no_region(memory, addr, last) != 0) {
         return -1;
     }
-    if (gm_range_map_overlap(&memory->reservations, addr, last, &range)) {
-        return fail_reservation(memory, GUESTMEM_OVERLAP, range.value, "overlaps the reservation",
+    const vm_memory_reservation_t *other = gm_reservation_next(memory, addr, last);
+    if (other != NULL) {
+        return fail_reservation(memory, GUESTMEM_OVERLAP, other, "overlaps the reservation",
                                 "free it or choose another range");
     }
     gm_region_t *region = gm_heap_alloc(&memory->heap, sizeof(*region));
@@ -214,11 +224,7 @@ int gm_region_make(gm_memory_t *memory, uintptr_t addr, size_t size)
         gm_heap_free(&memory->heap, region, sizeof(*region));
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a region's record");
     }
-    uintptr_t first_page = gm_page_of(addr + (ARCH_PAGE_SIZE - 1));
-    *region = (gm_region_t){
-        .last = last,
-        .no_room_below = first_page >= addr ? first_page : UINTPTR_MAX,
-    };
+    *region = (gm_region_t){.last = last, .no_room_below = gm_page_from(addr)};
     gm_range_map_insert(&memory->regions, addr, last, region);
     gm_region_t **link = &memory->oldest_region;
     while (*link != NULL) {
@@ -240,6 +246,17 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
 }
 
 /* Check that a reservation can be mapped: not mapped yet, reachable, and alone on its pages. */
+/*@ requires gm_reservations_ok(memory) && \valid_read(reservation);
+    requires reservation->base <= reservation->last;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> \old(reservation->mapping == \null && memory->root != 0 &&
+        reservation->last <= gm_arch_guest_last);
+    ensures \result == 0 ==> \old(\let base = reservation->base; \let last = reservation->last;
+        gm_reservations_free(memory, base - base % ARCH_PAGE_SIZE, base - 1) &&
+        gm_reservations_free(memory, last + 1,
+            last - last % ARCH_PAGE_SIZE + (ARCH_PAGE_SIZE - 1)));
+ */
 static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *reservation)
 {
     if (reservation->mapping != NULL) {
@@ -254,14 +271,17 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
         return gm_fail(memory, GUESTMEM_BAD_RANGE, "the guest's address space ends at 0x%" PRIxPTR,
                        gm_arch_guest_last);
     }
-    gm_range_t range;
     uintptr_t first = gm_page_of(reservation->base);
     uintptr_t last = gm_page_last(reservation->last);
-    if ((reservation->base > first &&
-         gm_range_map_overlap(&memory->reservations, first, reservation->base - 1, &range)) ||
-        (reservation->last < last &&
-         gm_range_map_overlap(&memory->reservations, reservation->last + 1, last, &range))) {
-        return fail_reservation(memory, GUESTMEM_PAGE_SHARED, range.value,
+    const vm_memory_reservation_t *other = NULL;
+    if (reservation->base > first) {
+        other = gm_reservation_next(memory, first, reservation->base - 1);
+    }
+    if (other == NULL && reservation->last < last) {
+        other = gm_reservation_next(memory, reservation->last + 1, last);
+    }
+    if (other != NULL) {
+        return fail_reservation(memory, GUESTMEM_PAGE_SHARED, other,
                                 "cannot be mapped, as it shares a page with the reservation",
                                 "free that or move one of them");
     }

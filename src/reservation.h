@@ -32,6 +32,42 @@ struct vm_memory_reservation {
     bool saved;                 /* it is as it was when the VM's state was saved */
 };
 
+/*@ predicate gm_reservation_ok(vm_memory_reservation_t *reservation) =
+        \valid_read(reservation) && reservation->base <= reservation->last;
+
+    // The i-th range of chunk c of the reservations.
+    logic vm_memory_reservation_t *gm_reservation_at(gm_memory_t *memory, integer c, integer i) =
+        (vm_memory_reservation_t *)memory->reservations.slots[c].chunk->rest[i].value;
+
+    // The reservations are recorded with their addresses.
+    predicate gm_reservations_ok(gm_memory_t *memory) =
+        \valid(memory) && gm_range_map_ok(&memory->reservations) &&
+        \forall integer c, i; gm_range_is(&memory->reservations, c, i) ==>
+            gm_reservation_ok(gm_reservation_at(memory, c, i)) &&
+            gm_reservation_at(memory, c, i)->base ==
+                gm_range_base(&memory->reservations, c, i) &&
+            gm_reservation_at(memory, c, i)->last ==
+                gm_range_last(&memory->reservations, c, i) &&
+            \forall integer d, j; gm_range_is(&memory->reservations, d, j) &&
+                gm_range_base(&memory->reservations, c, i) <=
+                    gm_range_last(&memory->reservations, d, j) &&
+                gm_range_base(&memory->reservations, d, j) <=
+                    gm_range_last(&memory->reservations, c, i) ==>
+                gm_reservation_at(memory, c, i) == gm_reservation_at(memory, d, j);
+
+    // No reservation has bytes of [base, last].
+    predicate gm_reservations_free(gm_memory_t *memory, integer base, integer last) =
+        base <= last ==> \forall integer c, i; gm_range_is(&memory->reservations, c, i) ==>
+            gm_range_last(&memory->reservations, c, i) < base ||
+            last < gm_range_base(&memory->reservations, c, i);
+
+    // No mapped reservation has bytes of [base, last].
+    predicate gm_mappings_free(gm_memory_t *memory, integer base, integer last) =
+        base <= last ==> \forall integer c, i; gm_range_is(&memory->reservations, c, i) &&
+            gm_reservation_at(memory, c, i)->mapping != \null ==>
+            gm_range_last(&memory->reservations, c, i) < base ||
+            last < gm_range_base(&memory->reservations, c, i);
+ */
 /** A range from which reservations are taken at free addresses. */
 typedef struct gm_region {
     struct gm_region *next; /* in order of age */
@@ -40,6 +76,11 @@ typedef struct gm_region {
 } gm_region_t;
 
 /** Check `[addr, addr + size)` and find its last address. @return 0; -1 after gm_fail() */
+/*@ requires \valid(memory) && \valid(last) && \separated(memory, last);
+    assigns *last, memory->failure;
+    ensures \result == (size > 0 && addr + size - 1 <= UINTPTR_MAX ? 0 : -1);
+    ensures \result == 0 ==> *last == addr + size - 1 && memory->failure == \old(memory->failure);
+ */
 int gm_check_range(gm_memory_t *memory, uintptr_t addr, size_t size, uintptr_t *last);
 
 /** Reserve `[addr, addr + size)`. @return NULL after gm_fail(). @see gm_reservation_free */
@@ -95,11 +136,58 @@ void gm_reservation_free(gm_memory_t *memory, vm_memory_reservation_t *reservati
 void gm_reservation_free_all(gm_memory_t *memory);
 
 /** The reservation that holds `addr`, or NULL. */
+/*@ requires gm_reservations_ok(memory);
+    assigns \nothing;
+    ensures \result == \null <==> \old(gm_reservations_free(memory, addr, addr));
+    ensures \result != \null ==> \old(gm_reservation_ok(\result) &&
+        \result->base <= addr <= \result->last);
+ */
 static inline vm_memory_reservation_t *gm_reservation_find(const gm_memory_t *memory,
                                                            uintptr_t addr)
 {
     return gm_range_map_get(&memory->reservations, addr);
 }
 
+/** The lowest reservation that has bytes of `[addr, last]`, or NULL. */
+/*@ requires gm_reservations_ok(memory) && addr <= last;
+    assigns \nothing;
+    ensures \result == \null <==> \old(gm_reservations_free(memory, addr, last));
+    ensures \result != \null ==> \old(gm_reservation_ok(\result));
+    ensures \result != \null ==> \old(addr <= \result->last && \result->base <= last);
+    ensures \result != \null ==> \old(\forall integer c, i;
+        gm_range_is(&memory->reservations, c, i) &&
+        addr <= gm_range_last(&memory->reservations, c, i) &&
+        gm_range_base(&memory->reservations, c, i) <= \result->last ==>
+        gm_reservation_at(memory, c, i) == \result);
+    ensures \result != \null ==> \old(\exists integer c, i;
+        gm_range_is(&memory->reservations, c, i) && \result == gm_reservation_at(memory, c, i));
+ */
+static inline vm_memory_reservation_t *gm_reservation_next(const gm_memory_t *memory,
+                                                           uintptr_t addr, uintptr_t last)
+{
+    gm_range_t range;
+    if (!gm_range_map_overlap(&memory->reservations, addr, last, &range)) {
+        return NULL;
+    }
+    vm_memory_reservation_t *reservation = range.value;
+    /*@ assert \exists integer c, i; \at(gm_range_is(&memory->reservations, c, i), Pre) &&
+            reservation == \at(gm_reservation_at(memory, c, i), Pre) &&
+            range.base == \at(gm_range_base(&memory->reservations, c, i), Pre) &&
+            range.last == \at(gm_range_last(&memory->reservations, c, i), Pre) &&
+            \forall integer d, j; \at(gm_range_is(&memory->reservations, d, j), Pre) &&
+                addr <= \at(gm_range_last(&memory->reservations, d, j), Pre) &&
+                \at(gm_range_base(&memory->reservations, d, j), Pre) <= range.last ==>
+                reservation == \at(gm_reservation_at(memory, d, j), Pre);
+     */
+    /*@ assert \let r = reservation; \at(gm_reservation_ok(r), Pre) &&
+            \at(r->base, Pre) == range.base && \at(r->last, Pre) == range.last;
+     */
+    return reservation;
+}
+
 /** Check a handle that is not freed. @return 0; -1 after gm_fail() if it is NULL or another VM's */
+/*@ requires \valid(memory) && (reservation == \null || \valid_read(reservation));
+    assigns memory->failure;
+    ensures \result == \old(reservation != \null && reservation->memory == memory ? 0 : -1);
+ */
 int gm_reservation_check(gm_memory_t *memory, const vm_memory_reservation_t *reservation);

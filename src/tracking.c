@@ -86,6 +86,13 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
 
 /* The end of what may have changed, where a frame could not be mapped: the kernel may have had to
  * unmap it for that. */
+/*@ requires \valid_read(memory) && gm_run_ok(run) && index < run->count;
+    assigns \nothing;
+    ensures gm_arch_frame_remaps && !memory->remap_refused ==>
+        \result == run->base + index * (1 << run->size_bits);
+    ensures !gm_arch_frame_remaps || memory->remap_refused ==>
+        \result == run->base + (index + 1) * (1 << run->size_bits);
+ */
 static uintptr_t behind_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
 {
     return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : gm_run_gpa_last(run, index) + 1;

@@ -16,6 +16,7 @@
 #include <guestmem/inspect.h>
 #include <guestmem/policy.h>
 #include <sel4vm/guest_vm.h>
+#include "address.h"
 #include "arch.h"
 #include "heap.h"
 #include "range_map.h"
@@ -103,7 +104,24 @@ typedef struct vm_memory_reservation_cookie {
     uint32_t guest_errors[GUESTMEM_NUM_ERRORS]; /* by code, of what a guest can cause */
 } gm_memory_t;
 
+/*@ // A VM of the caller's, or NULL; its memory, if it has any.
+    predicate gm_vm_ok(vm_t *vm) = vm == \null || (\valid_read(vm) &&
+        (vm->mem.reservation_cookie == \null || (\valid(vm->mem.reservation_cookie) &&
+            \separated(vm, vm->mem.reservation_cookie))));
+ */
+
+/*@ // A VM's record is there, and so is what it leads to.
+    predicate gm_memory_ok(gm_memory_t *memory) =
+        \valid(memory) && \valid_read(memory->vm) && \valid(memory->vm->vka) &&
+        \separated(memory, memory->vm, memory->vm->vka) && gm_arch_ok &&
+        !gm_is_run(\base_addr(memory)) && !gm_is_run(\base_addr(memory->vm));
+ */
+
 /** Log and record why a call of `function` is refused. @return NULL */
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->failure, vm->mem.reservation_cookie->error;
+    ensures \result == \null;
+ */
 gm_memory_t *gm_memory_refuse(const vm_t *vm, const char *function) __attribute__((cold));
 
 /**
@@ -112,6 +130,11 @@ gm_memory_t *gm_memory_refuse(const vm_t *vm, const char *function) __attribute_
  * @return NULL, with a log line that names `function`, if the VM is NULL or not initialised, or the
  * call comes from a map iterator of the same VM
  */
+/*@ requires gm_vm_ok(vm);
+    assigns vm->mem.reservation_cookie->failure, vm->mem.reservation_cookie->error;
+    ensures \result == \null || (vm != \null && \result == vm->mem.reservation_cookie &&
+        \valid(\result) && !\result->in_iterator);
+ */
 static inline gm_memory_t *gm_memory_of(const vm_t *vm, const char *function)
 {
     gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
@@ -119,15 +142,27 @@ static inline gm_memory_t *gm_memory_of(const vm_t *vm, const char *function)
 }
 
 /** Note why the current call fails. @return -1 */
+/*@ requires \valid(memory);
+    assigns memory->failure;
+    ensures \result == -1;
+ */
 int gm_fail(gm_memory_t *memory, guestmem_error_code_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /** gm_fail() where the kernel returned `error`. */
+/*@ requires \valid(memory);
+    assigns memory->failure;
+    ensures \result == -1;
+ */
 int gm_fail_kernel(gm_memory_t *memory, seL4_Error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /** gm_fail() where `[base, last]` is in the way. `name` may be NULL. The range is logged after
  *  `text`; `advice` is constant and says what to do. */
+/*@ requires \valid(memory);
+    assigns memory->failure;
+    ensures \result == -1;
+ */
 int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t base, uintptr_t last,
                   const char *name, const char *text, const char *advice);
 
@@ -135,25 +170,12 @@ int gm_fail_range(gm_memory_t *memory, guestmem_error_code_t code, uintptr_t bas
 int gm_note(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
 
 /** Make the VM's last error and one log line of the failure. @return -1 */
+/*@ requires \valid(memory);
+    assigns memory->error;
+    ensures \result == -1;
+ */
 int gm_report(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
 
 /** gm_report() of what a guest can cause as often as it likes: few of them are logged, the others
  *  are counted. @return -1 */
 int gm_report_guest(gm_memory_t *memory, const char *function, uintptr_t base, uintptr_t last);
-
-/** The last address of a range for a report, even if it is empty or wraps. */
-static inline uintptr_t gm_last_of(uintptr_t addr, size_t size)
-{
-    uintptr_t last = addr + (size - 1);
-    return size == 0 ? addr : last < addr ? UINTPTR_MAX : last;
-}
-
-static inline uintptr_t gm_page_of(uintptr_t addr)
-{
-    return addr & ~(ARCH_PAGE_SIZE - 1);
-}
-
-static inline uintptr_t gm_page_last(uintptr_t addr)
-{
-    return addr | (ARCH_PAGE_SIZE - 1);
-}

@@ -405,11 +405,18 @@ static char *address_of(const gm_window_t *window, uintptr_t first, uintptr_t gp
 }
 
 /* The index of the frame of a run that holds `gpa`, or the one next to it if it is outside. */
+/*@ requires gm_run_ok(run);
+    assigns \nothing;
+    ensures \result < run->count;
+    ensures gpa <= run->base ==> \result == 0;
+    ensures gpa >= gm_run_end(run) ==> \result == run->count - 1;
+    ensures run->base <= gpa < gm_run_end(run) ==>
+        run->base + \result * (1 << run->size_bits) <= gpa <
+            run->base + (\result + 1) * (1 << run->size_bits);
+ */
 static size_t index_at(const gm_run_t *run, uintptr_t gpa)
 {
-    return gpa <= run->base          ? 0
-           : gpa >= gm_run_last(run) ? run->count - 1
-                                     : (size_t)((gpa - run->base) >> run->size_bits);
+    return gpa <= run->base ? 0 : gpa > gm_run_last(run) ? run->count - 1 : gm_run_index(run, gpa);
 }
 
 /* Whether a window suits a frame: one that came later may be larger than those that it was made

@@ -17,10 +17,8 @@
 #include <stdint.h>
 #include <guestmem/inspect.h>
 #include <sel4/sel4.h>
+#include "address.h"
 #include "arch_sizes.h"
-
-#define ARCH_PAGE_BITS 12
-#define ARCH_PAGE_SIZE ((uintptr_t)1 << ARCH_PAGE_BITS)
 
 /** Bytes that are cleaned to learn whether the kernel cleans a frame at all. */
 #define ARCH_CLEAN_TRIAL 64
@@ -35,10 +33,30 @@ typedef struct gm_arch_frame {
 /** Frame sizes that a guest can have, ascending; the first is a page. */
 extern const gm_arch_frame_t gm_arch_frames[ARCH_NUM_FRAME_SIZES];
 
+/*@ // 2^bits bytes may be a frame: a page, or less than 4 GiB.
+    predicate gm_is_frame_bits(integer bits) = ARCH_PAGE_BITS <= bits < 32;
+
+    // The i-th frame size of an architecture has that many bits.
+    predicate gm_is_frame_size(integer i, integer bits) =
+        0 <= i < ARCH_NUM_FRAME_SIZES && gm_arch_frames[i].bits == bits;
+
+    predicate gm_is_frame(integer bits) = gm_is_frame_bits(bits) &&
+        \exists integer i; gm_is_frame_size(i, bits);
+ */
+
 /** The index of a frame size in gm_arch_frames, or -1 if the architecture has none of `bits`. */
+/*@ assigns \nothing;
+    ensures \result == -1 || gm_is_frame_size(\result, bits);
+    ensures \result == -1 ==> \forall integer i; !gm_is_frame_size(i, bits);
+ */
 static inline int gm_arch_frame_index(size_t bits)
 {
     int i = ARCH_NUM_FRAME_SIZES - 1;
+    /*@ loop invariant -1 <= i < ARCH_NUM_FRAME_SIZES;
+        loop invariant \forall integer j; i < j ==> !gm_is_frame_size(j, bits);
+        loop assigns i;
+        loop variant i;
+     */
     while (i >= 0 && gm_arch_frames[i].bits != bits) {
         i--;
     }
@@ -46,6 +64,10 @@ static inline int gm_arch_frame_index(size_t bits)
 }
 
 /** The guestmem_frame_size_t of frames of a size that the architecture has. */
+/*@ requires \exists integer i; gm_is_frame_size(i, bits);
+    assigns \nothing;
+    ensures \exists integer i; gm_is_frame_size(i, bits) && \result == gm_arch_frames[i].counter;
+ */
 static inline int gm_arch_frame_counter(size_t bits)
 {
     return gm_arch_frames[gm_arch_frame_index(bits)].counter;
@@ -69,12 +91,34 @@ extern const size_t gm_arch_runtime_frame_bits;
 /** The last GPA that can be mapped. */
 extern const uintptr_t gm_arch_guest_last;
 
+/*@ // What the sizes of an architecture are like; proof/arch.c proves it of AArch64.
+    predicate gm_arch_ok =
+        gm_arch_frames[0].bits == ARCH_PAGE_BITS &&
+        (\forall integer i; 0 <= i < ARCH_NUM_FRAME_SIZES ==>
+            gm_is_frame_bits(gm_arch_frames[i].bits)) &&
+        (\forall integer i, j; 0 <= i < j < ARCH_NUM_FRAME_SIZES ==>
+            gm_arch_frames[i].bits < gm_arch_frames[j].bits) &&
+        (\forall integer i; 0 <= i < ARCH_NUM_TABLE_LEVELS ==>
+            ARCH_PAGE_BITS < gm_arch_tables[i].span_bits < 40) &&
+        (\forall integer i, j; 0 <= i < j < ARCH_NUM_TABLE_LEVELS ==>
+            gm_arch_tables[j].span_bits < gm_arch_tables[i].span_bits) &&
+        gm_arch_guest_last < UINTPTR_MAX;
+ */
+
 /**
  * Map a frame in a guest. Uncached mappings are device memory, and are not executable from where
  * the architecture can say so. Rights that do not include reading give no access.
  */
+/*@ assigns gm_mapped;
+    ensures gm_mapped == \old(gm_mapped) + (\result == seL4_NoError ? 1 : 0);
+ */
 seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
                              seL4_CapRights_t rights, bool cacheable);
+/*@ assigns gm_mapped, gm_refused;
+    ensures \result == seL4_NoError ?
+        gm_mapped == \old(gm_mapped) - 1 && gm_refused == \old(gm_refused) :
+        gm_mapped == \old(gm_mapped) && gm_refused > \old(gm_refused);
+ */
 seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
 
 /** Whether the kernel maps a frame in a guest again where it is mapped, with other rights. Some

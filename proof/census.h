@@ -1,0 +1,95 @@
+/*
+ * Copyright 2026, the guestmem authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+/*
+ * What the proofs assume of the allocator and the kernel: scripts/prove includes this before each
+ * file. Each call may fail at any time. The ghost variables are a census: what is held now.
+ */
+
+#include <vka/capops.h>
+#include <vka/object.h>
+
+/*@ ghost long long gm_slots;   // capability slots of the allocator's */
+/*@ ghost long long gm_objects; // objects made of its memory */
+/*@ ghost long long gm_mapped;  // frames mapped in the guest */
+/*@ ghost long long gm_records; // heap blocks of frames' records */
+/*@ ghost long long gm_refused; // deletions and unmappings that the kernel has refused */
+
+/*@ assigns \nothing; */
+static inline seL4_Uint64 seL4_CapRights_get_capAllowRead(seL4_CapRights_t rights);
+
+/*@ assigns \nothing; */
+static inline seL4_Uint64 seL4_CapRights_get_capAllowWrite(seL4_CapRights_t rights);
+
+/*@ assigns \nothing; */
+static inline seL4_CapRights_t seL4_CapRights_set_capAllowWrite(seL4_CapRights_t rights,
+                                                                seL4_Word value);
+
+/*@ requires \valid(res);
+    assigns *res, gm_slots;
+    ensures \result == 0 ? gm_slots == \old(gm_slots) + 1 : gm_slots == \old(gm_slots);
+ */
+static inline int vka_cspace_alloc_path(vka_t *vka, cspacepath_t *res);
+
+/*@ assigns gm_slots;
+    ensures gm_slots == \old(gm_slots) - 1;
+ */
+static inline void vka_cspace_free_path(vka_t *vka, cspacepath_t path);
+
+/*@ requires \valid(res);
+    assigns *res;
+ */
+static inline void vka_cspace_make_path(vka_t *vka, seL4_CPtr slot, cspacepath_t *res);
+
+/*@ requires \valid(res) && \valid_read(dest);
+    assigns *res, gm_objects;
+    ensures \result == 0 ? gm_objects == \old(gm_objects) + 1 && *res != 0 :
+        gm_objects == \old(gm_objects);
+ */
+static inline int vka_utspace_alloc_maybe_device(vka_t *vka, const cspacepath_t *dest,
+                                                 seL4_Word type, seL4_Word size_bits,
+                                                 bool can_use_dev, seL4_Word *res);
+
+/*@ assigns gm_objects;
+    ensures gm_objects == \old(gm_objects) - 1;
+ */
+static inline void vka_utspace_free(vka_t *vka, seL4_Word type, seL4_Word size_bits,
+                                    seL4_Word target);
+
+/*@ assigns \nothing; */
+static inline uintptr_t vka_utspace_paddr(vka_t *vka, seL4_Word target, seL4_Word type,
+                                          seL4_Word size_bits);
+
+/*@ assigns gm_refused;
+    ensures \result == seL4_NoError ? gm_refused == \old(gm_refused) :
+        gm_refused > \old(gm_refused);
+ */
+static inline int vka_cnode_delete(const cspacepath_t *src);
+
+struct gm_run;
+
+/*@ // The runs of a list that is being made: a ghost map, which changes when gm_list does.
+    axiomatic gm_lists {
+        predicate gm_is_run(char *block); // the heap may put a run there
+        predicate gm_listed(int list, struct gm_run *run);
+        logic integer gm_older_runs(int list, struct gm_run *run); // how many are older
+        logic integer gm_older_frames(int list, struct gm_run *run); // how many frames those have
+    }
+*/
+/*@ ghost int gm_list; */
+
+/*@ ghost
+    /@ assigns gm_list;
+       ensures \forall struct gm_run *run; !gm_listed(gm_list, run); // another list, an empty one
+     @/
+    void gm_list_begin(void);
+*/
+
+// clang-format off
+// All that is in runs.
+#define GM_RUNS { *p | size_t *p; gm_is_run(\base_addr(p)) }, \
+    { *p | struct gm_run **p; gm_is_run(\base_addr(p)) }, \
+    { *p | uint8_t *p; gm_is_run(\base_addr(p)) }, { *p | bool *p; gm_is_run(\base_addr(p)) }
+// clang-format on
