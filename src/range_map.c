@@ -396,12 +396,12 @@ static void remove_chunk(gm_range_map_t *map, size_t at)
 static void merge_with_next(gm_range_map_t *map, size_t at)
 {
     if (at + 1 < map->num_chunks) {
-        const gm_range_slot_t *slot = &map->slots[at];
+        gm_range_slot_t *slot = &map->slots[at];
         size_t count = slot[0].count + slot[1].count;
         if (count <= GM_RANGE_CHUNK) {
             copy_ranges(slot[0].chunk, slot[0].count, slot[1].chunk, 0, slot[1].count);
+            slot[0].count = count;
             remove_chunk(map, at + 1);
-            map->slots[at].count = count;
         }
     }
 }
