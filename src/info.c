@@ -250,7 +250,7 @@ static const char *rights_text(const gm_memory_t *memory, const gm_mapping_t *ma
 static void print_range(guestmem_print_fn print, void *cookie, uintptr_t base, uintptr_t last,
                         const char *rest)
 {
-    char line[LINE_CHARS];
+    char line[LINE_CHARS + 64]; /* `rest`, after the addresses and the size */
     char size[SIZE_CHARS] = "all";
     if (last - base != UINTPTR_MAX) {
         size_text(size, (uint64_t)last - base + 1);
