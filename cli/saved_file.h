@@ -7,8 +7,8 @@
 
 /**
  * @file
- * The file that a guest is saved in: compressed, with a checksum over all of it. It is there as a
- * whole or not at all.
+ * The file that a guest is saved in: a gzip stream, with a checksum over all of it. It is there as
+ * a whole or not at all.
  */
 
 #include <stddef.h>
