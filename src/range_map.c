@@ -416,7 +416,7 @@ static void merge_with_next(gm_range_map_t *map, size_t at)
 static size_t count_up_to(const gm_range_slot_t *slot, uintptr_t address)
 {
     size_t i = gm_range_floor(slot->chunk->base, slot->count, address);
-    return i < slot->count && slot->chunk->base[i] <= address ? i + 1 : i;
+    return slot->chunk->base[i] <= address ? i + 1 : i;
 }
 
 /* Move ranges [k, n) of a chunk up by one. */
