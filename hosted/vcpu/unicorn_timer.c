@@ -32,6 +32,8 @@ enum {
     TCR = ENCODING(3, 0, 2, 0, 2),
     SPSR = ENCODING(3, 0, 4, 0, 0),
     MDSCR = ENCODING(2, 0, 0, 2, 2),
+    DBGBCR = ENCODING(2, 0, 0, 0, 5),
+    DBGBCR_NUMBER = 15 << 3,
 };
 
 static const unicorn_system_register_t cntvct = {3, 3, 14, 0, 2};
@@ -114,6 +116,16 @@ static uint32_t write_timer(unicorn_engine_t *self, unicorn_system_register_t wh
     return 1;
 }
 
+/* Unicorn 2.0.1 crashes the process when the guest enables a breakpoint: none is ever enabled.
+ * @return as on_write() */
+static uint32_t write_breakpoint(unicorn_engine_t *self, const uc_arm64_cp_reg *reg)
+{
+    const unicorn_system_register_t control = {2, 0, 0, (uint8_t)reg->crm, 5};
+
+    return may_use(self, 0) && /* and there is such a register */
+           unicorn_write_system(self->uc, control, reg->val & ~(uint64_t)ENABLE);
+}
+
 /* The guest writes a system register. @return 0 if the instruction still has its own effect */
 static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_reg *reg,
                          void *cookie)
@@ -121,6 +133,9 @@ static uint32_t on_write(uc_engine *uc, uc_arm64_reg source, const uc_arm64_cp_r
     unicorn_engine_t *self = cookie;
 
     (void)source;
+    if ((encoding(reg) & ~DBGBCR_NUMBER) == DBGBCR) {
+        return write_breakpoint(self, reg);
+    }
     switch (encoding(reg)) {
     case CNTV_TVAL:
         return write_timer(self, cntv_cval,

@@ -631,6 +631,8 @@ registers: /* give all registers a value, sleep, and write them to x0 and on; x1
     isb
     msr oslar_el1, xzr
     each_register set
+    mov x3, #0xe5 /* a breakpoint: it is never enabled */
+    msr dbgbcr0_el1, x3
     mov x3, #1 << 12
     msr mdscr_el1, x3
     mov x3, #0x28
