@@ -31,6 +31,10 @@
 #define NUM_LIST_REGISTERS 4
 #define NONE               (-1)
 
+/* Fields of a list register, as the kernel has it. */
+#define LIST_NUMBER 0x3ffull
+#define LIST_HOLDS  0x30000000ull /* it is pending, or active */
+
 /* Registers of the distributor that are not one field per interrupt. */
 #define GICD_CTLR  0x000
 #define GICD_TYPER 0x004
@@ -496,13 +500,17 @@ void gic_save(const vm_t *vm, void *bytes)
     }
 }
 
-bool gic_state_is_sound(const vm_t *vm, const void *bytes)
+bool gic_state_is_sound(const vm_vcpu_t *vcpu, const void *bytes, const uint64_t *list_registers)
 {
     const gic_state_t *state = bytes;
 
-    for (int cpu = 0; gic_of(vm) != NULL && cpu < CONFIG_MAX_NUM_NODES; cpu++) {
+    for (unsigned cpu = 0; gic_of(vcpu->vm) != NULL && cpu < CONFIG_MAX_NUM_NODES; cpu++) {
         for (int i = 0; i < NUM_LIST_REGISTERS; i++) {
-            if (state->loaded[cpu][i] < NONE || state->loaded[cpu][i] >= NUM_INTERRUPTS) {
+            const int loaded = state->loaded[cpu][i];
+            const uint64_t entry = list_registers[i];
+            const int held = entry & LIST_HOLDS ? (int)(entry & LIST_NUMBER) : NONE;
+            if (loaded < NONE || loaded >= NUM_INTERRUPTS ||
+                (cpu == vcpu->vcpu_id && loaded != held)) {
                 return false;
             }
         }

@@ -117,8 +117,8 @@ int gic_maintenance(vm_vcpu_t *vcpu, seL4_Word list_register);
  * do nothing. */
 size_t gic_state_size(const vm_t *vm);
 void gic_save(const vm_t *vm, void *state);
-/** Whether a controller can be restored to that. */
-bool gic_state_is_sound(const vm_t *vm, const void *state);
+/** Whether a controller can be restored to that, with a VCPU that has those list registers. */
+bool gic_state_is_sound(const vm_vcpu_t *vcpu, const void *state, const uint64_t *list_registers);
 void gic_restore(const vm_t *vm, const void *state);
 
 /** Free the interrupt controller, if there is one. @see vm_create_default_irq_controller */

@@ -65,7 +65,7 @@ static bool bring_back(vm_t *vm, const uint8_t *state)
     const hosted_vcpu_state_t *vcpu = (const hosted_vcpu_state_t *)state;
     const uint8_t *gic = state + sizeof(*vcpu);
 
-    if (!gic_state_is_sound(vm, gic) ||
+    if (!gic_state_is_sound(runtime->runs, gic, vcpu->list_registers) ||
         !runtime->class->restore(runtime->processor->engine, &vcpu->thread, vcpu->registers,
                                  gic + gic_state_size(vm), &runtime->processor->exit)) {
         return false;
@@ -278,18 +278,18 @@ static int get_page(vm_t *vm, uintptr_t address, void *page, size_t size, size_t
     return get(cookie, page, size);
 }
 
-/* Whether there is memory, or a frame of it has come now. */
+/* Whether there is memory of one reservation, or a frame of it has come now. */
 static bool has_memory(vm_t *vm, uintptr_t address, size_t size)
 {
     vm_memory_reservation_t *reservation = guestmem_find_reservation(vm, address);
     guestmem_reservation_info_t info;
 
-    if (memory_at(vm, address) == 0) {
-        return reservation != NULL && guestmem_reservation_info(vm, reservation, &info) == 0 &&
-               info.mapped && guestmem_populate(vm, address, size) == 0 &&
-               memory_at(vm, address) != 0;
+    if (reservation == NULL || guestmem_reservation_info(vm, reservation, &info) != 0 ||
+        !info.mapped || size - 1 > info.last - address) {
+        return false;
     }
-    return true;
+    return memory_at(vm, address) != 0 ||
+           (guestmem_populate(vm, address, size) == 0 && memory_at(vm, address) != 0);
 }
 
 static int get_memory(vm_t *vm, input_t *input)

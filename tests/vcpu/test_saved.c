@@ -243,6 +243,7 @@ static void what_cannot_be_is_refused(void **state)
         {SPSR, 0x0c, 8, "in that state"}, /* EL2 */
         {LOADED, 0xfffffc03, 4, "in that state"},
         {LOADED, 0x80000000, 4, "in that state"},
+        {LOADED, ~27u, 4, "in that state"}, /* its list register is empty */
     };
     machine_t *machine = *state;
     run_up_to(machine, stop_asleep, NULL, GUEST_TIMER, 1000000, 0);
