@@ -308,7 +308,8 @@ static int await_debugger(const run_t *run, machine_t *machine)
     return 0;
 }
 
-/** Let the machine become the guest that was saved. @return 0; -1 with a message */
+/** Let the machine become the guest that was saved, if there is one; and know before it runs that
+ * it can be saved, if it is to be. @return 0; -1 with a message */
 static int restore_guest(run_t *run, machine_t *machine)
 {
     cli_error_t error = {0};
@@ -316,6 +317,11 @@ static int restore_guest(run_t *run, machine_t *machine)
     saved_file_t *file;
     int result;
 
+    if ((run->save != NULL || run->restarts.wanted > 0) &&
+        machine_check_saved(machine, &error) != 0) {
+        fprintf(stderr, "guestmem: %s\n", error.line);
+        return -1;
+    }
     if (run->restore == NULL) {
         return 0;
     }
@@ -444,10 +450,10 @@ static int run_machine(run_t *run)
     run->start = run->quiet_since = seconds_now();
     end = run->restore == NULL || run->restarts.wanted == 0 ? machine_run(machine, &run->until)
                                                             : MACHINE_STOPPED;
-    failed = save_guest(run, machine);
-    failed |= restarts_make(&run->restarts, machine, run->console, &run->until, &end);
+    failed = restarts_make(&run->restarts, machine, run->console, &run->until, &end);
     seconds = seconds_now() - run->start;
-    failed |= draw_picture(run, machine); /* the report reads all of the memory */
+    failed |= draw_picture(run, machine); /* what follows reads all of the memory */
+    failed |= save_guest(run, machine);
     status = print_end(run, machine, end, seconds);
     status = failed == 0 ? status : STATUS_FAILED;
     if (status == STATUS_OK && run->lost) {

@@ -258,7 +258,7 @@ int console_hold(console_t *console)
             room = room * 2 + FEED_SIZE;
             char *larger = realloc(console->input, room);
             if (larger == NULL) {
-                fprintf(stderr, "guestmem: --restarts: out of memory\n");
+                fprintf(stderr, "guestmem: out of memory for the input\n");
                 return -1;
             }
             console->input = larger;

@@ -123,10 +123,13 @@ machine_end_t machine_run(machine_t *machine, const machine_until_t *until);
  */
 int machine_start(machine_t *machine);
 
+/** Whether a machine could be saved once it has run: with a disk that its guest can write, it could
+ * not. @return 0; -1 with an error */
+int machine_check_saved(const machine_t *machine, cli_error_t *error);
+
 /**
  * Save a machine that has run: its RAM, processor, interrupts and devices, to start it again from
- * where it stands. Memory that is no RAM is not saved, and a machine with a disk that the guest can
- * write is refused. Once only.
+ * where it stands. Memory that is no RAM is not saved. Once only. @see machine_check_saved
  *
  * @return 0; -1 with an error
  */

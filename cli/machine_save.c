@@ -28,14 +28,15 @@ void machine_forget_saved(machine_t *machine)
     }
 }
 
-/** Whether a range's device can be saved; it has one. @return 0; -1 with an error */
-static int check_device(const machine_t *machine, size_t index, cli_error_t *error)
+int machine_check_saved(const machine_t *machine, cli_error_t *error)
 {
-    if (machine->ranges[index].device->lasting) {
-        return vm_range_error(machine->description, &machine->description->ranges[index],
-                              "guestmem,file", error,
-                              "the guest can write this disk, which would stay as it is then when "
-                              "the guest starts again; make it read-only");
+    for (size_t i = 0; i < machine->description->num_ranges; i++) {
+        if (machine->ranges[i].device != NULL && machine->ranges[i].device->lasting) {
+            return vm_range_error(machine->description, &machine->description->ranges[i],
+                                  "guestmem,file", error,
+                                  "the guest can write this disk, which would stay as it is then "
+                                  "when the guest starts again; make it read-only");
+        }
     }
     return 0;
 }
@@ -48,9 +49,6 @@ static int save_device(machine_t *machine, size_t index, cli_error_t *error)
     if (made->device == NULL) {
         return 0;
     }
-    if (check_device(machine, index, error) != 0) {
-        return -1;
-    }
     size_t size;
     made->saved = device_save(made->device, &size);
     made->saved_high = made->high;
@@ -61,6 +59,9 @@ static int save_device(machine_t *machine, size_t index, cli_error_t *error)
 
 int machine_save(machine_t *machine, cli_error_t *error)
 {
+    if (machine_check_saved(machine, error) != 0) {
+        return -1;
+    }
     for (size_t i = 0; i < machine->description->num_ranges; i++) {
         if (save_device(machine, i, error) != 0) {
             machine_forget_saved(machine);
@@ -107,9 +108,10 @@ typedef struct range_record {
     char name[64];
     char backing[24];
     char device[24];
-    uint64_t base, size, rights, on_fault;
-    uint64_t irq, edge, high; /* of the device */
-    uint64_t state;           /* bytes of the device's, which follow */
+    uint64_t base, size;
+    char rights[8], on_fault[8], trigger[8];
+    uint64_t irq, high; /* of the device */
+    uint64_t state;     /* bytes of the device's, which follow */
 } range_record_t;
 
 static int make_header(const machine_t *machine, header_t *header, cli_error_t *error)
@@ -132,6 +134,7 @@ static int make_header(const machine_t *machine, header_t *header, cli_error_t *
 
 static void make_record(const machine_t *machine, size_t index, range_record_t *record)
 {
+    static const char *const rights[] = {"rw", "ro", "none"};
     const vm_range_t *range = &machine->description->ranges[index];
     const machine_range_t *made = &machine->ranges[index];
 
@@ -142,10 +145,10 @@ static void make_record(const machine_t *machine, size_t index, range_record_t *
              range->device != NULL ? range->device : "none");
     record->base = range->base;
     record->size = range->size;
-    record->rights = range->rights;
-    record->on_fault = range->on_fault;
+    snprintf(record->rights, sizeof(record->rights), "%s", rights[range->rights]);
+    snprintf(record->on_fault, sizeof(record->on_fault), "%s", range->on_fault ? "yes" : "no");
+    snprintf(record->trigger, sizeof(record->trigger), "%s", made->edge ? "edge" : "level");
     record->irq = (uint64_t)made->irq;
-    record->edge = made->edge;
     record->high = made->high;
     record->state = made->device != NULL ? device_state_size(made->device) : 0;
 }
@@ -174,12 +177,7 @@ int machine_write_saved(machine_t *machine, hosted_vm_write_fn write, void *cook
 {
     header_t header;
 
-    for (size_t i = 0; i < machine->description->num_ranges; i++) {
-        if (machine->ranges[i].device != NULL && check_device(machine, i, error) != 0) {
-            return -1;
-        }
-    }
-    if (make_header(machine, &header, error) != 0) {
+    if (machine_check_saved(machine, error) != 0 || make_header(machine, &header, error) != 0) {
         return -1;
     }
     int result = write(cookie, &header, sizeof(header));
@@ -272,6 +270,9 @@ static int check_record(const machine_t *machine, size_t index, range_record_t *
     record->name[sizeof(record->name) - 1] = '\0';
     record->backing[sizeof(record->backing) - 1] = '\0';
     record->device[sizeof(record->device) - 1] = '\0';
+    record->rights[sizeof(record->rights) - 1] = '\0';
+    record->on_fault[sizeof(record->on_fault) - 1] = '\0';
+    record->trigger[sizeof(record->trigger) - 1] = '\0';
     return compare_text(machine, index, "name", record->name, own.name, error) != 0 ||
                    compare_text(machine, index, "guestmem,backing", record->backing, own.backing,
                                 error) != 0 ||
@@ -279,12 +280,13 @@ static int check_record(const machine_t *machine, size_t index, range_record_t *
                                 error) != 0 ||
                    compare(machine, index, "reg", record->base, own.base, error) != 0 ||
                    compare(machine, index, "reg (size)", record->size, own.size, error) != 0 ||
-                   compare(machine, index, "guestmem,rights", record->rights, own.rights, error) !=
-                       0 ||
-                   compare(machine, index, "guestmem,map-on-fault", record->on_fault, own.on_fault,
-                           error) != 0 ||
+                   compare_text(machine, index, "guestmem,rights", record->rights, own.rights,
+                                error) != 0 ||
+                   compare_text(machine, index, "guestmem,map-on-fault", record->on_fault,
+                                own.on_fault, error) != 0 ||
                    compare(machine, index, "interrupts", record->irq, own.irq, error) != 0 ||
-                   compare(machine, index, "interrupts", record->edge, own.edge, error) != 0 ||
+                   compare_text(machine, index, "interrupts", record->trigger, own.trigger,
+                                error) != 0 ||
                    compare(machine, index, "guestmem,device", record->state, own.state, error) != 0
                ? -1
                : 0;
@@ -328,6 +330,9 @@ int machine_read_saved(machine_t *machine, hosted_vm_read_fn read, void *cookie,
     header_t saved = {0};
 
     hosted_system_enter(machine->system);
+    if (machine_check_saved(machine, error) != 0) {
+        return -1;
+    }
     if (machine_start(machine) != 0) {
         return cli_error_set(error, "%s", machine->reason);
     }

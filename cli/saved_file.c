@@ -47,17 +47,44 @@ static bool is_special(const char *path)
     return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
+/** Whether a pipe or device could be written, without opening it. @return 0; -1 with errno */
+static int check_special(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && (S_ISDIR(status.st_mode) || S_ISSOCK(status.st_mode))) {
+        errno = S_ISDIR(status.st_mode) ? EISDIR : ENXIO;
+        return -1;
+    }
+    return access(path, W_OK);
+}
+
+/** Find what is to be replaced: links are followed, but not to nothing. @return 0; -1 with errno */
+static int find_target(saved_file_t *file)
+{
+    struct stat status;
+
+    file->target = realpath(file->path, NULL);
+    if (file->target != NULL) {
+        return access(file->target, W_OK); /* its folder's rights are not what it says */
+    }
+    if (file->path[0] == '\0' || lstat(file->path, &status) == 0) {
+        return -1;
+    }
+    file->target = strdup(file->path);
+    return file->target != NULL ? 0 : -1;
+}
+
 /** Begin the file. @return its descriptor; -1 with errno */
 static int begin(saved_file_t *file)
 {
     if (is_special(file->path)) {
         return open(file->path, O_WRONLY | O_CLOEXEC);
     }
-    file->target = realpath(file->path, NULL);
-    if (file->target == NULL) {
-        file->target = strdup(file->path);
+    if (find_target(file) != 0) {
+        return -1;
     }
-    if (file->target == NULL || asprintf(&file->beside, "%s.XXXXXX", file->target) < 0) {
+    if (asprintf(&file->beside, "%s.XXXXXX", file->target) < 0) {
         file->beside = NULL;
         errno = ENOMEM;
         return -1;
@@ -83,11 +110,14 @@ static saved_file_t *make(const char *path)
 
 int saved_file_check(const char *path, cli_error_t *error)
 {
-    saved_file_t *file = is_special(path) ? NULL : saved_file_create(path, error);
-    int result = is_special(path) || file != NULL ? 0 : -1;
+    saved_file_t *file;
 
+    if (is_special(path)) {
+        return check_special(path) == 0 ? 0 : cli_error_set(error, "%s: %s", path, strerror(errno));
+    }
+    file = saved_file_create(path, error);
     saved_file_close(file);
-    return result;
+    return file != NULL ? 0 : -1;
 }
 
 saved_file_t *saved_file_create(const char *path, cli_error_t *error)

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -57,8 +58,8 @@ def write(path, content):
         file.write(content)
 
 
-def change_description(folder, *changes, name="changed.dts"):
-    with open(ARGUMENT) as file:
+def change_description(folder, *changes, name="changed.dts", source=ARGUMENT):
+    with open(source) as file:
         text = file.read()
     for before, after in changes:
         assert before in text, before
@@ -76,6 +77,7 @@ def sleeping_description(folder):
 / { #address-cells = <2>; #size-cells = <2>; interrupt-parent = <&gic>;
     guestmem,entry = <0x40000000>;
     ram { reg = <0 0x40000000 0 0x10000>; guestmem,backing = "ram"; guestmem,load = "%s"; };
+    more { reg = <0 0x50000000 0 0x1800>; guestmem,backing = "frames"; guestmem,map-on-fault; };
     serial { reg = <0 0x9000000 0 0x1000>; guestmem,backing = "emulated";
              guestmem,device = "pl011"; interrupts = <0 1 4>; };
     disk { reg = <0 0xa000000 0 0x1000>; guestmem,backing = "emulated"; guestmem,read-only;
@@ -120,6 +122,12 @@ def test_sleeping(folder):
     write(os.path.join(folder, "disk"), bytes(2 << 20))
     refused(saved, "/disk: guestmem,device", "another size", vm=vm)
     write(os.path.join(folder, "disk"), bytes(1 << 20))
+    # A disk that could be written is known of before the guest runs.
+    writable = change_description(folder, ("guestmem,read-only;", ""), source=vm)
+    refused(saved, "/disk: guestmem,file", "make it read-only", vm=writable)
+    for option in (("--save", saved), ("--restarts", "1")):
+        done = run(*option, status=1, vm=writable)
+        assert done.stdout == "" and "make it read-only" in done.stderr, done
 
     # Whatever is in it, with a good checksum: it is refused in a line, or a guest goes on.
     memory = content.index(b"unicorn") + 40
@@ -136,7 +144,7 @@ def test_sleeping(folder):
                                "100000", "--restore", changed, vm), input="x\nq",
                               capture_output=True, text=True, errors="replace", timeout=300)
         assert done.returncode in (0, 1), (i, done)
-        if done.stderr.startswith(f"guestmem: {changed}: "):
+        if changed in done.stderr:
             refusals += 1
             assert (done.stdout, done.stderr.count("\n")) == ("", 1), (i, done)
     assert 10 < refusals < 110, refusals
@@ -146,6 +154,9 @@ def test_sleeping(folder):
     for size in (0, 4, HEADER - 1, HEADER, HEADER + RECORD, memory, len(content) - 1):
         write(changed, gzip.compress(content[:size]))
         refused(changed, "ends before its end", vm=vm)
+    page = struct.pack("<QQ4096x16x", 0x50001000, 4096)  # half of it is none's
+    write(changed, gzip.compress(content[:-16] + page))
+    refused(changed, "has 4096 bytes at 0x50001000", vm=vm)
     waiting = content.index(b"serial") + RECORD + 0x4c + 4096 + 8  # after registers, input, start
     for at, value in ((waiting, 4097), (waiting - 8, 4096)):
         write(changed, gzip.compress(content[:at] + value.to_bytes(8, "little") + content[at + 8:]))
@@ -176,8 +187,11 @@ def test_u_boot(folder):
     for _ in range(2):
         assert restored(saved, commands + "poweroff\n").startswith(once + "poweroff\n")
     assert restored(saved, commands, "--restarts", "1") == once * 2
-    assert run("--save", saved + "2").stdout == boot
+    picture = os.path.join(folder, "picture")
+    assert run("--save", saved + "2", "--svg", picture).stdout == boot
     assert read(saved) == read(saved + "2")  # so no address of a process is in it
+    touched = re.search(r"ram; ~?([0-9.]+) MiB touched", read(picture).decode()).group(1)
+    assert float(touched) < 64, touched  # of 128, by the guest, not by who saves it
     # Memory that is no RAM is saved too, and what is not there stays away.
     vm = change_description(folder, MORE)
     done = run("--save", saved, input="mw.l c000000 12345678\n", vm=vm, quiet=False)
@@ -243,11 +257,14 @@ def check_damage(folder, saved, vm):
 
 
 def check_places(folder, vm):
+    dangling = os.path.join(folder, "dangling")
+    os.symlink("nothing", dangling)
     for place, says in (("/dev/full", "No space left"), (os.path.join(folder, "none", "f"), "No such"),
-                        (folder, "Is a directory")):
+                        (folder, "Is a directory"), ("", "No such"), (dangling, "No such")):
         done = run("--save", place, status=1, vm=vm)
         assert done.stderr.count("\n") == 1 and f"guestmem: {place}: {says}" in done.stderr, done
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+        assert place == "/dev/full" or done.stdout == "", done  # so it is known before the guest runs
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode) and os.path.islink(dangling)
     # By a link, the file that it leads to; and a pipe.
     link, target = os.path.join(folder, "link"), os.path.join(folder, "target")
     os.symlink(target, link)
