@@ -278,14 +278,19 @@ static int get_page(vm_t *vm, uintptr_t address, void *page, size_t size, size_t
     return get(cookie, page, size);
 }
 
-/* Whether there is memory of one reservation, or a frame of it has come now. */
+/* Whether that is all of a page from there on that is the reservation's, as it was written, and
+ * there is memory, or a frame of it has come now. */
 static bool has_memory(vm_t *vm, uintptr_t address, size_t size)
 {
     vm_memory_reservation_t *reservation = guestmem_find_reservation(vm, address);
     guestmem_reservation_info_t info;
 
     if (reservation == NULL || guestmem_reservation_info(vm, reservation, &info) != 0 ||
-        !info.mapped || size - 1 > info.last - address) {
+        !info.mapped) {
+        return false;
+    }
+    const uintptr_t page_last = address | (PAGE_SIZE_4K - 1);
+    if (size - 1 != (page_last < info.last ? page_last : info.last) - address) {
         return false;
     }
     return memory_at(vm, address) != 0 ||
@@ -301,8 +306,7 @@ static int get_memory(vm_t *vm, input_t *input)
         if (page.size == 0) {
             return 0;
         }
-        if (page.address < least || page.size > PAGE_SIZE_4K - page.address % PAGE_SIZE_4K ||
-            !has_memory(vm, page.address, page.size) ||
+        if (page.address < least || !has_memory(vm, page.address, page.size) ||
             guestmem_access(vm, page.address, page.size, get_page, input) != 0) {
             return input->ended ? -1
                                 : refuse(input,

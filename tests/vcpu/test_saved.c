@@ -272,6 +272,9 @@ static void what_cannot_be_is_refused(void **state)
         assert_refused(machine, stream, "where this VM cannot take them");
         memcpy(stream->bytes + at, &word, sizeof(word));
     }
+    stream->bytes[memory + 9] = 8; /* a part of a page: there could be millions of such */
+    assert_refused(machine, stream, "has 2048 bytes");
+    stream->bytes[memory + 9] = 0x10;
     /* Cut off anywhere. */
     const size_t size = stream->size;
     const size_t ends[] = {0,          8,           STATE_AT,     STATE_AT + 100, memory,
