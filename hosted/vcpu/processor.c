@@ -220,7 +220,8 @@ static void report(const processor_t *processor, hosted_run_t *run)
         break;
     default:
         run->stop = HOSTED_STOP_FAILED;
-        run->text = exit->reason == ENGINE_BUDGET ? NULL : exit->text;
+        /* The report of vm_run() has it. */
+        run->text = exit->reason == ENGINE_BUDGET || !processor->traps_waits ? NULL : exit->text;
         break;
     }
 }

@@ -148,6 +148,10 @@ def test_sleeping(folder):
             refusals += 1
             assert (done.stdout, done.stderr.count("\n")) == ("", 1), (i, done)
     assert 10 < refusals < 110, refusals
+    # A program counter where nothing is, and no vector for that: the guest's fault is one line too.
+    write(changed, gzip.compress(content[:memory] + b"\xff" * 8 + content[memory + 8:]))
+    done = run("--restore", changed, status=1, vm=vm)
+    assert "no vector to take it" in done.stderr and done.stderr.count("\n") == 1, done
     # What comes after the end, a piece that is missing, and a device's state that cannot be.
     write(changed, gzip.compress(content + b"\0"))
     refused(changed, "goes on after its end", vm=vm)
