@@ -39,8 +39,10 @@ static vm_memory_reservation_t *mapped_at(gm_memory_t *memory, uintptr_t addr, s
     requires reservation->mapping->first <= reservation->base <= *first;
     requires *last <= reservation->last <= reservation->mapping->last;
     assigns *first, *last;
-    ensures reservation->mapping->first <= *first <= \old(*first);
-    ensures \old(*last) <= *last <= reservation->mapping->last;
+    ensures *first == (\old(*first) == reservation->base ? reservation->mapping->first :
+        \old(*first));
+    ensures *last == (\old(*last) == reservation->last ? reservation->mapping->last :
+        \old(*last));
  */
 static void widen(const vm_memory_reservation_t *reservation, uintptr_t *first, uintptr_t *last)
 {
