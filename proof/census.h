@@ -14,8 +14,15 @@
 /*@ ghost long long gm_slots;   // capability slots of the allocator's */
 /*@ ghost long long gm_objects; // objects made of its memory */
 /*@ ghost long long gm_mapped;  // frames mapped in the guest */
-/*@ ghost long long gm_records; // heap blocks of frames' records */
+/*@ ghost long long gm_records; // heap blocks of records of frames and mappings */
+/*@ ghost long long gm_tables;  // page tables of the guest */
+/*@ ghost long long gm_recorded; // runs in the map of those that are mapped */
+/*@ ghost long long gm_reserved; // maps that have memory in reserve for an insertion */
 /*@ ghost long long gm_refused; // deletions and unmappings that the kernel has refused */
+
+/*@ assigns \nothing; */
+static inline seL4_CapRights_t seL4_CapRights_new(seL4_Word grant_reply, seL4_Word grant,
+                                                  seL4_Word read, seL4_Word write);
 
 /*@ assigns \nothing; */
 static inline seL4_Uint64 seL4_CapRights_get_capAllowRead(seL4_CapRights_t rights);
@@ -76,15 +83,57 @@ struct gm_run;
         predicate gm_listed(int list, struct gm_run *run);
         logic integer gm_older_runs(int list, struct gm_run *run); // how many are older
         logic integer gm_older_frames(int list, struct gm_run *run); // how many frames those have
+        logic integer gm_older_uses(int list, struct gm_run *run); // and their uses of tables
     }
 */
 /*@ ghost int gm_list; */
+
+/*@ ghost int gm_moment; // the last change of the uses of page tables */
+
+/*@ // Which page tables there are depends on the frames that use them, in whatever order they came.
+    axiomatic gm_table_uses {
+        logic integer gm_uses(int moment); // the uses of all tables, as one number
+        logic integer gm_uses_of(integer gpa, integer count, integer size_bits); // of frames
+        logic integer gm_tables_of(integer uses); // how many tables have so many uses
+    }
+
+    predicate gm_tables_ok = gm_tables == gm_tables_of(gm_uses(gm_moment));
+*/
 
 /*@ ghost
     /@ assigns gm_list;
        ensures \forall struct gm_run *run; !gm_listed(gm_list, run); // another list, an empty one
      @/
     void gm_list_begin(void);
+*/
+
+/*@ // As much of everything is held as before, but for what the kernel has refused to give back.
+    predicate gm_nothing_more{Then, Now} =
+        \at(gm_records, Now) == \at(gm_records, Then) &&
+        \at(gm_tables, Now) == \at(gm_tables, Then) &&
+        \at(gm_recorded, Now) == \at(gm_recorded, Then) &&
+        (\at(gm_refused, Now) == \at(gm_refused, Then) ==>
+            \at(gm_slots, Now) == \at(gm_slots, Then) &&
+            \at(gm_objects, Now) == \at(gm_objects, Then) &&
+            \at(gm_mapped, Now) == \at(gm_mapped, Then));
+
+    // A mapping more: its record and those of its runs, and for each of its frames, and each page
+    // table that they need, a slot and an object. All of its frames are mapped.
+    predicate gm_mapping_more{Then, Now} =
+        \at(gm_records - gm_tables - gm_recorded, Now) ==
+            \at(gm_records - gm_tables - gm_recorded, Then) + 1 &&
+        (\at(gm_refused, Now) == \at(gm_refused, Then) ==>
+            \at(gm_slots - gm_tables - gm_mapped, Now) ==
+                \at(gm_slots - gm_tables - gm_mapped, Then) &&
+            \at(gm_objects - gm_tables - gm_mapped, Now) ==
+                \at(gm_objects - gm_tables - gm_mapped, Then));
+*/
+
+/*@ ghost
+    /@ assigns gm_mapped; // a frame without a capability is not mapped any more
+       ensures gm_mapped == \old(gm_mapped) - (slots - gm_slots);
+     @/
+    void gm_deleted_since(long long slots);
 */
 
 // clang-format off

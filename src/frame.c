@@ -433,6 +433,7 @@ static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t 
 /* Begin a run for a frame. */
 /*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid_read(new) && \valid(newest);
     requires new_frame_ok(new) && gm_list_whole(*newest);
+    requires *newest != \null ==> (*newest)->count > 0;
     requires own: !new->caller && !new->shared && new->frame.cookie != 0;
     requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
     requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
@@ -532,7 +533,7 @@ static void append(gm_run_t *run, const new_frame_t *new)
     //@ assert gm_run_valid(run);
     //@ assert gm_run_own(run);
     /*@ assert \forall gm_run_t *r; gm_listed(gm_list, r) && r != run ==>
-            r->count == \at(r->count, Pre) && r->capacity == \at(r->capacity, Pre);
+                gm_run_same{Pre, Here}(r);
      */
     /*@ assert \forall gm_run_t *r, integer i; gm_listed(gm_list, r) && r != run &&
             0 <= i < r->count ==> r->frames[i].cookie == \at(r->frames[i].cookie, Pre);
@@ -846,8 +847,7 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
     //@ ghost Added: ;
     release(memory, caller, shared, &new->frame, size_bits);
     /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
-            run->older == \at(run->older, Added) && run->count == \at(run->count, Added) &&
-            run->capacity == \at(run->capacity, Added);
+                gm_run_same{Added, Here}(run);
      */
     /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
             0 <= i < run->count ==>
@@ -858,12 +858,36 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
     return -1;
 }
 
-int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
-                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
+/* Acquire a frame as `*new`, and add it. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid(newest) && \valid(new);
+    requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
+    requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
+        \base_addr(new) != \base_addr(memory) && \base_addr(newest) != \base_addr(memory->vm);
+    requires \separated(new, source) && \separated(new, memory->vm) &&
+        \separated(new, memory->vm->vka);
+    requires gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
+    requires first <= gpa <= last < UINTPTR_MAX && \base_addr(source) != \base_addr(memory);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES;
+    assigns GM_RUNS, *new, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    ensures \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
+    ensures gm_list_linked(*newest) && gm_list_newest(*newest);
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) &&
+        gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest));
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
+ */
+static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest,
+                      new_frame_t *new)
 {
-    new_frame_t new = {0};
-    //@ ghost gm_is_local(&new);
-    int error = acquire(memory, source, gpa, first, last, &new);
+    new->caller = false;
+    new->shared = false; /* as far as acquire() does not say otherwise; it writes all else */
+    int error = acquire(memory, source, gpa, first, last, new);
     /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
             run->older == \at(run->older, Pre) && run->count == \at(run->count, Pre) &&
             run->capacity == \at(run->capacity, Pre) && run->base == \at(run->base, Pre) &&
@@ -874,9 +898,11 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
             run->frames[i].cookie == \at(run->frames[i].cookie, Pre);
      */
     //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
+    /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            gm_is_placed(run->base, run->count, run->size_bits) && !run->caller && !run->shared;
+     */
     //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_own(run);
     //@ assert gm_list_whole(*newest) && *newest == \at(*newest, Pre);
-    //@ assert *newest != \null ==> gm_run_end(*newest) == \at(gm_run_end(*newest), Pre);
     //@ assert *newest != \null ==> gm_run_ok(*newest);
     /*@ assert gm_frames(*newest) == \at(gm_frames(*newest), Pre) &&
             gm_runs(*newest) == \at(gm_runs(*newest), Pre);
@@ -884,10 +910,18 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
     if (error != 0) {
         return -1;
     }
-    error = add_or_release(memory, source, &new, expected, newest);
+    error = add_or_release(memory, source, new, expected, newest);
     //@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==> gm_run_valid(run);
     //@ assert error == 0 ==> *newest != \null && gm_run_ok(*newest);
     return error;
+}
+
+int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
+                     uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
+{
+    new_frame_t new;
+    //@ ghost gm_is_local(&new);
+    return acquire_as(memory, source, gpa, first, last, expected, newest, &new);
 }
 
 void gm_run_release(gm_memory_t *memory, gm_run_t *run)
@@ -922,9 +956,7 @@ void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
         gm_run_t *older = newest->older;
         gm_run_release(memory, newest);
         /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
-                run->older == \at(run->older, LoopCurrent) &&
-                run->count == \at(run->count, LoopCurrent) &&
-                run->capacity == \at(run->capacity, LoopCurrent);
+                gm_run_same{LoopCurrent, Here}(run);
          */
         /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
                 0 <= i < run->count ==>

@@ -72,6 +72,11 @@ typedef struct gm_run {
     gm_frame_t frames[];  /* `capacity`, and after them as many gm_frame_state_t */
 } gm_run_t;
 
+/*@ // Frames are aligned, and end below the top of the addresses.
+    predicate gm_is_placed(integer base, integer count, integer size_bits) =
+        base % (1 << size_bits) == 0 && base + count * (1 << size_bits) <= UINTPTR_MAX;
+ */
+
 /*@ // What follows a run's last address.
     logic integer gm_run_end(gm_run_t *run) = run->base + run->count * (1 << run->size_bits);
 
@@ -80,8 +85,7 @@ typedef struct gm_run {
         \valid_read(&run->base) && \valid_read(&run->count) && \valid_read(&run->size_bits) &&
         gm_is_frame_bits(run->size_bits) &&
         1 <= run->count <= run->capacity &&
-        run->base % (1 << run->size_bits) == 0 &&
-        gm_run_end(run) <= UINTPTR_MAX;
+        gm_is_placed(run->base, run->count, run->size_bits);
  */
 
 /*@ // A run's memory is there.
@@ -96,8 +100,26 @@ typedef struct gm_run {
     // A run's frames are the library's own, and their memory goes back to the allocator.
     predicate gm_run_own(gm_run_t *run) =
         !run->caller && !run->shared && gm_is_frame(run->size_bits) &&
-        run->count <= run->capacity &&
+        gm_is_placed(run->base, run->count, run->size_bits) && run->count <= run->capacity &&
         \forall integer i; 0 <= i < run->count ==> run->frames[i].cookie != 0;
+ */
+
+/*@ // At `Now` a run is where it was at `Then`, with as many frames.
+    predicate gm_run_same{Then, Now}(gm_run_t *run) =
+        \at(run->older, Now) == \at(run->older, Then) &&
+        \at(run->base, Now) == \at(run->base, Then) &&
+        \at(run->count, Now) == \at(run->count, Then) &&
+        \at(run->capacity, Now) == \at(run->capacity, Then) &&
+        \at(run->size_bits, Now) == \at(run->size_bits, Then);
+
+    // All runs are as they were.
+    predicate gm_runs_same{Then, Now} =
+        (\forall gm_run_t *run; gm_is_run(\base_addr{Now}(run)) ==> gm_run_same{Then, Now}(run)) &&
+        (\forall gm_run_t *run, integer i; gm_is_run(\base_addr{Now}(run)) ==>
+            \at(run->frames[i].cookie, Now) == \at(run->frames[i].cookie, Then));
+
+    // The uses of page tables by its frames.
+    logic integer gm_run_uses(gm_run_t *run) = gm_uses_of(run->base, run->count, run->size_bits);
  */
 
 /*@ // Each run of a list is newer than the one that follows.
@@ -107,7 +129,7 @@ typedef struct gm_run {
             run != \null && 0 <= gm_older_runs(gm_list, run) &&
             (run->older == \null ?
                 gm_older_runs(gm_list, run) == 0 && gm_older_frames(gm_list, run) == 0 :
-                gm_listed(gm_list, run->older) &&
+                gm_listed(gm_list, run->older) && run->older->count > 0 &&
                 gm_older_runs(gm_list, run) == gm_older_runs(gm_list, run->older) + 1 &&
                 gm_older_frames(gm_list, run) ==
                     gm_older_frames(gm_list, run->older) + run->older->count));
@@ -125,12 +147,26 @@ typedef struct gm_run {
 
     predicate gm_list_whole(gm_run_t *newest) = gm_list_ok(newest) && gm_list_newest(newest);
 
-    // How many runs it has, and how many frames.
+    // How many runs it has, how many frames, and their uses of page tables.
     logic integer gm_runs(gm_run_t *newest) =
         newest == \null ? 0 : gm_older_runs(gm_list, newest) + 1;
     logic integer gm_frames(gm_run_t *newest) =
         newest == \null ? 0 : gm_older_frames(gm_list, newest) + newest->count;
+    logic integer gm_list_uses(gm_run_t *newest) =
+        newest == \null ? 0 : gm_older_uses(gm_list, newest) + gm_run_uses(newest);
  */
+
+/*@ ghost
+    /@ assigns \nothing; // a list has one run in each place, and so their uses of tables have a sum
+       ensures \forall gm_run_t *run, *other; gm_listed(gm_list, run) &&
+           gm_listed(gm_list, other) &&
+           gm_older_runs(gm_list, run) == gm_older_runs(gm_list, other) ==> run == other;
+       ensures \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+           0 <= gm_older_frames(gm_list, run) &&
+           gm_older_uses(gm_list, run) == gm_list_uses(run->older);
+     @/
+    void gm_list_is_one(void);
+*/
 
 /** Whether a frame is mapped in a window, see window.c. */
 typedef uint8_t gm_frame_state_t;
@@ -249,6 +285,7 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
     assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
     ensures \result == 0 || \result == -1;
     ensures *run != \null && gm_list_whole(*run) && (*run)->size_bits == \old((*run)->size_bits) &&
+        (*run)->count == \old((*run)->count) &&
         gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
  */
 int gm_run_fit(gm_memory_t *memory, gm_run_t **run);
@@ -280,6 +317,7 @@ void gm_run_unshare(gm_memory_t *memory, gm_run_t *run);
     ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots - run->count) &&
         gm_objects == \old(gm_objects - run->count);
     ensures gm_records == \old(gm_records) - 1;
+    ensures gm_runs_same{Pre, Post};
  */
 void gm_run_release(gm_memory_t *memory, gm_run_t *run);
 

@@ -203,6 +203,21 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
 
 /* Mapping. Each public function checks the handle, says where the frames come from, and maps. */
 
+/*@ requires gm_can_map(memory, reservation) && \valid_read(source);
+    requires \base_addr(source) != \base_addr(memory) &&
+        \base_addr(source) != \base_addr(reservation);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
+        memory->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, memory->error, gm_list,
+        reservation->mapping, reservation->saved;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
+    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
+        \old(reservation->mapping) == \null;
+    ensures \result == 0 && map_time != GUESTMEM_MAP_ON_FAULT &&
+        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+ */
 static int map_source(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                       const gm_frame_source_t *source, guestmem_map_time_t map_time,
                       const char *function)
@@ -213,6 +228,11 @@ static int map_source(gm_memory_t *memory, vm_memory_reservation_t *reservation,
 }
 
 /* The memory of a VM, if the handle is one of its reservations. @return NULL after a report */
+/*@ requires gm_vm_ok(vm) && (reservation == \null || \valid_read(reservation));
+    assigns vm->mem.reservation_cookie->failure, vm->mem.reservation_cookie->error;
+    ensures \result == \null || (vm != \null && \result == vm->mem.reservation_cookie &&
+        \valid(\result) && reservation != \null);
+ */
 static gm_memory_t *memory_for(vm_t *vm, const vm_memory_reservation_t *reservation,
                                const char *function)
 {
@@ -357,6 +377,18 @@ void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t
                         (gm_request_t){fault_callback, fault_cookie}, __func__);
 }
 
+/*@ requires vm != \null && vm->mem.reservation_cookie != \null && gm_vm_ok(vm);
+    requires gm_can_map(vm->mem.reservation_cookie, reservation) && vm->mem.reservation_cookie->vm
+   == vm; requires own: vm->mem.reservation_cookie->iospaces == \null; requires own: backing ==
+   GUESTMEM_FREE_FRAMES; assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie),
+   vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error, gm_list,
+   reservation->mapping, reservation->saved; ensures \result == 0 || \result == -1; ensures
+   gm_refused >= \old(gm_refused); ensures \result == -1 ==> gm_nothing_more{Pre, Post}; ensures
+   \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
+        \old(reservation->mapping) == \null;
+    ensures \result == 0 && \old(vm->mem.reservation_cookie->map_time) != GUESTMEM_MAP_ON_FAULT &&
+        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+ */
 static int map_backing(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_backing_t backing,
                        const char *function)
 {
@@ -364,6 +396,7 @@ static int map_backing(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_
     if (memory == NULL) {
         return -1;
     }
+    //@ assert memory->vm == \at(vm, Pre) && memory->vm->vka == \at(vm->vka, Pre);
     gm_frame_source_t source = gm_reservation_source(memory, backing);
     return map_source(memory, reservation, &source, memory->map_time, function);
 }
@@ -396,6 +429,20 @@ int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
     return map_backing(vm, reservation, GUESTMEM_UNTYPED, __func__);
 }
 
+/* All or nothing, as is proved. */
+/*@ requires vm != \null && vm->mem.reservation_cookie != \null && gm_vm_ok(vm);
+    requires gm_can_map(vm->mem.reservation_cookie, reservation) && vm->mem.reservation_cookie->vm
+   == vm; requires own: vm->mem.reservation_cookie->iospaces == \null; assigns GM_RUNS,
+   GM_SPACE(vm->mem.reservation_cookie), vm->mem.reservation_cookie->untyped,
+        vm->mem.reservation_cookie->error, gm_list, reservation->mapping, reservation->saved;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
+    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
+        \old(reservation->mapping) == \null;
+    ensures \result == 0 && \old(vm->mem.reservation_cookie->map_time) != GUESTMEM_MAP_ON_FAULT &&
+        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+ */
 int map_frame_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
 {
     return map_backing(vm, reservation, GUESTMEM_FREE_FRAMES, __func__);

@@ -20,6 +20,7 @@
     assigns memory->counts, gm_mapped, gm_refused;
     ensures gm_refused >= \old(gm_refused);
     ensures gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped) - count;
+    ensures gm_runs_same{Pre, Post};
  */
 static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
 {
@@ -42,8 +43,10 @@ static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
     assigns memory->counts, memory->failure, gm_mapped, gm_refused;
     ensures \result == 0 || \result == -1;
     ensures gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> gm_refused == \old(gm_refused);
     ensures \result == 0 ==> gm_mapped == \old(gm_mapped) + run->count;
     ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped);
+    ensures gm_runs_same{Pre, Post};
  */
 static int map_frames(gm_memory_t *memory, const gm_run_t *run, bool write)
 {
@@ -70,6 +73,16 @@ static int map_frames(gm_memory_t *memory, const gm_run_t *run, bool write)
 }
 
 /* Map the frames of a run in the guest and its IO spaces. */
+/*@ requires gm_memory_ok(memory) && gm_run_valid(run) && gm_run_ok(run);
+    requires own: memory->iospaces == \null;
+    assigns memory->counts, memory->failure, gm_mapped, gm_refused;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> gm_refused == \old(gm_refused);
+    ensures \result == 0 ==> gm_mapped == \old(gm_mapped) + run->count;
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped);
+    ensures gm_runs_same{Pre, Post};
+ */
 static int map_everywhere(gm_memory_t *memory, gm_run_t *run)
 {
     if (map_frames(memory, run, true) != 0) {
@@ -82,7 +95,56 @@ static int map_everywhere(gm_memory_t *memory, gm_run_t *run)
     return 0;
 }
 
-int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
+/* Map a run, with the tables that it needs. */
+/*@ requires gm_memory_ok(memory) && gm_run_valid(run) && gm_run_ok(run) && gm_tables_ok;
+    requires own: memory->iospaces == \null;
+    assigns memory->tables[0 .. ARCH_NUM_TABLE_LEVELS - 1], memory->heap, memory->counts,
+        memory->failure, gm_slots, gm_objects, gm_records, gm_mapped, gm_tables, gm_reserved,
+        gm_refused, gm_moment;
+    ensures \result == 0 || \result == -1;
+    ensures gm_memory_ok(memory) && gm_tables_ok && gm_refused >= \old(gm_refused);
+    ensures gm_records - gm_tables == \old(gm_records - gm_tables);
+    ensures gm_reserved == \old(gm_reserved);
+    ensures \result == 0 ==> gm_refused == \old(gm_refused);
+    ensures \result == 0 ==> gm_mapped == \old(gm_mapped) + run->count;
+    ensures \result == 0 ==> gm_uses(gm_moment) == \old(gm_uses(gm_moment)) + gm_run_uses(run);
+    ensures \result == -1 ==> gm_uses(gm_moment) == \old(gm_uses(gm_moment));
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots - gm_tables == \old(gm_slots - gm_tables) &&
+        gm_objects - gm_tables == \old(gm_objects - gm_tables);
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped);
+    ensures gm_runs_same{Pre, Post};
+ */
+static int map_with_tables(gm_memory_t *memory, gm_run_t *run)
+{
+    if (gm_page_tables_acquire(memory, run->base, run->count, run->size_bits) != 0) {
+        return -1;
+    }
+    /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) &&
+            run->capacity == \at(run->capacity, Pre) && run->size_bits == \at(run->size_bits, Pre);
+     */
+    //@ assert gm_run_ok(run);
+    if (map_everywhere(memory, run) != 0) {
+        /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) &&
+                run->size_bits == \at(run->size_bits, Pre);
+         */
+        gm_page_tables_release(memory, run->base, run->count, run->size_bits);
+        return -1;
+    }
+    return 0;
+}
+
+/* The map of the runs. The contracts of these four are assumed, of a map that is in order: of it
+ * they say no more than whether it has memory in reserve, and how many runs. */
+
+/* Check that no other run has addresses of this one, and get the memory to record it. */
+/*@ requires gm_memory_ok(memory);
+    assigns memory->runs, memory->heap, memory->failure, gm_reserved;
+    ensures \result == 0 ? gm_reserved == \old(gm_reserved) + 1 :
+        \result == -1 && gm_reserved == \old(gm_reserved);
+    ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
+ */
+static int prepare_record(gm_memory_t *memory, const gm_run_t *run)
 {
     gm_range_t other;
     if (gm_range_map_overlap(&memory->runs, run->base, gm_run_last(run), &other)) {
@@ -90,20 +152,61 @@ int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
                              "the map iterator's frames overlap others at",
                              "hand out each frame of the reservation once");
     }
-    if (gm_range_map_prepare(&memory->runs, run->base) != 0) {
-        return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
-    }
-    if (gm_page_tables_acquire(memory, run->base, run->count, run->size_bits) != 0) {
-        gm_range_map_cancel(&memory->runs);
-        return -1;
-    }
-    if (map_everywhere(memory, run) != 0) {
-        gm_page_tables_release(memory, run->base, run->count, run->size_bits);
-        gm_range_map_cancel(&memory->runs);
-        return -1;
-    }
+    return gm_range_map_prepare(&memory->runs, run->base) == 0
+               ? 0
+               : gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a mapping's record");
+}
+
+/*@ requires gm_memory_ok(memory) && gm_reserved > 0;
+    assigns memory->runs, memory->heap, gm_reserved;
+    ensures gm_reserved == \old(gm_reserved) - 1;
+    ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
+ */
+static void cancel_record(gm_memory_t *memory)
+{
+    gm_range_map_cancel(&memory->runs);
+}
+
+/*@ requires gm_memory_ok(memory) && gm_run_ok(run) && gm_reserved > 0;
+    assigns memory->runs, memory->heap, memory->counts, gm_reserved, gm_recorded;
+    ensures gm_reserved == \old(gm_reserved) - 1 && gm_recorded == \old(gm_recorded) + 1;
+    ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
+ */
+static void record(gm_memory_t *memory, gm_run_t *run)
+{
     gm_range_map_insert(&memory->runs, run->base, gm_run_last(run), run);
     memory->counts.frames[gm_arch_frame_counter(run->size_bits)] += run->count;
+}
+
+/*@ requires gm_memory_ok(memory);
+    assigns memory->runs, memory->heap, memory->counts, gm_recorded;
+    ensures gm_recorded == \old(gm_recorded) - 1;
+    ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
+ */
+static void forget(gm_memory_t *memory, const gm_run_t *run)
+{
+    gm_range_map_remove(&memory->runs, run->base);
+    memory->counts.frames[gm_arch_frame_counter(run->size_bits)] -= run->count;
+}
+
+int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run)
+{
+    if (prepare_record(memory, run) != 0) {
+        return -1;
+    }
+    /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) &&
+            run->capacity == \at(run->capacity, Pre) && run->size_bits == \at(run->size_bits, Pre);
+     */
+    //@ assert gm_run_ok(run);
+    if (map_with_tables(memory, run) != 0) {
+        cancel_record(memory);
+        return -1;
+    }
+    /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) &&
+            run->capacity == \at(run->capacity, Pre) && run->size_bits == \at(run->size_bits, Pre);
+     */
+    //@ assert gm_run_ok(run);
+    record(memory, run);
     return 0;
 }
 
@@ -250,13 +353,21 @@ void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run)
     uintptr_t base = run->base;
     size_t count = run->count;
     size_t size_bits = run->size_bits;
-    gm_range_map_remove(&memory->runs, base);
-    memory->counts.frames[gm_arch_frame_counter(size_bits)] -= count;
+    forget(memory, run);
     gm_iospaces_unmap(memory, run);
     if (run->caller && !run->shared) {
         unmap_frames(memory, run, count);
     }
+    /*@ assert run->base == \at(run->base, Pre) && run->count == \at(run->count, Pre) &&
+            run->capacity == \at(run->capacity, Pre) && run->size_bits == \at(run->size_bits, Pre);
+     */
+    /*@ assert \forall integer i; 0 <= i < run->count ==>
+            run->frames[i].cookie == \at(run->frames[i].cookie, Pre);
+     */
+    //@ assert gm_run_own(run);
+    //@ ghost long long slots = gm_slots;
     gm_run_release(memory, run);
+    //@ ghost gm_deleted_since(slots);
     gm_page_tables_release(memory, base, count, size_bits);
 }
 

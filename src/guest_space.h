@@ -32,15 +32,57 @@
             gm_range_last(&memory->runs, c, i) < gpa;
  */
 
+/*@ // What holds between the calls.
+    predicate gm_space_ok(gm_memory_t *memory) =
+        gm_memory_ok(memory) && gm_tables_ok && gm_reserved == 0;
+ */
+
+// clang-format off
+// What is written by what maps and unmaps. What the maps have of the heap is theirs alone.
+#define GM_SPACE(memory) memory->runs, memory->tables[0 .. ARCH_NUM_TABLE_LEVELS - 1], \
+    memory->heap, memory->counts, memory->failure, gm_slots, gm_objects, gm_records, gm_mapped, \
+    gm_tables, gm_recorded, gm_reserved, gm_refused, gm_moment
+// clang-format on
+
 /**
  * Map all frames of a run, with the tables that they need, in the guest and its IO spaces.
  *
  * @return 0; -1 after gm_fail(), and nothing is mapped
  * @see gm_guest_space_unmap
  */
+/*@ requires gm_space_ok(memory) && gm_run_valid(run) && gm_run_ok(run);
+    requires gm_is_frame(run->size_bits);
+    requires own: memory->iospaces == \null;
+    assigns GM_SPACE(memory);
+    ensures \result == 0 || \result == -1;
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures gm_runs_same{Pre, Post};
+    ensures \result == 0 ==> gm_refused == \old(gm_refused);
+    ensures \result == 0 ==> gm_mapped == \old(gm_mapped) + run->count;
+    ensures \result == 0 ==> gm_uses(gm_moment) == \old(gm_uses(gm_moment)) + gm_run_uses(run);
+    ensures \result == -1 ==> gm_uses(gm_moment) == \old(gm_uses(gm_moment));
+    ensures gm_recorded == \old(gm_recorded) + (\result == 0 ? 1 : 0);
+    ensures gm_records - gm_tables == \old(gm_records - gm_tables);
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_slots - gm_tables == \old(gm_slots - gm_tables) &&
+        gm_objects - gm_tables == \old(gm_objects - gm_tables);
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped);
+ */
 int gm_guest_space_map(gm_memory_t *memory, gm_run_t *run);
 
 /** Unmap a run, release its frames, and free it. Cannot fail. */
+/*@ requires gm_space_ok(memory) && gm_run_valid(run) && gm_run_ok(run);
+    requires own: gm_run_own(run) && memory->iospaces == \null;
+    assigns GM_SPACE(memory);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures gm_runs_same{Pre, Post};
+    ensures gm_records - gm_tables == \old(gm_records - gm_tables) - 1;
+    ensures gm_recorded == \old(gm_recorded) - 1;
+    ensures gm_uses(gm_moment) == \old(gm_uses(gm_moment) - gm_run_uses(run));
+    ensures gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped - run->count) &&
+        gm_slots - gm_tables == \old(gm_slots - gm_tables - run->count) &&
+        gm_objects - gm_tables == \old(gm_objects - gm_tables - run->count);
+ */
 void gm_guest_space_unmap(gm_memory_t *memory, gm_run_t *run);
 
 /** Check that `[first, last]` has frames in all pages, and cuts none. @return 0; -1 after gm_fail()

@@ -19,12 +19,21 @@ void gm_iospaces_unmap_run(gm_memory_t *memory, gm_run_t *run);
  * @return 0; -1 after gm_fail(), and nothing has changed
  * @see gm_iospaces_unmap
  */
+/*@ requires \valid_read(memory);
+    requires own: memory->iospaces == \null;
+    assigns \nothing;
+    ensures \result == 0;
+ */
 static inline int gm_iospaces_map(gm_memory_t *memory, gm_run_t *run)
 {
     return memory->iospaces != NULL ? gm_iospaces_map_run(memory, run) : 0;
 }
 
 /** Undo gm_iospaces_map(). Cannot fail. */
+/*@ requires \valid_read(memory);
+    requires own: memory->iospaces == \null;
+    assigns \nothing;
+ */
 static inline void gm_iospaces_unmap(gm_memory_t *memory, gm_run_t *run)
 {
     if (memory->iospaces != NULL) {

@@ -32,7 +32,7 @@
     ensures gm_refused == \old(gm_refused) ==>
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
         gm_objects == \old(gm_objects) + gm_frames(*newest);
-    ensures \result == 0 ==> *newest != \null;
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
  */
 static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
@@ -69,9 +69,7 @@ static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_r
             gm_fail(memory, GUESTMEM_BAD_FRAME,
                     "the map iterator's frames are more than the reservation");
             /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
-                    run->older == \at(run->older, More) && run->count == \at(run->count, More) &&
-                    run->capacity == \at(run->capacity, More) &&
-                    run->base == \at(run->base, More);
+                gm_run_same{More, Here}(run);
              */
             /*@ assert \forall gm_run_t *run, integer i; gm_listed(gm_list, run) &&
                     0 <= i < run->count ==>
@@ -98,7 +96,7 @@ static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_r
         gm_slots, gm_objects, gm_records, gm_refused, gm_list;
     ensures \result == 0 || \result == -1;
     ensures gm_refused >= \old(gm_refused);
-    ensures \result == 0 ==> *newest != \null && gm_list_whole(*newest) &&
+    ensures \result == 0 ==> *newest != \null && gm_list_whole(*newest) && gm_run_ok(*newest) &&
         gm_records == \old(gm_records) + gm_runs(*newest);
     ensures \result == 0 && gm_refused == \old(gm_refused) ==>
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
@@ -118,33 +116,197 @@ static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run
     return -1;
 }
 
+/* Unmap the runs of a list before `end`, and discard them. */
+/*@ requires gm_space_ok(memory) && gm_list_ok(newest) && (newest != \null ==> gm_run_ok(newest));
+    requires end == \null || gm_listed(gm_list, end);
+    requires gm_runs(end) <= gm_runs(newest);
+    requires own: memory->iospaces == \null;
+    assigns GM_SPACE(memory);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures gm_runs_same{Pre, Post};
+    ensures gm_records - gm_tables ==
+        \old(gm_records - gm_tables - (gm_runs(newest) - gm_runs(end)));
+    ensures gm_recorded == \old(gm_recorded - (gm_runs(newest) - gm_runs(end)));
+    ensures gm_uses(gm_moment) ==
+        \old(gm_uses(gm_moment) - (gm_list_uses(newest) - gm_list_uses(end)));
+    ensures gm_refused == \old(gm_refused) ==>
+        gm_mapped == \old(gm_mapped - (gm_frames(newest) - gm_frames(end))) &&
+        gm_slots - gm_tables == \old(gm_slots - gm_tables - (gm_frames(newest) - gm_frames(end))) &&
+        gm_objects - gm_tables ==
+            \old(gm_objects - gm_tables - (gm_frames(newest) - gm_frames(end)));
+ */
+static void unmap_runs(gm_memory_t *memory, gm_run_t *newest, gm_run_t *end)
+{
+    gm_run_t *run = newest;
+    //@ ghost gm_list_is_one();
+    /*@ loop invariant gm_space_ok(memory) && memory->iospaces == \null;
+        loop invariant gm_runs_same{Pre, Here} && gm_runs(end) <= gm_runs(run);
+        loop invariant run != \null ==> gm_listed(gm_list, run) &&
+            \let r = run; \at(r->count, Pre) > 0;
+        loop invariant gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_records - gm_tables - gm_runs(run) ==
+            \at(gm_records - gm_tables - gm_runs(newest), Pre);
+        loop invariant gm_recorded - gm_runs(run) == \at(gm_recorded - gm_runs(newest), Pre);
+        loop invariant gm_uses(gm_moment) - gm_list_uses{Pre}(run) ==
+            \at(gm_uses(gm_moment) - gm_list_uses(newest), Pre);
+        loop invariant gm_refused == \at(gm_refused, Pre) ==>
+            gm_mapped - gm_frames{Pre}(run) == \at(gm_mapped - gm_frames(newest), Pre) &&
+            gm_slots - gm_tables - gm_frames{Pre}(run) ==
+                \at(gm_slots - gm_tables - gm_frames(newest), Pre) &&
+            gm_objects - gm_tables - gm_frames{Pre}(run) ==
+                \at(gm_objects - gm_tables - gm_frames(newest), Pre);
+        loop assigns run, GM_SPACE(memory);
+        loop variant gm_runs(run);
+     */
+    while (run != end) {
+        //@ assert gm_runs(end) < gm_runs(run);
+        //@ assert run != \null && gm_run_valid{Pre}(run) && gm_run_own{Pre}(run);
+        /*@ assert \let r = run; r->older == \at(r->older, Pre) && r->base == \at(r->base, Pre) &&
+                r->count == \at(r->count, Pre) && r->size_bits == \at(r->size_bits, Pre);
+         */
+        //@ assert gm_is_placed(run->base, run->count, run->size_bits);
+        //@ assert gm_run_valid(run) && gm_run_ok(run);
+        //@ assert gm_run_own(run);
+        gm_run_t *older = run->older;
+        gm_guest_space_unmap(memory, run);
+        //@ assert gm_runs_same{Pre, Here};
+        run = older;
+    }
+}
+
 /* Clear the runs of free memory that the kernel did not, and map them all, the newest first. On
  * failure none is mapped, and all are discarded. */
+/*@ requires gm_space_ok(memory) && \valid_read(source) && gm_list_whole(newest);
+    requires newest != \null && gm_run_ok(newest);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
+        memory->iospaces == \null;
+    assigns GM_SPACE(memory);
+    ensures \result == 0 || \result == -1;
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> gm_refused == \old(gm_refused) &&
+        gm_mapped == \old(gm_mapped + gm_frames(newest)) &&
+        gm_records - gm_tables == \old(gm_records - gm_tables) &&
+        gm_slots - gm_tables == \old(gm_slots - gm_tables) &&
+        gm_objects - gm_tables == \old(gm_objects - gm_tables);
+    ensures \result == 0 ==> gm_recorded == \old(gm_recorded + gm_runs(newest));
+    ensures \result == -1 ==> gm_recorded == \old(gm_recorded) &&
+        gm_uses(gm_moment) == \old(gm_uses(gm_moment)) &&
+        gm_records == \old(gm_records - gm_runs(newest));
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped) &&
+        gm_slots == \old(gm_slots - gm_frames(newest)) &&
+        gm_objects == \old(gm_objects - gm_frames(newest));
+ */
 static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run_t *newest)
 {
     bool clear = source->use == GM_USE_RAM || source->backing == GUESTMEM_MAYBE_DEVICE;
+    /*@ loop invariant run == newest;
+        loop assigns \nothing;
+     */
     for (const gm_run_t *run = newest; run != NULL && clear; run = run->older) {
         if (run->device && gm_window_clear(memory, run) != 0) {
             gm_frames_discard(memory, newest);
             return -1;
         }
     }
+    //@ ghost gm_list_is_one();
+    /*@ loop invariant gm_space_ok(memory) && memory->iospaces == \null;
+        loop invariant gm_runs_same{Pre, Here} && gm_runs(run) <= gm_runs(newest);
+        loop invariant run != \null ==> gm_listed(gm_list, run) &&
+            \let r = run; \at(r->count, Pre) > 0;
+        loop invariant gm_refused == \at(gm_refused, Pre);
+        loop invariant gm_recorded + gm_runs(run) == \at(gm_recorded + gm_runs(newest), Pre);
+        loop invariant gm_mapped + gm_frames{Pre}(run) == \at(gm_mapped + gm_frames(newest), Pre);
+        loop invariant gm_uses(gm_moment) + gm_list_uses{Pre}(run) ==
+            \at(gm_uses(gm_moment) + gm_list_uses(newest), Pre);
+        loop invariant gm_slots - gm_tables == \at(gm_slots - gm_tables, Pre) &&
+            gm_objects - gm_tables == \at(gm_objects - gm_tables, Pre) &&
+            gm_records - gm_tables == \at(gm_records - gm_tables, Pre);
+        loop assigns run, GM_SPACE(memory);
+        loop variant gm_runs(run);
+     */
     for (gm_run_t *run = newest; run != NULL; run = run->older) {
+        //@ assert gm_run_valid{Pre}(run) && gm_run_own{Pre}(run);
+        /*@ assert \let r = run; r->older == \at(r->older, Pre) && r->base == \at(r->base, Pre) &&
+                r->count == \at(r->count, Pre) && r->size_bits == \at(r->size_bits, Pre);
+         */
+        //@ assert gm_is_placed(run->base, run->count, run->size_bits);
+        //@ assert gm_run_valid(run) && gm_run_ok(run);
         if (gm_guest_space_map(memory, run) != 0) {
-            while (newest != run) {
-                gm_run_t *older = newest->older;
-                gm_guest_space_unmap(memory, newest);
-                newest = older;
-            }
+            //@ assert gm_runs_same{Pre, Here};
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_valid(r);
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_same{Pre, Here}(r);
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_own(r);
+            //@ assert gm_list_linked(newest);
+            unmap_runs(memory, newest, run);
+            //@ assert gm_runs_same{Pre, Here};
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_valid(r);
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_same{Pre, Here}(r);
+            //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_own(r);
+            //@ assert gm_list_linked(run);
+            //@ assert gm_uses(gm_moment) == \at(gm_uses(gm_moment), Pre);
+            //@ assert gm_tables == \at(gm_tables, Pre);
             gm_frames_discard(memory, run);
+            //@ assert memory->vm == \at(memory->vm, Pre);
+            //@ assert gm_memory_ok(memory);
             return -1;
         }
+        //@ assert gm_runs_same{Pre, Here};
     }
     return 0;
 }
 
-gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
-                              uintptr_t last, bool on_fault)
+/*@ ghost
+    /@ assigns \nothing;
+       ensures !gm_is_run(\base_addr(list)); // a local variable is in no block of the heap
+     @/
+    void gm_is_local_list(gm_run_t **list);
+*/
+
+/* Acquire all frames of a mapping, and map them. */
+/*@ requires gm_space_ok(memory) && gm_mapping_ok(mapping);
+    requires \base_addr(mapping) != \base_addr(memory);
+    requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES &&
+        mapping->source.use == GM_USE_ANY && memory->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    ensures \result == 0 || \result == -1;
+    ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures \result == 0 && gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped) &&
+        gm_slots - gm_tables - gm_mapped == \old(gm_slots - gm_tables - gm_mapped) &&
+        gm_objects - gm_tables - gm_mapped == \old(gm_objects - gm_tables - gm_mapped);
+    ensures \result == 0 ==> gm_records - gm_tables - gm_recorded ==
+        \old(gm_records - gm_tables - gm_recorded);
+    ensures \result == -1 ==> gm_recorded == \old(gm_recorded) &&
+        gm_tables == \old(gm_tables) && gm_records == \old(gm_records);
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped) &&
+        gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
+static int acquire_and_map(gm_memory_t *memory, const gm_mapping_t *mapping)
+{
+    gm_run_t *newest;
+    //@ ghost gm_is_local_list(&newest);
+    int error = acquire_runs(memory, mapping, &newest);
+    //@ assert memory->vm == \at(memory->vm, Pre) && memory->vm->vka == \at(memory->vm->vka, Pre);
+    //@ assert gm_memory_ok(memory);
+    if (error != 0) {
+        return -1;
+    }
+    //@ ghost gm_list_is_one();
+    return map_runs(memory, &mapping->source, newest);
+}
+
+/* The record of a mapping. Its contract is assumed, and that of the next: they call the heap. */
+/*@ requires gm_memory_ok(memory) && \valid_read(source);
+    assigns memory->heap, memory->failure, gm_records;
+    ensures \result == \null ==> gm_records == \old(gm_records);
+    ensures \result != \null ==> gm_records == \old(gm_records) + 1 && \valid(\result) &&
+        !gm_is_run(\base_addr(\result)) && \base_addr(\result) != \base_addr(memory) &&
+        \result->source.backing == \old(source->backing) &&
+        \result->source.use == \old(source->use) &&
+        \result->first == first && \result->last == last;
+ */
+static gm_mapping_t *make_record(gm_memory_t *memory, const gm_frame_source_t *source,
+                                 uintptr_t first, uintptr_t last, bool on_fault)
 {
     gm_mapping_t *mapping = gm_heap_alloc(&memory->heap, sizeof(*mapping));
     if (mapping == NULL) {
@@ -153,10 +315,27 @@ gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *sour
     }
     *mapping =
         (gm_mapping_t){.source = *source, .first = first, .last = last, .on_fault = on_fault};
-    gm_run_t *newest;
-    if (!on_fault &&
-        (acquire_runs(memory, mapping, &newest) != 0 || map_runs(memory, source, newest) != 0)) {
-        gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+    return mapping;
+}
+
+/*@ requires gm_memory_ok(memory);
+    assigns memory->heap, gm_records;
+    ensures gm_records == \old(gm_records) - 1;
+ */
+static void free_record(gm_memory_t *memory, gm_mapping_t *mapping)
+{
+    gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+}
+
+gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
+                              uintptr_t last, bool on_fault)
+{
+    gm_mapping_t *mapping = make_record(memory, source, first, last, on_fault);
+    if (mapping == NULL || on_fault) {
+        return mapping;
+    }
+    if (acquire_and_map(memory, mapping) != 0) {
+        free_record(memory, mapping);
         return NULL;
     }
     return mapping;
@@ -220,11 +399,7 @@ int gm_mapping_fill(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, u
 
 void gm_mapping_empty(gm_memory_t *memory, gm_run_t *filled)
 {
-    while (filled != NULL) {
-        gm_run_t *older = filled->older;
-        gm_guest_space_unmap(memory, filled);
-        filled = older;
-    }
+    unmap_runs(memory, filled, NULL);
 }
 
 /* Check that a frame can be given back, and got again: that it is the library's, that the allocator
@@ -432,5 +607,5 @@ void gm_mapping_destroy(gm_memory_t *memory, gm_mapping_t *mapping)
         gm_heap_free(&memory->heap, mapping->written, 2 * gm_mapping_written_bytes(mapping));
         memory->tracked--;
     }
-    gm_heap_free(&memory->heap, mapping, sizeof(*mapping));
+    free_record(memory, mapping);
 }

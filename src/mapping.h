@@ -23,8 +23,24 @@ typedef struct gm_mapping {
                           right to write, as far as it may have it */
 } gm_mapping_t;
 
+/*@ // The record of a mapping is there.
+    predicate gm_mapping_ok(gm_mapping_t *mapping) =
+        \valid_read(mapping) && !gm_is_run(\base_addr(mapping)) &&
+        mapping->first <= mapping->last < UINTPTR_MAX;
+ */
+
 /** Make a mapping of the pages `[first, last]`, with all frames or, on fault, none yet.
  *  @return NULL after gm_fail(). @see gm_mapping_destroy */
+/*@ requires gm_space_ok(memory) && \valid_read(source) && first <= last < UINTPTR_MAX;
+    requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
+        memory->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};
+    ensures \result != \null && gm_refused == \old(gm_refused) && !on_fault ==>
+        gm_mapped > \old(gm_mapped);
+ */
 gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
                               uintptr_t last, bool on_fault);
 

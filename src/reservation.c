@@ -288,24 +288,52 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
     return 0;
 }
 
-int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
-                       const gm_frame_source_t *source, guestmem_map_time_t map_time)
+/* Make the mapping of a reservation. @return NULL after gm_fail() */
+/*@ requires gm_can_map(memory, reservation) && \valid_read(source);
+    requires reservation->last <= gm_arch_guest_last;
+    requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
+        memory->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};
+    ensures \result != \null && gm_refused == \old(gm_refused) &&
+        map_time != GUESTMEM_MAP_ON_FAULT ==> gm_mapped > \old(gm_mapped);
+ */
+static gm_mapping_t *make_mapping(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
+                                  const gm_frame_source_t *source, guestmem_map_time_t map_time)
 {
-    if (check_mappable(memory, reservation) != 0) {
-        return -1;
-    }
     gm_frame_source_t from = *source;
     from.iterator_from = reservation->base;
     if (reservation->largest_frame_bits != 0) {
         from.largest_bits = reservation->largest_frame_bits;
     }
-    reservation->mapping =
-        gm_mapping_make(memory, &from, gm_page_of(reservation->base),
-                        gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
-    if (reservation->mapping == NULL) {
+    return gm_mapping_make(memory, &from, gm_page_of(reservation->base),
+                           gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
+}
+
+/*@ ghost
+    /@ assigns \nothing;
+       ensures gm_reservations_ok(memory); // nobody has proved that the map stays in order
+     @/
+    void gm_reservations_are_ok(gm_memory_t *memory);
+*/
+
+int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
+                       const gm_frame_source_t *source, guestmem_map_time_t map_time)
+{
+    //@ ghost gm_reservations_are_ok(memory);
+    if (check_mappable(memory, reservation) != 0) {
         return -1;
     }
+    gm_mapping_t *mapping = make_mapping(memory, reservation, source, map_time);
+    if (mapping == NULL) {
+        return -1;
+    }
+    reservation->mapping = mapping;
     reservation->saved = false;
+    //@ assert memory->vm == \at(memory->vm, Pre) && memory->vm->vka == \at(memory->vm->vka, Pre);
+    //@ assert gm_memory_ok(memory);
     return 0;
 }
 

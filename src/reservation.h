@@ -109,9 +109,37 @@ static inline gm_region_t *gm_region_of(const vm_memory_reservation_t *reservati
 }
 
 /** The source for frames of that backing with all rights, as the VM's policy has it. */
+/*@ requires \valid_read(memory);
+    assigns \nothing;
+    ensures \result.backing == backing && \result.use == GM_USE_ANY;
+ */
 gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_backing_t backing);
 
+/*@ // What mapping a reservation needs.
+    predicate gm_can_map(gm_memory_t *memory, vm_memory_reservation_t *reservation) =
+        gm_space_ok(memory) && \valid(reservation) &&
+        reservation->base <= reservation->last && !gm_is_run(\base_addr(reservation)) &&
+        \base_addr(reservation) != \base_addr(memory) &&
+        \base_addr(reservation) != \base_addr(memory->vm) &&
+        \base_addr(reservation) != \base_addr(memory->vm->vka);
+ */
+
 /** Map a reservation from a source. @return 0; -1 after gm_fail(), and nothing has changed */
+/*@ requires gm_can_map(memory, reservation) && \valid_read(source);
+    requires \base_addr(source) != \base_addr(memory) &&
+        \base_addr(source) != \base_addr(reservation);
+    requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
+        memory->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, reservation->mapping,
+        reservation->saved;
+    ensures \result == 0 || \result == -1;
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
+    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
+        \old(reservation->mapping) == \null;
+    ensures \result == 0 && map_time != GUESTMEM_MAP_ON_FAULT &&
+        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+ */
 int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                        const gm_frame_source_t *source, guestmem_map_time_t map_time);
 

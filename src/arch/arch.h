@@ -102,7 +102,7 @@ extern const uintptr_t gm_arch_guest_last;
             ARCH_PAGE_BITS < gm_arch_tables[i].span_bits < 40) &&
         (\forall integer i, j; 0 <= i < j < ARCH_NUM_TABLE_LEVELS ==>
             gm_arch_tables[j].span_bits < gm_arch_tables[i].span_bits) &&
-        gm_arch_guest_last < UINTPTR_MAX;
+        gm_arch_guest_last <= UINTPTR_MAX - ARCH_PAGE_SIZE;
  */
 
 /**
