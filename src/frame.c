@@ -370,8 +370,8 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
 }
 
 /* Move a run to a block of another capacity, while none of its frames is in a window. */
-/*@ requires gm_memory_ok(memory) && \valid(run) && capacity >= (*run)->count;
-    requires *run != \null && gm_list_whole(*run);
+/*@ requires gm_memory_ok(memory) && \valid(run) && *run != \null && gm_list_whole(*run);
+    requires (*run)->count <= capacity && 1 <= capacity <= SIZE_MAX / 32;
     requires !gm_is_run(\base_addr(run)) && \base_addr(run) != \base_addr(memory);
     assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
     ensures \result == 0 || \result == -1;

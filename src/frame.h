@@ -52,6 +52,9 @@ typedef struct gm_frame {
         seL4_CapRights_t rights; /* a caller's frame */
     };
 } gm_frame_t;
+_Static_assert(sizeof(gm_sharer_t *) <= sizeof(seL4_Word) &&
+                   sizeof(seL4_CapRights_t) <= sizeof(seL4_Word),
+               "copying the cookie copies all that the union may be");
 
 typedef struct gm_run {
     struct gm_run *older; /* made before it, while a mapping is being made */
@@ -95,7 +98,7 @@ typedef struct gm_run {
         \valid(&run->capacity) && \valid(&run->rights) && \valid(&run->size_bits) &&
         \valid(&run->caller) && \valid(&run->shared) && \valid(&run->device) &&
         \valid(&run->cacheable) && \valid(&run->restricted) &&
-        1 <= run->capacity < SIZE_MAX / 2 && \valid(run->frames + (0 .. run->capacity - 1));
+        1 <= run->capacity < SIZE_MAX / 64 && \valid(run->frames + (0 .. run->capacity - 1));
 
     // A run's frames are the library's own, and their memory goes back to the allocator.
     predicate gm_run_own(gm_run_t *run) =
@@ -281,6 +284,7 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
 
 /** Free the unused capacity of a run, which may move. @return 0; -1 after gm_fail() */
 /*@ requires gm_memory_ok(memory) && \valid(run) && *run != \null && gm_list_whole(*run);
+    requires (*run)->count > 0;
     requires !gm_is_run(\base_addr(run)) && \base_addr(run) != \base_addr(memory);
     assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
     ensures \result == 0 || \result == -1;
