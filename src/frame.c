@@ -858,7 +858,7 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
     return -1;
 }
 
-/* Acquire a frame as `*new`, and add it. */
+/* Acquire a frame as `*new`, which is all zero, and add it. */
 /*@ requires gm_memory_ok(memory) && \valid_read(source) && \valid(newest) && \valid(new);
     requires !gm_is_run(\base_addr(newest)) && !gm_is_run(\base_addr(new));
     requires \base_addr(newest) != \base_addr(memory) && \base_addr(newest) != \base_addr(new) &&
@@ -868,6 +868,7 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
     requires gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
     requires first <= gpa <= last < UINTPTR_MAX && \base_addr(source) != \base_addr(memory);
     requires own: source->backing == GUESTMEM_FREE_FRAMES;
+    requires !new->caller && !new->shared;
     assigns GM_RUNS, *new, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
         gm_slots, gm_objects, gm_records, gm_refused, gm_list;
     ensures \result == 0 || \result == -1;
@@ -885,8 +886,6 @@ static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uint
                       uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest,
                       new_frame_t *new)
 {
-    new->caller = false;
-    new->shared = false; /* as far as acquire() does not say otherwise; it writes all else */
     int error = acquire(memory, source, gpa, first, last, new);
     /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
             run->older == \at(run->older, Pre) && run->count == \at(run->count, Pre) &&
@@ -919,7 +918,7 @@ static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uint
 int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest)
 {
-    new_frame_t new;
+    new_frame_t new = {0};
     //@ ghost gm_is_local(&new);
     return acquire_as(memory, source, gpa, first, last, expected, newest, &new);
 }
