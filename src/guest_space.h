@@ -39,9 +39,9 @@
 
 // clang-format off
 // What is written by what maps and unmaps. What the maps have of the heap is theirs alone.
-#define GM_SPACE(memory) memory->runs, memory->tables[0 .. ARCH_NUM_TABLE_LEVELS - 1], \
-    memory->heap, memory->counts, memory->failure, gm_slots, gm_objects, gm_records, gm_mapped, \
-    gm_tables, gm_recorded, gm_reserved, gm_refused, gm_moment
+#define GM_SPACE(memory) (memory)->runs, (memory)->tables[0 .. ARCH_NUM_TABLE_LEVELS - 1], \
+    (memory)->heap, (memory)->counts, (memory)->failure, gm_slots, gm_objects, gm_records, \
+    gm_mapped, gm_tables, gm_recorded, gm_reserved, gm_refused, gm_moment
 // clang-format on
 
 /**
