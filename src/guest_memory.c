@@ -378,13 +378,17 @@ void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t
 }
 
 /*@ requires vm != \null && vm->mem.reservation_cookie != \null && gm_vm_ok(vm);
-    requires gm_can_map(vm->mem.reservation_cookie, reservation) && vm->mem.reservation_cookie->vm
-   == vm; requires own: vm->mem.reservation_cookie->iospaces == \null; requires own: backing ==
-   GUESTMEM_FREE_FRAMES; assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie),
-   vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error, gm_list,
-   reservation->mapping, reservation->saved; ensures \result == 0 || \result == -1; ensures
-   gm_refused >= \old(gm_refused); ensures \result == -1 ==> gm_nothing_more{Pre, Post}; ensures
-   \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
+    requires gm_can_map(vm->mem.reservation_cookie, reservation);
+    requires vm->mem.reservation_cookie->vm == vm;
+    requires own: vm->mem.reservation_cookie->iospaces == \null;
+    requires own: backing == GUESTMEM_FREE_FRAMES;
+    assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
+    assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
+    assigns gm_list, reservation->mapping, reservation->saved;
+    ensures \result == 0 || \result == -1;
+    ensures gm_refused >= \old(gm_refused);
+    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
+    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
         \old(reservation->mapping) == \null;
     ensures \result == 0 && \old(vm->mem.reservation_cookie->map_time) != GUESTMEM_MAP_ON_FAULT &&
         gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
@@ -429,12 +433,13 @@ int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
     return map_backing(vm, reservation, GUESTMEM_UNTYPED, __func__);
 }
 
-/* All or nothing, as is proved. */
 /*@ requires vm != \null && vm->mem.reservation_cookie != \null && gm_vm_ok(vm);
-    requires gm_can_map(vm->mem.reservation_cookie, reservation) && vm->mem.reservation_cookie->vm
-   == vm; requires own: vm->mem.reservation_cookie->iospaces == \null; assigns GM_RUNS,
-   GM_SPACE(vm->mem.reservation_cookie), vm->mem.reservation_cookie->untyped,
-        vm->mem.reservation_cookie->error, gm_list, reservation->mapping, reservation->saved;
+    requires gm_can_map(vm->mem.reservation_cookie, reservation);
+    requires vm->mem.reservation_cookie->vm == vm;
+    requires own: vm->mem.reservation_cookie->iospaces == \null;
+    assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
+    assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
+    assigns gm_list, reservation->mapping, reservation->saved;
     ensures \result == 0 || \result == -1;
     ensures gm_refused >= \old(gm_refused);
     ensures \result == -1 ==> gm_nothing_more{Pre, Post};

@@ -194,8 +194,6 @@ typedef struct gm_range {
             \at(\at(map->slots[c].chunk, Then)->rest[i].value, Now) ==
                 \at(map->slots[c].chunk->rest[i].value, Then);
 
-
-
     // At `Now` a heap has the blocks of `Then`.
     predicate gm_heap_same{Then, Now}(gm_heap_t *heap) =
         \at(heap->blocks, Now) == \at(heap->blocks, Then) &&
