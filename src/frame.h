@@ -232,6 +232,7 @@ static inline size_t gm_run_index(const gm_run_t *run, uintptr_t gpa)
      */
     return (size_t)(offset >> run->size_bits);
 }
+
 /** What of `rights` the guest may have to a frame. */
 static inline seL4_CapRights_t gm_run_limit(const gm_run_t *run, size_t index,
                                             seL4_CapRights_t rights)
