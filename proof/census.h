@@ -55,6 +55,14 @@ static inline void vka_cspace_make_path(vka_t *vka, seL4_CPtr slot, cspacepath_t
     ensures \result == 0 ? gm_objects == \old(gm_objects) + 1 && *res != 0 :
         gm_objects == \old(gm_objects);
  */
+static inline int vka_utspace_alloc(vka_t *vka, const cspacepath_t *dest, seL4_Word type,
+                                    seL4_Word size_bits, seL4_Word *res);
+
+/*@ requires \valid(res) && \valid_read(dest);
+    assigns *res, gm_objects;
+    ensures \result == 0 ? gm_objects == \old(gm_objects) + 1 && *res != 0 :
+        gm_objects == \old(gm_objects);
+ */
 static inline int vka_utspace_alloc_maybe_device(vka_t *vka, const cspacepath_t *dest,
                                                  seL4_Word type, seL4_Word size_bits,
                                                  bool can_use_dev, seL4_Word *res);

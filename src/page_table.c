@@ -93,6 +93,15 @@ static page_table_t *find_table(const gm_memory_t *memory, int level, uintptr_t 
 }
 
 /* Make a table's object and map it; the tables above are there. */
+/*@ requires gm_memory_ok(memory) && gm_arch_ok && 0 <= level < ARCH_NUM_TABLE_LEVELS;
+    requires \valid(table) && \separated(table, memory, memory->vm, memory->vm->vka);
+    assigns table->object, memory->counts, memory->failure, gm_slots, gm_objects, gm_refused;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> gm_slots == \old(gm_slots) + 1 && gm_objects == \old(gm_objects) + 1 &&
+        gm_refused == \old(gm_refused) && table->object.cookie != 0;
+    ensures \result == -1 && gm_refused == \old(gm_refused) ==>
+        gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 static int make_object(gm_memory_t *memory, int level, page_table_t *table, uintptr_t base)
 {
     if (gm_table_object_alloc(memory, &gm_arch_tables[level], &table->object) != 0) {

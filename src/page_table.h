@@ -17,10 +17,25 @@ typedef struct gm_table_object {
 } gm_table_object_t;
 
 /** Make an object of that kind. @return 0; -1 after gm_fail(). @see gm_table_object_free */
+/*@ requires gm_memory_ok(memory) && \valid_read(kind) && \valid(object);
+    requires \separated(object, memory, memory->vm, memory->vm->vka) && \separated(object, kind);
+    assigns *object, memory->counts, memory->failure, gm_slots, gm_objects;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> gm_slots == \old(gm_slots) + 1 && gm_objects == \old(gm_objects) + 1 &&
+        object->cookie != 0;
+    ensures \result == -1 ==> gm_slots == \old(gm_slots) && gm_objects == \old(gm_objects);
+ */
 int gm_table_object_alloc(gm_memory_t *memory, const gm_arch_table_t *kind,
                           gm_table_object_t *object);
 
 /** Free an object; the kernel unmaps the table with it. */
+/*@ requires gm_memory_ok(memory) && \valid_read(kind);
+    requires \valid_read(object) && object->cookie != 0;
+    assigns memory->counts, gm_slots, gm_objects, gm_refused;
+    ensures gm_refused >= \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots) - 1 &&
+        gm_objects == \old(gm_objects) - 1;
+ */
 void gm_table_object_free(gm_memory_t *memory, const gm_arch_table_t *kind,
                           const gm_table_object_t *object);
 

@@ -134,6 +134,7 @@ seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);
 seL4_Error gm_arch_frame_unify(seL4_CPtr frame, size_t offset, size_t size);
 
 /** Map a table of a level at `gpa`; those above it are there. Deleting it unmaps it. */
+/*@ assigns \nothing; */
 seL4_Error gm_arch_table_map(int level, seL4_CPtr table, seL4_CPtr root, uintptr_t gpa);
 
 /** IO spaces: the innermost level of their page tables. Tables of all levels are of this type. */
