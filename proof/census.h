@@ -78,8 +78,7 @@ static inline uintptr_t vka_utspace_paddr(vka_t *vka, seL4_Word target, seL4_Wor
                                           seL4_Word size_bits);
 
 /*@ assigns gm_refused;
-    ensures \result == seL4_NoError ? gm_refused == \old(gm_refused) :
-        gm_refused > \old(gm_refused);
+    ensures gm_refused == \old(gm_refused) + (\result == seL4_NoError ? 0 : 1);
  */
 static inline int vka_cnode_delete(const cspacepath_t *src);
 
@@ -126,15 +125,21 @@ struct gm_run;
             \at(gm_mapped, Now) == \at(gm_mapped, Then));
 
     // A mapping more: its record and those of its runs, and for each of its frames, and each page
-    // table that they need, a slot and an object. All of its frames are mapped.
+    // table that they need, a slot and an object. What it has of frames is mapped.
     predicate gm_mapping_more{Then, Now} =
         \at(gm_records - gm_tables - gm_recorded, Now) ==
             \at(gm_records - gm_tables - gm_recorded, Then) + 1 &&
-        (\at(gm_refused, Now) == \at(gm_refused, Then) ==>
-            \at(gm_slots - gm_tables - gm_mapped, Now) ==
-                \at(gm_slots - gm_tables - gm_mapped, Then) &&
-            \at(gm_objects - gm_tables - gm_mapped, Now) ==
-                \at(gm_objects - gm_tables - gm_mapped, Then));
+        \at(gm_slots - gm_tables - gm_mapped, Now) ==
+            \at(gm_slots - gm_tables - gm_mapped, Then) &&
+        \at(gm_objects - gm_tables - gm_mapped, Now) ==
+            \at(gm_objects - gm_tables - gm_mapped, Then) &&
+        \at(gm_refused, Now) == \at(gm_refused, Then);
+
+    // No frame is mapped more, or less.
+    predicate gm_none_mapped{Then, Now} =
+        \at(gm_mapped, Now) == \at(gm_mapped, Then) &&
+        \at(gm_tables, Now) == \at(gm_tables, Then) &&
+        \at(gm_recorded, Now) == \at(gm_recorded, Then);
 */
 
 /*@ ghost

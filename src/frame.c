@@ -511,7 +511,7 @@ static int make_room(gm_memory_t *memory, const gm_frame_source_t *source, const
     requires !gm_is_run(\base_addr(new));
     assigns run->count, run->restricted, run->frames[run->count].cap,
         run->frames[run->count].cookie;
-    ensures gm_run_ok(run);
+    ensures gm_run_ok(run) && gm_run_end(run) == \old(gm_run_end(run) + (1 << run->size_bits));
     ensures gm_list_whole(run) && gm_frames(run) == \old(gm_frames(run)) + 1 &&
         gm_runs(run) == \old(gm_runs(run));
  */
@@ -557,6 +557,7 @@ static void append(gm_run_t *run, const new_frame_t *new)
         gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
     ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
         (*newest)->size_bits == \old(new->size_bits) &&
+        gm_run_end(*newest) == \old(new->base + (1 << new->size_bits)) &&
         gm_frames(*newest) == \old(gm_frames(*newest)) + 1;
     ensures \result == -1 ==> gm_frames(*newest) == \old(gm_frames(*newest));
  */
@@ -631,6 +632,7 @@ static int copy_cap(gm_memory_t *memory, vka_t *vka, seL4_CPtr cap, seL4_CPtr *c
     assigns memory->counts, gm_slots, gm_refused;
     ensures \result ? gm_slots == \old(gm_slots) - 1 && gm_refused == \old(gm_refused) :
         gm_slots == \old(gm_slots) && gm_refused > \old(gm_refused);
+    ensures gm_lost_counted{Pre, Post}(memory);
  */
 static bool delete_cap(gm_memory_t *memory, seL4_CPtr cap)
 {
@@ -772,6 +774,7 @@ static void release_shared(gm_memory_t *memory, const gm_frame_t *frame, seL4_Wo
     ensures gm_refused >= \old(gm_refused);
     ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots) - 1 &&
         gm_objects == \old(gm_objects) - 1;
+    ensures gm_lost_counted{Pre, Post}(memory);
  */
 static void release(gm_memory_t *memory, bool caller, bool shared, const gm_frame_t *frame,
                     size_t size_bits)
@@ -830,7 +833,8 @@ static int acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr
         gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) - 1 &&
         gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest)) - 1;
     ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
-        (*newest)->size_bits == \old(new->size_bits);
+        (*newest)->size_bits == \old(new->size_bits) && gm_refused == \old(gm_refused) &&
+        gm_run_end(*newest) == \old(new->base + (1 << new->size_bits));
  */
 static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
                           const new_frame_t *new, uintptr_t expected, gm_run_t **newest)
@@ -880,7 +884,10 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
     ensures gm_refused == \old(gm_refused) ==>
         gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) &&
         gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest));
-    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
+        gm_refused == \old(gm_refused);
+    ensures \result == 0 && first == gpa ==>
+        gm_run_end(*newest) == gpa + (1 << (*newest)->size_bits);
  */
 static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                       uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest,
@@ -929,6 +936,7 @@ void gm_run_release(gm_memory_t *memory, gm_run_t *run)
         loop invariant gm_refused == \at(gm_refused, Pre) ==>
             gm_slots == \at(gm_slots, Pre) - (run->count - i) &&
             gm_objects == \at(gm_objects, Pre) - (run->count - i);
+        loop invariant gm_lost_counted{Pre, Here}(memory);
         loop assigns i, memory->counts, gm_slots, gm_objects, gm_refused;
         loop variant i;
      */
@@ -947,6 +955,7 @@ void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest)
             gm_slots - gm_frames(newest) == \at(gm_slots - gm_frames(newest), Pre) &&
             gm_objects - gm_frames(newest) == \at(gm_objects - gm_frames(newest), Pre);
         loop invariant gm_records - gm_runs(newest) == \at(gm_records - gm_runs(newest), Pre);
+        loop invariant gm_lost_counted{Pre, Here}(memory);
         loop assigns newest, memory->counts, memory->heap, gm_slots, gm_objects, gm_records,
             gm_refused;
         loop variant gm_runs(newest);

@@ -160,7 +160,8 @@ typedef struct gm_run {
  */
 
 /*@ ghost
-    /@ assigns \nothing; // a list has one run in each place, and so their uses of tables have a sum
+    /@ requires gm_list_linked(newest);
+       assigns \nothing; // a list has one run in each place, and so their uses of tables have a sum
        ensures \forall gm_run_t *run, *other; gm_listed(gm_list, run) &&
            gm_listed(gm_list, other) &&
            gm_older_runs(gm_list, run) == gm_older_runs(gm_list, other) ==> run == other;
@@ -168,8 +169,14 @@ typedef struct gm_run {
            0 <= gm_older_frames(gm_list, run) &&
            gm_older_uses(gm_list, run) == gm_list_uses(run->older);
      @/
-    void gm_list_is_one(void);
+    void gm_list_is_one(gm_run_t *newest);
 */
+
+/*@ // What the kernel has refused was counted as lost, unless the counter has wrapped.
+    predicate gm_lost_counted{Then, Now}(gm_memory_t *memory) =
+        \let lost = \at(memory->counts.lost_objects - gm_refused, Then) + \at(gm_refused, Now);
+        lost <= UINT64_MAX ==> \at(memory->counts.lost_objects, Now) == lost;
+ */
 
 /** Whether a frame is mapped in a window, see window.c. */
 typedef uint8_t gm_frame_state_t;
@@ -278,7 +285,10 @@ static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
     ensures gm_refused == \old(gm_refused) ==>
         gm_slots - gm_frames(*newest) == \old(gm_slots - gm_frames(*newest)) &&
         gm_objects - gm_frames(*newest) == \old(gm_objects - gm_frames(*newest));
-    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
+        gm_refused == \old(gm_refused);
+    ensures \result == 0 && first == gpa ==> // the frame at `gpa` is its last one
+        gm_run_end(*newest) == gpa + (1 << (*newest)->size_bits);
  */
 int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest);
@@ -289,6 +299,7 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
     requires !gm_is_run(\base_addr(run)) && \base_addr(run) != \base_addr(memory);
     assigns GM_RUNS, *run, memory->heap, memory->failure, gm_list;
     ensures \result == 0 || \result == -1;
+    ensures gm_run_end(*run) == \old(gm_run_end(*run));
     ensures *run != \null && gm_list_whole(*run) && (*run)->size_bits == \old((*run)->size_bits) &&
         (*run)->count == \old((*run)->count) &&
         gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
@@ -322,6 +333,7 @@ void gm_run_unshare(gm_memory_t *memory, gm_run_t *run);
     ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots - run->count) &&
         gm_objects == \old(gm_objects - run->count);
     ensures gm_records == \old(gm_records) - 1;
+    ensures gm_lost_counted{Pre, Post}(memory);
     ensures gm_runs_same{Pre, Post};
  */
 void gm_run_release(gm_memory_t *memory, gm_run_t *run);
@@ -334,6 +346,7 @@ void gm_run_release(gm_memory_t *memory, gm_run_t *run);
     ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots - gm_frames(newest)) &&
         gm_objects == \old(gm_objects - gm_frames(newest));
     ensures gm_records == \old(gm_records - gm_runs(newest));
+    ensures gm_lost_counted{Pre, Post}(memory);
  */
 void gm_frames_discard(gm_memory_t *memory, gm_run_t *newest);
 
@@ -356,6 +369,7 @@ void gm_frame_delete_copy(gm_memory_t *memory, gm_run_t *run, size_t index, seL4
     ensures gm_refused >= \old(gm_refused);
     ensures gm_refused == \old(gm_refused) ==> gm_slots == \old(gm_slots) - 1 &&
         gm_objects == \old(gm_objects) - (cookie != 0 ? 1 : 0);
+    ensures gm_lost_counted{Pre, Post}(memory);
  */
 void gm_object_delete(gm_memory_t *memory, seL4_CPtr cap, seL4_Word type, size_t size_bits,
                       seL4_Word cookie);

@@ -210,13 +210,10 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
         memory->iospaces == \null;
     assigns GM_RUNS, GM_SPACE(memory), memory->untyped, memory->error, gm_list,
         reservation->mapping, reservation->saved;
-    ensures \result == 0 || \result == -1;
-    ensures gm_refused >= \old(gm_refused);
-    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
-    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
-        \old(reservation->mapping) == \null;
-    ensures \result == 0 && map_time != GUESTMEM_MAP_ON_FAULT &&
-        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+    ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
+    ensures gm_map_done{Pre, Post}(\result, reservation);
+    ensures \result == 0 ==> (map_time == GUESTMEM_MAP_ON_FAULT ? gm_none_mapped{Pre, Post} :
+        gm_mapped > \old(gm_mapped));
  */
 static int map_source(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                       const gm_frame_source_t *source, guestmem_map_time_t map_time,
@@ -229,9 +226,11 @@ static int map_source(gm_memory_t *memory, vm_memory_reservation_t *reservation,
 
 /* The memory of a VM, if the handle is one of its reservations. @return NULL after a report */
 /*@ requires gm_vm_ok(vm) && (reservation == \null || \valid_read(reservation));
+    requires vm == \null || reservation == \null ||
+        \base_addr(reservation) != \base_addr(vm->mem.reservation_cookie);
     assigns vm->mem.reservation_cookie->failure, vm->mem.reservation_cookie->error;
     ensures \result == \null || (vm != \null && \result == vm->mem.reservation_cookie &&
-        \valid(\result) && reservation != \null);
+        \valid(\result) && reservation != \null && \result == \old(reservation->memory));
  */
 static gm_memory_t *memory_for(vm_t *vm, const vm_memory_reservation_t *reservation,
                                const char *function)
@@ -385,23 +384,32 @@ void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t
     assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
     assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
     assigns gm_list, reservation->mapping, reservation->saved;
-    ensures \result == 0 || \result == -1;
-    ensures gm_refused >= \old(gm_refused);
-    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
-    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
-        \old(reservation->mapping) == \null;
-    ensures \result == 0 && \old(vm->mem.reservation_cookie->map_time) != GUESTMEM_MAP_ON_FAULT &&
-        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+    ensures gm_tables_ok && gm_reserved == 0 && gm_refused >= \old(gm_refused);
+    ensures gm_map_done{Pre, Post}(\result, reservation);
+    ensures \result == 0 ==>
+        (\old(vm->mem.reservation_cookie->map_time) == GUESTMEM_MAP_ON_FAULT ?
+            gm_none_mapped{Pre, Post} : gm_mapped > \old(gm_mapped));
  */
 static int map_backing(vm_t *vm, vm_memory_reservation_t *reservation, guestmem_backing_t backing,
                        const char *function)
 {
     gm_memory_t *memory = memory_for(vm, reservation, function);
+    /*@ assert reservation->mapping == \at(reservation->mapping, Pre) &&
+            reservation->saved == \at(reservation->saved, Pre) &&
+            reservation->base == \at(reservation->base, Pre) &&
+            reservation->last == \at(reservation->last, Pre);
+     */
     if (memory == NULL) {
         return -1;
     }
+    //@ assert memory == \at(vm->mem.reservation_cookie, Pre);
     //@ assert memory->vm == \at(vm, Pre) && memory->vm->vka == \at(vm->vka, Pre);
     gm_frame_source_t source = gm_reservation_source(memory, backing);
+    /*@ assert reservation->mapping == \at(reservation->mapping, Pre) &&
+            reservation->saved == \at(reservation->saved, Pre) &&
+            reservation->base == \at(reservation->base, Pre) &&
+            reservation->last == \at(reservation->last, Pre);
+     */
     return map_source(memory, reservation, &source, memory->map_time, function);
 }
 
@@ -440,13 +448,11 @@ int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
     assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
     assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
     assigns gm_list, reservation->mapping, reservation->saved;
-    ensures \result == 0 || \result == -1;
-    ensures gm_refused >= \old(gm_refused);
-    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
-    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
-        \old(reservation->mapping) == \null;
-    ensures \result == 0 && \old(vm->mem.reservation_cookie->map_time) != GUESTMEM_MAP_ON_FAULT &&
-        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+    ensures gm_tables_ok && gm_reserved == 0 && gm_refused >= \old(gm_refused);
+    ensures gm_map_done{Pre, Post}(\result, reservation);
+    ensures \result == 0 ==>
+        (\old(vm->mem.reservation_cookie->map_time) == GUESTMEM_MAP_ON_FAULT ?
+            gm_none_mapped{Pre, Post} : gm_mapped > \old(gm_mapped));
  */
 int map_frame_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
 {

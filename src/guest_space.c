@@ -20,6 +20,7 @@
     assigns memory->counts, gm_mapped, gm_refused;
     ensures gm_refused >= \old(gm_refused);
     ensures gm_refused == \old(gm_refused) ==> gm_mapped == \old(gm_mapped) - count;
+    ensures gm_lost_counted{Pre, Post}(memory);
     ensures gm_runs_same{Pre, Post};
  */
 static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
@@ -27,6 +28,7 @@ static void unmap_frames(gm_memory_t *memory, const gm_run_t *run, size_t count)
     /*@ loop invariant 0 <= i <= count && gm_refused >= \at(gm_refused, Pre);
         loop invariant gm_refused == \at(gm_refused, Pre) ==>
             gm_mapped == \at(gm_mapped, Pre) - i;
+        loop invariant gm_lost_counted{Pre, Here}(memory);
         loop assigns i, memory->counts, gm_mapped, gm_refused;
         loop variant count - i;
      */
@@ -138,7 +140,7 @@ static int map_with_tables(gm_memory_t *memory, gm_run_t *run)
  * they say no more than whether it has memory in reserve, and how many runs. */
 
 /* Check that no other run has addresses of this one, and get the memory to record it. */
-/*@ requires gm_memory_ok(memory);
+/*@ requires gm_memory_ok(memory) && gm_run_ok(run);
     assigns memory->runs, memory->heap, memory->failure, gm_reserved;
     ensures \result == 0 ? gm_reserved == \old(gm_reserved) + 1 :
         \result == -1 && gm_reserved == \old(gm_reserved);
@@ -167,7 +169,8 @@ static void cancel_record(gm_memory_t *memory)
     gm_range_map_cancel(&memory->runs);
 }
 
-/*@ requires gm_memory_ok(memory) && gm_run_ok(run) && gm_reserved > 0;
+/*@ requires gm_memory_ok(memory) && gm_run_ok(run) && gm_is_frame(run->size_bits);
+    requires gm_reserved > 0;
     assigns memory->runs, memory->heap, memory->counts, gm_reserved, gm_recorded;
     ensures gm_reserved == \old(gm_reserved) - 1 && gm_recorded == \old(gm_recorded) + 1;
     ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
@@ -178,7 +181,7 @@ static void record(gm_memory_t *memory, gm_run_t *run)
     memory->counts.frames[gm_arch_frame_counter(run->size_bits)] += run->count;
 }
 
-/*@ requires gm_memory_ok(memory);
+/*@ requires gm_memory_ok(memory) && gm_run_ok(run) && gm_is_frame(run->size_bits);
     assigns memory->runs, memory->heap, memory->counts, gm_recorded;
     ensures gm_recorded == \old(gm_recorded) - 1;
     ensures gm_memory_ok(memory) && gm_runs_same{Pre, Post};
@@ -423,6 +426,11 @@ void gm_guest_space_swap_back(gm_memory_t *memory, gm_run_t *large, gm_run_t *sm
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,
                          uintptr_t *last)
 {
+    /*@ assert \forall integer c, i, d, j; gm_range_is(&memory->runs, c, i) &&
+            gm_range_is(&memory->runs, d, j) &&
+            gm_range_base(&memory->runs, c, i) < gm_range_base(&memory->runs, d, j) ==>
+            gm_range_last(&memory->runs, c, i) < gm_range_base(&memory->runs, d, j);
+     */
     const gm_run_t *above = gm_guest_space_next(memory, gpa, *last);
     //@ assert above != \null ==> gpa < above->base;
     uintptr_t end = above != NULL ? above->base - 1 : *last;
@@ -430,5 +438,9 @@ void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *fi
     if (gm_range_map_previous(&memory->runs, gpa, &below) && below.last >= *first) {
         *first = below.last + 1;
     }
+    /*@ assert \forall integer c, i; \at(gm_range_is(&memory->runs, c, i), Pre) &&
+            \at(gm_range_base(&memory->runs, c, i), Pre) <= gpa ==>
+            \at(gm_range_last(&memory->runs, c, i), Pre) < *first;
+     */
     *last = end;
 }

@@ -210,8 +210,12 @@ static inline gm_run_t *gm_guest_space_next(const gm_memory_t *memory, uintptr_t
 /** The lowest run after `run` that overlaps `[.., last]`, or NULL. */
 /*@ requires gm_runs_ok(memory) && gm_run_ok(run);
     assigns \nothing;
+    ensures \result == \null <==> \old(gm_runs_free(memory, gm_run_end(run), last));
     ensures \result != \null ==> \old(gm_run_ok(\result) &&
         gm_run_end(run) < gm_run_end(\result) && \result->base <= last);
+    ensures \result != \null ==> \old(\forall integer c, i; gm_range_is(&memory->runs, c, i) &&
+        gm_run_end(run) <= gm_range_last(&memory->runs, c, i) ==>
+        \result->base <= gm_range_base(&memory->runs, c, i));
  */
 static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm_run_t *run,
                                              uintptr_t last)
@@ -225,7 +229,7 @@ static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm
     requires *first <= gpa <= *last && gm_runs_free(memory, gpa, gpa);
     assigns *first, *last;
     ensures \old(*first) <= *first <= gpa <= *last <= \old(*last);
-    ensures \old(gm_runs_free(memory, gpa, \at(*last, Post)));
+    ensures \old(gm_runs_free(memory, \at(*first, Post), \at(*last, Post)));
  */
 void gm_guest_space_hole(const gm_memory_t *memory, uintptr_t gpa, uintptr_t *first,
                          uintptr_t *last);

@@ -32,7 +32,8 @@
     ensures gm_refused == \old(gm_refused) ==>
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
         gm_objects == \old(gm_objects) + gm_frames(*newest);
-    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest);
+    ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
+        gm_refused == \old(gm_refused) && gm_run_end(*newest) == \old(mapping->last) + 1;
  */
 static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
@@ -42,10 +43,9 @@ static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_r
         loop invariant mapping->source.backing == GUESTMEM_FREE_FRAMES;
         loop invariant memory->vm == \at(memory->vm, Pre);
         loop invariant gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
-        loop invariant gm_refused >= \at(gm_refused, Pre);
+        loop invariant gm_refused == \at(gm_refused, Pre);
         loop invariant gm_records == \at(gm_records, Pre) + gm_runs(*newest);
-        loop invariant gm_refused == \at(gm_refused, Pre) ==>
-            gm_slots == \at(gm_slots, Pre) + gm_frames(*newest) &&
+        loop invariant gm_slots == \at(gm_slots, Pre) + gm_frames(*newest) &&
             gm_objects == \at(gm_objects, Pre) + gm_frames(*newest);
         loop assigns gpa, GM_RUNS, *newest, memory->heap, memory->counts, memory->failure,
             memory->untyped, gm_slots, gm_objects, gm_records, gm_refused, gm_list;
@@ -97,8 +97,7 @@ static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_r
     ensures \result == 0 || \result == -1;
     ensures gm_refused >= \old(gm_refused);
     ensures \result == 0 ==> *newest != \null && gm_list_whole(*newest) && gm_run_ok(*newest) &&
-        gm_records == \old(gm_records) + gm_runs(*newest);
-    ensures \result == 0 && gm_refused == \old(gm_refused) ==>
+        gm_records == \old(gm_records) + gm_runs(*newest) && gm_refused == \old(gm_refused) &&
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
         gm_objects == \old(gm_objects) + gm_frames(*newest);
     ensures \result == -1 ==> gm_records == \old(gm_records);
@@ -138,7 +137,7 @@ static int acquire_runs(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run
 static void unmap_runs(gm_memory_t *memory, gm_run_t *newest, gm_run_t *end)
 {
     gm_run_t *run = newest;
-    //@ ghost gm_list_is_one();
+    //@ ghost gm_list_is_one(newest);
     /*@ loop invariant gm_space_ok(memory) && memory->iospaces == \null;
         loop invariant gm_runs_same{Pre, Here} && gm_runs(end) <= gm_runs(run);
         loop invariant run != \null ==> gm_listed(gm_list, run) &&
@@ -208,7 +207,7 @@ static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run
             return -1;
         }
     }
-    //@ ghost gm_list_is_one();
+    //@ ghost gm_list_is_one(newest);
     /*@ loop invariant gm_space_ok(memory) && memory->iospaces == \null;
         loop invariant gm_runs_same{Pre, Here} && gm_runs(run) <= gm_runs(newest);
         loop invariant run != \null ==> gm_listed(gm_list, run) &&
@@ -271,7 +270,7 @@ static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run
     ensures \result == 0 || \result == -1;
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
-    ensures \result == 0 && gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped) &&
+    ensures \result == 0 ==> gm_refused == \old(gm_refused) && gm_mapped > \old(gm_mapped) &&
         gm_slots - gm_tables - gm_mapped == \old(gm_slots - gm_tables - gm_mapped) &&
         gm_objects - gm_tables - gm_mapped == \old(gm_objects - gm_tables - gm_mapped);
     ensures \result == 0 ==> gm_records - gm_tables - gm_recorded ==
@@ -291,7 +290,7 @@ static int acquire_and_map(gm_memory_t *memory, const gm_mapping_t *mapping)
     if (error != 0) {
         return -1;
     }
-    //@ ghost gm_list_is_one();
+    //@ ghost gm_list_is_one(newest);
     return map_runs(memory, &mapping->source, newest);
 }
 

@@ -32,14 +32,16 @@ typedef struct gm_mapping {
 /** Make a mapping of the pages `[first, last]`, with all frames or, on fault, none yet.
  *  @return NULL after gm_fail(). @see gm_mapping_destroy */
 /*@ requires gm_space_ok(memory) && \valid_read(source) && first <= last < UINTPTR_MAX;
+    requires first % ARCH_PAGE_SIZE == 0 && last % ARCH_PAGE_SIZE == ARCH_PAGE_SIZE - 1;
     requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
         memory->iospaces == \null;
     assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};
-    ensures \result != \null && gm_refused == \old(gm_refused) && !on_fault ==>
-        gm_mapped > \old(gm_mapped);
+    ensures \result != \null ==> gm_mapping_ok(\result) &&
+        \result->first == first && \result->last == last &&
+        (on_fault ? gm_none_mapped{Pre, Post} : gm_mapped > \old(gm_mapped));
  */
 gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t first,
                               uintptr_t last, bool on_fault);

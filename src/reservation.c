@@ -297,8 +297,10 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};
-    ensures \result != \null && gm_refused == \old(gm_refused) &&
-        map_time != GUESTMEM_MAP_ON_FAULT ==> gm_mapped > \old(gm_mapped);
+    ensures \result != \null ==>
+        gm_is_of(\result, \old(reservation->base), \old(reservation->last));
+    ensures \result != \null ==> (map_time == GUESTMEM_MAP_ON_FAULT ?
+        gm_none_mapped{Pre, Post} : gm_mapped > \old(gm_mapped));
  */
 static gm_mapping_t *make_mapping(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
                                   const gm_frame_source_t *source, guestmem_map_time_t map_time)
@@ -313,7 +315,8 @@ static gm_mapping_t *make_mapping(gm_memory_t *memory, const vm_memory_reservati
 }
 
 /*@ ghost
-    /@ assigns \nothing;
+    /@ requires gm_memory_ok(memory);
+       assigns \nothing;
        ensures gm_reservations_ok(memory); // nobody has proved that the map stays in order
      @/
     void gm_reservations_are_ok(gm_memory_t *memory);

@@ -124,6 +124,24 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
         \base_addr(reservation) != \base_addr(memory->vm->vka);
  */
 
+/*@ // A mapping is of the pages of [base, last].
+    predicate gm_is_of(gm_mapping_t *mapping, integer base, integer last) =
+        gm_mapping_ok(mapping) && mapping->first % ARCH_PAGE_SIZE == 0 &&
+        mapping->last % ARCH_PAGE_SIZE == ARCH_PAGE_SIZE - 1 &&
+        mapping->first <= base < mapping->first + ARCH_PAGE_SIZE &&
+        last <= mapping->last < last + ARCH_PAGE_SIZE;
+
+    // After a call that maps a reservation: it is mapped, or nothing has changed.
+    predicate gm_map_done{Then, Now}(int error, vm_memory_reservation_t *reservation) =
+        error == 0 ? gm_mapping_more{Then, Now} &&
+            \at(reservation->mapping, Then) == \null &&
+            gm_is_of{Now}(\at(reservation->mapping, Now), \at(reservation->base, Then),
+                          \at(reservation->last, Then)) :
+        error == -1 && gm_nothing_more{Then, Now} &&
+            \at(reservation->mapping, Now) == \at(reservation->mapping, Then) &&
+            \at(reservation->saved, Now) == \at(reservation->saved, Then);
+ */
+
 /** Map a reservation from a source. @return 0; -1 after gm_fail(), and nothing has changed */
 /*@ requires gm_can_map(memory, reservation) && \valid_read(source);
     requires \base_addr(source) != \base_addr(memory) &&
@@ -132,13 +150,10 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
         memory->iospaces == \null;
     assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, reservation->mapping,
         reservation->saved;
-    ensures \result == 0 || \result == -1;
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
-    ensures \result == -1 ==> gm_nothing_more{Pre, Post};
-    ensures \result == 0 ==> gm_mapping_more{Pre, Post} && reservation->mapping != \null &&
-        \old(reservation->mapping) == \null;
-    ensures \result == 0 && map_time != GUESTMEM_MAP_ON_FAULT &&
-        gm_refused == \old(gm_refused) ==> gm_mapped > \old(gm_mapped);
+    ensures gm_map_done{Pre, Post}(\result, reservation);
+    ensures \result == 0 ==> (map_time == GUESTMEM_MAP_ON_FAULT ? gm_none_mapped{Pre, Post} :
+        gm_mapped > \old(gm_mapped));
  */
 int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                        const gm_frame_source_t *source, guestmem_map_time_t map_time);

@@ -117,7 +117,7 @@ seL4_Error gm_arch_frame_map(seL4_CPtr frame, seL4_CPtr root, uintptr_t gpa,
 /*@ assigns gm_mapped, gm_refused;
     ensures \result == seL4_NoError ?
         gm_mapped == \old(gm_mapped) - 1 && gm_refused == \old(gm_refused) :
-        gm_mapped == \old(gm_mapped) && gm_refused > \old(gm_refused);
+        gm_mapped == \old(gm_mapped) && gm_refused == \old(gm_refused) + 1;
  */
 seL4_Error gm_arch_frame_unmap(seL4_CPtr frame);
 
