@@ -78,6 +78,16 @@ static inline uintptr_t gm_page_last(uintptr_t addr)
     return gm_page_of(addr) + (ARCH_PAGE_SIZE - 1);
 }
 
+/** How far `addr` is into its block of 2^bits bytes, which begins at a multiple of that. */
+/*@ requires bits < 32;
+    assigns \nothing;
+    ensures \result == addr % (1 << bits) && \result <= addr && \result < (1 << bits);
+ */
+static inline uintptr_t gm_offset_in(uintptr_t addr, size_t bits)
+{
+    return addr % ((uintptr_t)1 << bits);
+}
+
 /** The first page that begins at or above `addr`; the last address if none does. */
 /*@ assigns \nothing;
     ensures \result == UINTPTR_MAX || \result % ARCH_PAGE_SIZE == 0;

@@ -70,8 +70,9 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
         uintptr_t base = 0;
         bool device = true;
         simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
-        if (paddr >= base && paddr - base < ((uintptr_t)1 << size_bits)) {
-            *recent = (gm_recent_untyped_t){base, base + (((uintptr_t)1 << size_bits) - 1), device};
+        uintptr_t last = gm_last_of(base, (size_t)1 << size_bits);
+        if (paddr >= base && paddr <= last) {
+            *recent = (gm_recent_untyped_t){base, last, device};
             return device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
         }
     }
@@ -275,14 +276,13 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
                        " has 2^%zu bytes, which is no frame size",
                        asked, size_bits);
     }
-    uintptr_t mask = ((uintptr_t)1 << size_bits) - 1;
-    if ((given.vaddr & mask) != 0) {
+    if (gm_offset_in(given.vaddr, size_bits) != 0) {
         return gm_fail(memory, GUESTMEM_BAD_FRAME,
                        "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
                        " (asked for GPA 0x%" PRIxPTR ") is misaligned",
                        size_bits, given.vaddr, asked);
     }
-    if (given.vaddr < first || (given.vaddr | mask) > last) {
+    if (given.vaddr < first || gm_last_of(given.vaddr, (size_t)1 << size_bits) > last) {
         return gm_fail(memory, GUESTMEM_BAD_FRAME,
                        "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
                        " is not within the free pages of the reservation",
@@ -715,7 +715,7 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
         .device = run->device,
         .cacheable = run->cacheable,
     };
-    if ((gpa & (((uintptr_t)1 << run->size_bits) - 1)) != 0) {
+    if (gm_offset_in(gpa, run->size_bits) != 0) {
         return gm_fail(memory, GUESTMEM_MISALIGNED,
                        "the frame of 2^%u bytes at the owner's GPA 0x%" PRIxPTR
                        " cannot be at GPA 0x%" PRIxPTR,

@@ -162,7 +162,7 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     }
     bool whole = run->num_in_window == run->count;
     uintptr_t base = whole ? run->base : gm_run_gpa(run, index);
-    uintptr_t last = whole ? gm_run_last(run) : base + (((uintptr_t)1 << run->size_bits) - 1);
+    uintptr_t last = whole ? gm_run_last(run) : gm_run_gpa_last(run, index);
     base = base > reservation->base ? base : reservation->base;
     last = last < reservation->last ? last : reservation->last;
     gm_mapping_t *mapping = reservation->mapping;
@@ -383,9 +383,8 @@ static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
         if (gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
             return -1;
         }
-        uintptr_t mask = ((uintptr_t)1 << run->size_bits) - 1;
-        piece->last = lower(lower(last, reservation->last), gpa | mask);
-        piece->pointer = (char *)piece->temporary.vaddr + (gpa & mask);
+        piece->last = lower(lower(last, reservation->last), gm_run_gpa_last(run, index));
+        piece->pointer = (char *)piece->temporary.vaddr + (gpa - gm_run_gpa(run, index));
     }
     remember(memory, reservation, run, index, gpa, piece);
     return 0;
@@ -401,7 +400,7 @@ static int clean(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
             return 0; /* the callback has freed it */
         }
         uintptr_t base = gm_run_gpa(run, index);
-        uintptr_t end = lower(last, base + (((uintptr_t)1 << run->size_bits) - 1));
+        uintptr_t end = lower(last, gm_run_gpa_last(run, index));
         seL4_Error error =
             run->cacheable ? gm_arch_frame_clean(run->frames[index].cap, gpa - base, end - gpa + 1)
                            : seL4_NoError;

@@ -429,15 +429,14 @@ static int find_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, ui
     *size = 0;
     for (const gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
          run = gm_guest_space_after(memory, run, last)) {
-        uintptr_t bytes = (uintptr_t)1 << run->size_bits;
-        size_t i = first > run->base ? (size_t)((first - run->base + (bytes - 1)) / bytes) : 0;
-        for (; i < run->count && gm_run_gpa(run, i) + (bytes - 1) <= last; i++) {
+        size_t i = first > run->base ? gm_run_index(run, first - 1) + 1 : 0;
+        for (; i < run->count && gm_run_gpa_last(run, i) <= last; i++) {
             if (check_discardable(memory, mapping, run, i) != 0) {
                 return -1;
             }
             *gpa = *size == 0 ? gm_run_gpa(run, i) : *gpa;
-            *end = gm_run_gpa(run, i) + (bytes - 1);
-            *size += bytes;
+            *end = gm_run_gpa_last(run, i);
+            *size += (uintptr_t)1 << run->size_bits;
         }
     }
     return 0;

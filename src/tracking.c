@@ -73,7 +73,7 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
 {
     for (const gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
          run = gm_guest_space_after(memory, run, end)) {
-        *index = gpa > run->base ? (size_t)((gpa - run->base) >> run->size_bits) : 0;
+        *index = gpa > run->base ? gm_run_index(run, gpa) : 0;
         for (; *index < run->count && gm_run_gpa(run, *index) <= end; ++*index) {
             if ((read_only_too || seL4_CapRights_get_capAllowWrite(gm_run_rights(run, *index))) &&
                 map_by_records(memory, mapping, run, *index) != 0) {

@@ -424,8 +424,7 @@ static size_t index_at(const gm_run_t *run, uintptr_t gpa)
 static bool suits(const gm_window_t *window, uintptr_t first, const gm_run_t *run, size_t index)
 {
     uintptr_t vaddr = (uintptr_t)address_of(window, first, gm_run_gpa(run, index));
-    return run->cacheable == window->cacheable &&
-           (vaddr & (((uintptr_t)1 << run->size_bits) - 1)) == 0;
+    return run->cacheable == window->cacheable && gm_offset_in(vaddr, run->size_bits) == 0;
 }
 
 static int map_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
@@ -542,7 +541,7 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
                                 uintptr_t first, uintptr_t last, uintptr_t gpa, uintptr_t end)
 {
     /* Large frames must lie at multiples of their size in the VMM as well. */
-    uintptr_t offset = first & (((uintptr_t)1 << largest_bits) - 1);
+    uintptr_t offset = gm_offset_in(first, largest_bits);
     void *vaddr = NULL;
     size_t index;
     const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
