@@ -88,6 +88,28 @@ static inline uintptr_t gm_offset_in(uintptr_t addr, size_t bits)
     return addr % ((uintptr_t)1 << bits);
 }
 
+/** Where the block `index` begins, of those of 2^bits bytes from `base` on. */
+/*@ requires bits < 32 && base + index * (1 << bits) <= UINTPTR_MAX;
+    assigns \nothing;
+    ensures \result == base + index * (1 << bits);
+ */
+static inline uintptr_t gm_block_at(uintptr_t base, size_t index, size_t bits)
+{
+    return base + ((uintptr_t)index << bits);
+}
+
+//@ assigns \nothing; ensures \result == (a < b ? a : b);
+static inline uintptr_t gm_lower(uintptr_t a, uintptr_t b)
+{
+    return a < b ? a : b;
+}
+
+//@ assigns \nothing; ensures \result == (a > b ? a : b);
+static inline uintptr_t gm_higher(uintptr_t a, uintptr_t b)
+{
+    return a > b ? a : b;
+}
+
 /** The first page that begins at or above `addr`; the last address if none does. */
 /*@ assigns \nothing;
     ensures \result == UINTPTR_MAX || \result % ARCH_PAGE_SIZE == 0;

@@ -209,7 +209,7 @@ static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
     /*@ assert index < run->count ==>
             (index + 1) * (1 << run->size_bits) <= run->count * (1 << run->size_bits);
      */
-    return run->base + ((uintptr_t)index << run->size_bits);
+    return gm_block_at(run->base, index, run->size_bits);
 }
 
 /** The last address of a run's frame. */

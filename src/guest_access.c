@@ -163,8 +163,8 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     bool whole = run->num_in_window == run->count;
     uintptr_t base = whole ? run->base : gm_run_gpa(run, index);
     uintptr_t last = whole ? gm_run_last(run) : gm_run_gpa_last(run, index);
-    base = base > reservation->base ? base : reservation->base;
-    last = last < reservation->last ? last : reservation->last;
+    base = gm_higher(base, reservation->base);
+    last = gm_lower(last, reservation->last);
     gm_mapping_t *mapping = reservation->mapping;
     memory->recent =
         (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept,
@@ -234,11 +234,6 @@ static vm_memory_reservation_t *mapped_reservation(gm_memory_t *memory, uintptr_
     return reservation;
 }
 
-static uintptr_t lower(uintptr_t a, uintptr_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Check that all of a range may be accessed. It may have to be filled then. */
 static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
                         uintptr_t last)
@@ -250,7 +245,7 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
     for (;;) {
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
         if (reservation == NULL || check_frames(memory, access, reservation->mapping->refilled, gpa,
-                                                lower(last, reservation->last)) != 0) {
+                                                gm_lower(last, reservation->last)) != 0) {
             return -1;
         }
         if (reservation->last >= last) {
@@ -274,7 +269,7 @@ static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **f
     const vm_memory_reservation_t *reservation;
     while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
         gm_mapping_t *mapping = reservation->mapping;
-        uintptr_t end = lower(last, reservation->last);
+        uintptr_t end = gm_lower(last, reservation->last);
         if (mapping->refilled && gm_mapping_fill(memory, mapping, gpa, end, mapping->first,
                                                  mapping->last, filled) != 0) {
             empty(memory, filled);
@@ -294,7 +289,7 @@ static void note_written(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
     const vm_memory_reservation_t *reservation;
     while (memory->tracked > 0 && (reservation = gm_reservation_find(memory, gpa)) != NULL &&
            reservation->mapping != NULL) {
-        gm_mapping_note(reservation->mapping, gpa, lower(last, reservation->last));
+        gm_mapping_note(reservation->mapping, gpa, gm_lower(last, reservation->last));
         if (reservation->last >= last) {
             return;
         }
@@ -309,7 +304,7 @@ static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, b
     while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
         gm_mapping_t *mapping = reservation->mapping;
         gm_window_settle(memory, &mapping->window, mapping->first, gpa,
-                         lower(last, reservation->last), stay);
+                         gm_lower(last, reservation->last), stay);
         if (reservation->last >= last) {
             return;
         }
@@ -339,7 +334,7 @@ static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
     const vm_memory_reservation_t *reservation;
     while (memory->windows == GUESTMEM_WINDOWS_KEPT &&
            (reservation = mapped_reservation(memory, gpa)) != NULL) {
-        uintptr_t end = lower(last, reservation->last);
+        uintptr_t end = gm_lower(last, reservation->last);
         uintptr_t next = map_window(memory, reservation->mapping, gpa, end);
         if (outside == NULL && next != end + 1) {
             outside = gm_guest_space_find(memory, next, &index);
@@ -378,12 +373,12 @@ static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
     const gm_mapping_t *mapping = reservation->mapping;
     piece->cacheable = run->cacheable;
     piece->last = gm_window_find(memory, &mapping->window, mapping->first, gpa,
-                                 lower(last, reservation->last), &piece->pointer);
+                                 gm_lower(last, reservation->last), &piece->pointer);
     if (piece->pointer == NULL) {
         if (gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
             return -1;
         }
-        piece->last = lower(lower(last, reservation->last), gm_run_gpa_last(run, index));
+        piece->last = gm_lower(gm_lower(last, reservation->last), gm_run_gpa_last(run, index));
         piece->pointer = (char *)piece->temporary.vaddr + (gpa - gm_run_gpa(run, index));
     }
     remember(memory, reservation, run, index, gpa, piece);
@@ -400,7 +395,7 @@ static int clean(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
             return 0; /* the callback has freed it */
         }
         uintptr_t base = gm_run_gpa(run, index);
-        uintptr_t end = lower(last, gm_run_gpa_last(run, index));
+        uintptr_t end = gm_lower(last, gm_run_gpa_last(run, index));
         seL4_Error error =
             run->cacheable ? gm_arch_frame_clean(run->frames[index].cap, gpa - base, end - gpa + 1)
                            : seL4_NoError;
@@ -423,7 +418,7 @@ static int access_pieces(gm_memory_t *memory, uintptr_t *gpa, uintptr_t last,
     for (;;) {
         piece_t piece;
         uintptr_t limit =
-            access->pieces == PIECES_OF_PAGES ? lower(gm_page_last(*gpa), last) : last;
+            access->pieces == PIECES_OF_PAGES ? gm_lower(gm_page_last(*gpa), last) : last;
         if (begin_piece(memory, *gpa, limit, &piece) != 0) {
             return -1;
         }

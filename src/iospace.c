@@ -51,6 +51,11 @@ typedef struct gm_iospace {
 } gm_iospace_t;
 
 /* The bits of an address within a table of that level; all of them for the outermost. */
+/*@ requires 0 <= level < MAX_LEVELS;
+    assigns \nothing;
+    ensures \let bits = gm_arch_io_table.span_bits + level * gm_arch_io_index_bits;
+        \result == (bits < 64 ? (1 << bits) - 1 : UINTPTR_MAX);
+ */
 static uintptr_t mask_of(int level)
 {
     size_t span_bits = gm_arch_io_table.span_bits + (size_t)level * gm_arch_io_index_bits;

@@ -228,6 +228,23 @@ static inline vm_memory_reservation_t *gm_reservation_next(const gm_memory_t *me
     return reservation;
 }
 
+/** The lowest reservation above another, which is the lowest of all above NULL; or NULL. */
+/*@ requires gm_reservations_ok(memory);
+    requires reservation == \null || gm_reservation_ok(reservation);
+    assigns \nothing;
+    ensures \result != \null ==> \old(gm_reservation_ok(\result)) &&
+        (reservation != \null ==> \old(reservation->last < \result->last));
+ */
+static inline vm_memory_reservation_t *
+gm_reservation_after(const gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+{
+    uintptr_t from = reservation != NULL ? reservation->last : 0;
+    if (from == UINTPTR_MAX) {
+        return NULL;
+    }
+    return gm_reservation_next(memory, reservation != NULL ? from + 1 : 0, UINTPTR_MAX);
+}
+
 /** Check a handle that is not freed. @return 0; -1 after gm_fail() if it is NULL or another VM's */
 /*@ requires \valid(memory) && (reservation == \null || \valid_read(reservation));
     assigns memory->failure;

@@ -399,6 +399,10 @@ enum {
 };
 
 /* The HVA of a GPA in the window of a mapping that begins with `first`. */
+/*@ requires \valid_read(window) && first <= gpa;
+    assigns \nothing;
+    ensures \result == window->base + (gpa - first);
+ */
 static char *address_of(const gm_window_t *window, uintptr_t first, uintptr_t gpa)
 {
     return window->base + (gpa - first);
@@ -421,6 +425,11 @@ static size_t index_at(const gm_run_t *run, uintptr_t gpa)
 
 /* Whether a window suits a frame: one that came later may be larger than those that it was made
  * for, or be cached otherwise. */
+/*@ requires \valid_read(window) && gm_run_ok(run) && \valid_read(&run->cacheable);
+    requires first <= run->base && index < run->count;
+    assigns \nothing;
+    ensures \result ==> run->cacheable == window->cacheable;
+ */
 static bool suits(const gm_window_t *window, uintptr_t first, const gm_run_t *run, size_t index)
 {
     uintptr_t vaddr = (uintptr_t)address_of(window, first, gm_run_gpa(run, index));
@@ -543,8 +552,7 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
     /* Large frames must lie at multiples of their size in the VMM as well. */
     uintptr_t offset = gm_offset_in(first, largest_bits);
     void *vaddr = NULL;
-    size_t index;
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    const gm_run_t *run = gm_guest_space_run(memory, gpa);
     bool cacheable = run == NULL || run->cacheable;
     reservation_t range =
         vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1, largest_bits,
