@@ -23,16 +23,7 @@ typedef enum ram_state { RAM_FREE, RAM_ALLOCATED, RAM_ANY } ram_state_t;
 
 #define MOST_ADDED 2 /* entries that a change of state adds at most: it splits one in three */
 
-/*@ // The list of RAM is sorted, and its entries are not empty and do not overlap.
-    predicate ram_ok(vm_mem_t *mem) =
-        \valid_read(mem) && 0 <= mem->num_ram_regions &&
-        \valid_read(mem->ram_regions + (0 .. mem->num_ram_regions - 1)) &&
-        (\forall integer i; 0 <= i < mem->num_ram_regions ==> mem->ram_regions[i].size > 0 &&
-            mem->ram_regions[i].start + mem->ram_regions[i].size <= UINTPTR_MAX) &&
-        (\forall integer i, j; 0 <= i < j < mem->num_ram_regions ==>
-            mem->ram_regions[i].start + mem->ram_regions[i].size <= mem->ram_regions[j].start);
-
-    logic integer ram_end(vm_mem_t *mem, integer i) =
+/*@ logic integer ram_end(vm_mem_t *mem, integer i) =
         mem->ram_regions[i].start + mem->ram_regions[i].size;
 
     // An entry in that state, or in any, has that address.
@@ -193,7 +184,7 @@ static void set_state(gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_s
 }
 
 /* Whether all of `[base, last]` is RAM of that state. */
-/*@ requires \valid_read(memory) && \valid_read(memory->vm) && ram_ok(&memory->vm->mem);
+/*@ requires gm_ram_ok(memory);
     requires base <= last && 0 <= state <= RAM_ANY;
     assigns \nothing;
     ensures \result ==> \forall integer a; base <= a <= last ==>
