@@ -181,6 +181,9 @@ typedef struct gm_run {
 /** Whether a frame is mapped in a window, see window.c. */
 typedef uint8_t gm_frame_state_t;
 
+/*@ assigns \nothing;
+    ensures \valid(\result + (0 .. run->count - 1));
+ */
 static inline gm_frame_state_t *gm_run_states(const gm_run_t *run)
 {
     return (gm_frame_state_t *)&run->frames[run->capacity];

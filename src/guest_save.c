@@ -133,7 +133,7 @@ static int save_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t 
     if (copy == NULL) {
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a copy of the RAM");
     }
-    memcpy(copy + (addr - gm_page_of(addr)), vaddr, size);
+    memcpy(copy + gm_offset_in(addr, ARCH_PAGE_BITS), vaddr, size);
     *page = copy;
     return 0;
 }
@@ -367,7 +367,7 @@ static int restore_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size
 {
     const char *page = *page_at(cookie, addr);
     (void)offset;
-    page = (page != NULL ? page : zero_page) + (addr - gm_page_of(addr));
+    page = (page != NULL ? page : zero_page) + gm_offset_in(addr, ARCH_PAGE_BITS);
     if (memcmp(vaddr, page, size) != 0) {
         memcpy(vaddr, page, size);
         unify(vm->mem.reservation_cookie, addr, size);

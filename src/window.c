@@ -599,27 +599,33 @@ int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uin
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
                          uintptr_t gpa, uintptr_t end, char **pointer)
 {
-    uintptr_t found = gpa;
-    size_t index;
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
-    *pointer = NULL;
-    while (window->base != NULL && run != NULL) {
+    uintptr_t behind = gpa;
+    const gm_run_t *run = window->base != NULL ? gm_guest_space_run(memory, gpa) : NULL;
+    /*@ loop invariant gpa <= behind;
+        loop invariant run != \null ==> gm_run_ok(run) && gm_run_readable(run) &&
+            run->base <= behind < gm_run_end(run) && behind <= end;
+        loop assigns run, behind;
+        loop variant UINTPTR_MAX - behind;
+     */
+    while (run != NULL) {
         size_t stop = index_at(run, end) + 1;
-        size_t i = run->num_in_window == run->count ? stop : index;
+        //@ assert behind < run->base + stop * (1 << run->size_bits);
+        size_t i = run->num_in_window == run->count ? stop : gm_run_index(run, behind);
+        /*@ loop invariant i <= stop;
+            loop assigns i;
+            loop variant stop - i;
+         */
         while (i < stop && gm_run_states(run)[i] != FRAME_OUTSIDE) {
             i++;
         }
-        if (i == index) {
+        behind = gm_higher(behind, gm_run_gpa(run, i));
+        if (i < stop || behind > end) {
             break;
         }
-        found = gm_run_gpa(run, i) - 1;
-        *pointer = address_of(window, first, gpa);
-        if (i < stop || found >= end) {
-            break;
-        }
-        run = gm_guest_space_find(memory, found + 1, &index);
+        run = gm_guest_space_run(memory, behind);
     }
-    return found < end ? found : end;
+    *pointer = behind > gpa ? address_of(window, first, gpa) : NULL;
+    return behind > gpa ? gm_lower(behind - 1, end) : gpa;
 }
 
 void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, uintptr_t end)
