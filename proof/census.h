@@ -11,6 +11,7 @@
 #include <simple/simple.h>
 #include <vka/capops.h>
 #include <vka/object.h>
+#include <vspace/vspace.h>
 
 /*@ ghost long long gm_slots;   // capability slots of the allocator's */
 /*@ ghost long long gm_objects; // objects made of its memory */
@@ -87,6 +88,13 @@ static inline int simple_get_untyped_count(simple_t *simple);
  */
 static inline seL4_CPtr simple_get_nth_untyped(simple_t *simple, int n, size_t *size_bits,
                                                uintptr_t *paddr, bool *device);
+
+/*@ requires \valid(vaddr);
+    assigns *vaddr;
+ */
+static inline reservation_t vspace_reserve_range_aligned(vspace_t *vspace, size_t bytes,
+                                                         size_t size_bits, seL4_CapRights_t rights,
+                                                         int cacheable, void **vaddr);
 
 /*@ assigns gm_refused;
     ensures gm_refused == \old(gm_refused) + (\result == seL4_NoError ? 0 : 1);

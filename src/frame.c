@@ -600,9 +600,17 @@ static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, con
     return 0;
 }
 
+/*@ requires \valid_read(&run->count);
+    assigns \nothing;
+    ensures \result <= run->count;
+ */
 static size_t count_in_window(const gm_run_t *run)
 {
     size_t count = 0;
+    /*@ loop invariant count <= i <= run->count;
+        loop assigns i, count;
+        loop variant run->count - i;
+     */
     for (size_t i = 0; i < run->count; i++) {
         count += gm_run_states(run)[i] != 0;
     }

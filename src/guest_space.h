@@ -233,6 +233,8 @@ static inline gm_run_t *gm_guest_space_next(const gm_memory_t *memory, uintptr_t
     ensures \result != \null ==> \old(\forall integer c, i; gm_range_is(&memory->runs, c, i) &&
         gm_run_end(run) <= gm_range_last(&memory->runs, c, i) ==>
         \result->base <= gm_range_base(&memory->runs, c, i));
+    ensures \result != \null ==> \old(\exists integer c, i; gm_range_is(&memory->runs, c, i) &&
+        \result == gm_run_at(memory, c, i));
  */
 static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm_run_t *run,
                                              uintptr_t last)

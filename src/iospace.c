@@ -179,6 +179,10 @@ static void unmap_frame(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run,
     }
 }
 
+/*@ requires count <= SIZE_MAX / 16;
+    assigns \nothing;
+    ensures \result == sizeof(io_run_t) + count * sizeof(seL4_CPtr);
+ */
 static size_t io_run_bytes(size_t count)
 {
     return sizeof(io_run_t) + count * sizeof(seL4_CPtr);
@@ -268,7 +272,7 @@ static int cut_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
     io_rest->count = io_rest->capacity = rest->count;
     memcpy(io_rest->copies, &io_run->copies[run->count], rest->count * sizeof(seL4_CPtr));
     io_run->count = run->count;
-    gm_range_map_set(&space->runs, run->base, rest->base - 1, io_run);
+    gm_range_map_set(&space->runs, run->base, gm_run_last(run), io_run);
     gm_range_map_insert(&space->runs, rest->base, gm_run_last(rest), io_rest);
     return 0;
 }
