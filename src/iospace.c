@@ -17,7 +17,6 @@
 
 #include <inttypes.h>
 #include <sel4vm/guest_iospace.h>
-#include "guest_space.h"
 #include "iospace.h"
 #include "page_table.h"
 
@@ -330,15 +329,18 @@ void gm_iospaces_destroy(gm_memory_t *memory)
 /* Map all that the guest has in a new space; on failure nothing is. */
 static int map_all(gm_memory_t *memory, gm_iospace_t *space)
 {
-    gm_run_t *first = gm_guest_space_next(memory, 0, UINTPTR_MAX);
-    for (gm_run_t *run = first; run != NULL; run = gm_guest_space_after(memory, run, UINTPTR_MAX)) {
-        if (map_run(memory, space, run) != 0) {
-            for (gm_run_t *done = first; done != run;
-                 done = gm_guest_space_after(memory, done, UINTPTR_MAX)) {
-                unmap_run(memory, space, done);
+    gm_range_t run;
+    uintptr_t gpa = 0;
+    while (gm_range_map_next(&memory->runs, gpa, &run)) {
+        if (map_run(memory, space, run.value) != 0) {
+            uintptr_t failed = run.base;
+            for (gpa = 0; gm_range_map_next(&memory->runs, gpa, &run) && run.base < failed;
+                 gpa = run.last + 1) {
+                unmap_run(memory, space, run.value);
             }
             return -1;
         }
+        gpa = run.last + 1; /* a guest's addresses end below the top */
     }
     return 0;
 }
