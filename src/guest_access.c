@@ -259,14 +259,15 @@ static int check_rights(gm_memory_t *memory, const gm_access_t *access, const gm
 
 /* Check that the pages of `[gpa, last]` have frames, or get them again after a discard, and that
  * they may be accessed. */
-/*@ requires \valid(memory) && \valid_read(access) && gpa <= last;
+/*@ requires gm_memory_ok(memory) && \valid_read(access) && gpa <= last;
     assigns memory->failure;
     ensures \result == 0 || \result == -1;
  */
 static int check_frames(gm_memory_t *memory, const gm_access_t *access, bool refilled,
                         uintptr_t gpa, uintptr_t last)
 {
-    /*@ loop assigns gpa, memory->failure;
+    /*@ loop invariant gm_memory_ok(memory);
+        loop assigns gpa, memory->failure;
         loop variant UINTPTR_MAX - gpa;
      */
     while (gpa <= last) {
@@ -327,7 +328,7 @@ static vm_memory_reservation_t *mapped_reservation(gm_memory_t *memory, uintptr_
 }
 
 /* Check that all of a range may be accessed. It may have to be filled then. */
-/*@ requires \valid(memory) && \valid_read(access) && gpa <= last;
+/*@ requires gm_memory_ok(memory) && \valid_read(access) && gpa <= last;
     requires gm_ram_ok(memory);
     assigns memory->failure;
     ensures \result == 0 || \result == -1;
@@ -339,7 +340,7 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
         return gm_fail(memory, GUESTMEM_NOT_RAM,
                        "the range is not all RAM; register it with vm_ram_register_at()");
     }
-    /*@ loop invariant gpa <= last;
+    /*@ loop invariant gm_memory_ok(memory) && gpa <= last;
         loop assigns gpa, memory->failure;
         loop variant last - gpa;
      */

@@ -43,7 +43,8 @@
  */
 
 /*@ ghost
-    /@ assigns \nothing; // nobody has proved that the map stays in order
+    /@ requires gm_memory_ok(memory);
+       assigns \nothing; // nobody has proved that the map stays in order
        ensures gm_runs_ok(memory) && gm_runs_readable(memory);
      @/
     void gm_runs_are_ok(gm_memory_t *memory);

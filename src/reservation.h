@@ -80,7 +80,8 @@ struct vm_memory_reservation {
  */
 
 /*@ ghost
-    /@ assigns \nothing; // nobody has proved that the map stays in order
+    /@ requires gm_memory_ok(memory);
+       assigns \nothing; // nobody has proved that the map stays in order
        ensures gm_reservations_ok(memory) && gm_reservations_mapped(memory);
      @/
     void gm_reservations_are_ok(gm_memory_t *memory);
