@@ -8,8 +8,10 @@
  * file. Each call may fail at any time. The ghost variables are a census: what is held now.
  */
 
+#include <simple/simple.h>
 #include <vka/capops.h>
 #include <vka/object.h>
+#include <vspace/vspace.h>
 
 /*@ ghost long long gm_slots;   // capability slots of the allocator's */
 /*@ ghost long long gm_objects; // objects made of its memory */
@@ -76,6 +78,23 @@ static inline void vka_utspace_free(vka_t *vka, seL4_Word type, seL4_Word size_b
 /*@ assigns \nothing; */
 static inline uintptr_t vka_utspace_paddr(vka_t *vka, seL4_Word target, seL4_Word type,
                                           seL4_Word size_bits);
+
+/*@ assigns \nothing; */
+static inline int simple_get_untyped_count(simple_t *simple);
+
+/*@ requires \valid(size_bits) && \valid(paddr) && \valid(device);
+    assigns *size_bits, *paddr, *device;
+    ensures *size_bits < 48; // seL4_MaxUntypedBits is 47
+ */
+static inline seL4_CPtr simple_get_nth_untyped(simple_t *simple, int n, size_t *size_bits,
+                                               uintptr_t *paddr, bool *device);
+
+/*@ requires \valid(vaddr);
+    assigns *vaddr;
+ */
+static inline reservation_t vspace_reserve_range_aligned(vspace_t *vspace, size_t bytes,
+                                                         size_t size_bits, seL4_CapRights_t rights,
+                                                         int cacheable, void **vaddr);
 
 /*@ assigns gm_refused;
     ensures gm_refused == \old(gm_refused) + (\result == seL4_NoError ? 0 : 1);

@@ -78,6 +78,38 @@ static inline uintptr_t gm_page_last(uintptr_t addr)
     return gm_page_of(addr) + (ARCH_PAGE_SIZE - 1);
 }
 
+/** How far `addr` is into its block of 2^bits bytes, which begins at a multiple of that. */
+/*@ requires bits < 32;
+    assigns \nothing;
+    ensures \result == addr % (1 << bits) && \result <= addr && \result < (1 << bits);
+ */
+static inline uintptr_t gm_offset_in(uintptr_t addr, size_t bits)
+{
+    return addr % ((uintptr_t)1 << bits);
+}
+
+/** Where the block `index` begins, of those of 2^bits bytes from `base` on. */
+/*@ requires bits < 32 && base + index * (1 << bits) <= UINTPTR_MAX;
+    assigns \nothing;
+    ensures \result == base + index * (1 << bits);
+ */
+static inline uintptr_t gm_block_at(uintptr_t base, size_t index, size_t bits)
+{
+    return base + ((uintptr_t)index << bits);
+}
+
+//@ assigns \nothing; ensures \result == (a < b ? a : b);
+static inline uintptr_t gm_lower(uintptr_t a, uintptr_t b)
+{
+    return a < b ? a : b;
+}
+
+//@ assigns \nothing; ensures \result == (a > b ? a : b);
+static inline uintptr_t gm_higher(uintptr_t a, uintptr_t b)
+{
+    return a > b ? a : b;
+}
+
 /** The first page that begins at or above `addr`; the last address if none does. */
 /*@ assigns \nothing;
     ensures \result == UINTPTR_MAX || \result % ARCH_PAGE_SIZE == 0;

@@ -54,6 +54,11 @@ typedef enum origin {
     ORIGIN_UNKNOWN /* no untyped of simple's */
 } origin_t;
 
+/*@ requires gm_memory_ok(memory);
+    assigns memory->untyped;
+    ensures \result != ORIGIN_UNKNOWN ==> memory->untyped.base <= paddr <= memory->untyped.last &&
+        \result == (memory->untyped.device ? ORIGIN_DEVICE : ORIGIN_NORMAL);
+ */
 static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 {
     gm_recent_untyped_t *recent = &memory->untyped;
@@ -65,13 +70,18 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
     if (paddr >= recent->base && paddr <= recent->last) {
         return recent->device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
     }
+    /*@ loop invariant 0 <= i;
+        loop assigns i;
+        loop variant count - i;
+     */
     for (int i = 0; i < count; i++) {
         size_t size_bits = 0;
         uintptr_t base = 0;
         bool device = true;
         simple_get_nth_untyped(simple, i, &size_bits, &base, &device);
-        if (paddr >= base && paddr - base < ((uintptr_t)1 << size_bits)) {
-            *recent = (gm_recent_untyped_t){base, base + (((uintptr_t)1 << size_bits) - 1), device};
+        uintptr_t last = gm_last_of(base, (size_t)1 << size_bits);
+        if (paddr >= base && paddr <= last) {
+            *recent = (gm_recent_untyped_t){base, last, device};
             return device ? ORIGIN_DEVICE : ORIGIN_NORMAL;
         }
     }
@@ -79,7 +89,9 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 }
 
 /* Whether memory that the library acquired is a device's; what is not known may be. */
-/*@ assigns memory->untyped; */
+/*@ requires gm_memory_ok(memory);
+    assigns memory->untyped;
+ */
 static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
 {
     return origin_of(memory, paddr) != ORIGIN_NORMAL;
@@ -256,11 +268,43 @@ static int find_cacheable(gm_memory_t *memory, const gm_frame_source_t *source,
     return 0;
 }
 
-/* Ask the iterator, and check what it hands out: any frame within `[first, last]`. */
+/* Check a frame that an iterator handed out, for `asked`: any within `[first, last]`. */
+/*@ requires \valid(memory) && gm_arch_ok && last < UINTPTR_MAX;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+    ensures \result == 0 ==> gm_is_frame(size_bits);
+    ensures \result == 0 ==>
+        base % (1 << size_bits) == 0 && first <= base && base + (1 << size_bits) - 1 <= last;
+ */
+static int check_given(gm_memory_t *memory, uintptr_t asked, uintptr_t base, size_t size_bits,
+                       uintptr_t first, uintptr_t last)
+{
+    if (gm_arch_frame_index(size_bits) < 0) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame for GPA 0x%" PRIxPTR
+                       " has 2^%zu bytes, which is no frame size",
+                       asked, size_bits);
+    }
+    if (gm_offset_in(base, size_bits) != 0) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
+                       " (asked for GPA 0x%" PRIxPTR ") is misaligned",
+                       size_bits, base, asked);
+    }
+    if (base < first || gm_last_of(base, (size_t)1 << size_bits) > last) {
+        return gm_fail(memory, GUESTMEM_BAD_FRAME,
+                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
+                       " is not within the free pages of the reservation",
+                       size_bits, base);
+    }
+    return 0;
+}
+
+/* Ask the iterator for a frame. */
 static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                                uintptr_t first, uintptr_t last, new_frame_t *new)
 {
-    uintptr_t asked = gpa < source->iterator_from ? source->iterator_from : gpa;
+    uintptr_t asked = gm_higher(gpa, source->iterator_from);
     memory->in_iterator = true;
     vm_frame_t given = source->iterator(asked, source->cookie);
     memory->in_iterator = false;
@@ -269,24 +313,8 @@ static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *sou
         return gm_fail(memory, GUESTMEM_NO_FRAME,
                        "the map iterator gave no frame for GPA 0x%" PRIxPTR, asked);
     }
-    if (gm_arch_frame_index(size_bits) < 0) {
-        return gm_fail(memory, GUESTMEM_BAD_FRAME,
-                       "the map iterator's frame for GPA 0x%" PRIxPTR
-                       " has 2^%zu bytes, which is no frame size",
-                       asked, size_bits);
-    }
-    uintptr_t mask = ((uintptr_t)1 << size_bits) - 1;
-    if ((given.vaddr & mask) != 0) {
-        return gm_fail(memory, GUESTMEM_BAD_FRAME,
-                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
-                       " (asked for GPA 0x%" PRIxPTR ") is misaligned",
-                       size_bits, given.vaddr, asked);
-    }
-    if (given.vaddr < first || (given.vaddr | mask) > last) {
-        return gm_fail(memory, GUESTMEM_BAD_FRAME,
-                       "the map iterator's frame of 2^%zu bytes at 0x%" PRIxPTR
-                       " is not within the free pages of the reservation",
-                       size_bits, given.vaddr);
+    if (check_given(memory, asked, given.vaddr, size_bits, first, last) != 0) {
+        return -1;
     }
     *new = (new_frame_t){
         .base = given.vaddr,
@@ -572,9 +600,17 @@ static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, con
     return 0;
 }
 
+/*@ requires \valid_read(&run->count);
+    assigns \nothing;
+    ensures \result <= run->count;
+ */
 static size_t count_in_window(const gm_run_t *run)
 {
     size_t count = 0;
+    /*@ loop invariant count <= i <= run->count;
+        loop assigns i, count;
+        loop variant run->count - i;
+     */
     for (size_t i = 0; i < run->count; i++) {
         count += gm_run_states(run)[i] != 0;
     }
@@ -715,7 +751,7 @@ static int acquire_shared(gm_memory_t *memory, const gm_frame_source_t *source, 
         .device = run->device,
         .cacheable = run->cacheable,
     };
-    if ((gpa & (((uintptr_t)1 << run->size_bits) - 1)) != 0) {
+    if (gm_offset_in(gpa, run->size_bits) != 0) {
         return gm_fail(memory, GUESTMEM_MISALIGNED,
                        "the frame of 2^%u bytes at the owner's GPA 0x%" PRIxPTR
                        " cannot be at GPA 0x%" PRIxPTR,

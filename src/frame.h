@@ -181,6 +181,9 @@ typedef struct gm_run {
 /** Whether a frame is mapped in a window, see window.c. */
 typedef uint8_t gm_frame_state_t;
 
+/*@ assigns \nothing;
+    ensures \valid(\result + (0 .. run->count - 1));
+ */
 static inline gm_frame_state_t *gm_run_states(const gm_run_t *run)
 {
     return (gm_frame_state_t *)&run->frames[run->capacity];
@@ -209,7 +212,7 @@ static inline uintptr_t gm_run_gpa(const gm_run_t *run, size_t index)
     /*@ assert index < run->count ==>
             (index + 1) * (1 << run->size_bits) <= run->count * (1 << run->size_bits);
      */
-    return run->base + ((uintptr_t)index << run->size_bits);
+    return gm_block_at(run->base, index, run->size_bits);
 }
 
 /** The last address of a run's frame. */

@@ -53,6 +53,10 @@ typedef struct gm_access {
 
 /* Copying. */
 
+/*@ requires size > 0;
+    assigns \nothing;
+    ensures size == 1 ==> \result;
+ */
 static bool is_aligned(const void *pointer, size_t size)
 {
     return ((uintptr_t)pointer & (size - 1)) == 0;
@@ -87,9 +91,18 @@ static bool is_word(size_t size)
 }
 
 /* The largest word that is aligned at `pointer` and has at most `size` bytes. */
+/*@ requires size > 0;
+    assigns \nothing;
+    ensures \result == 1 || \result == 2 || \result == 4 || \result == 8;
+    ensures \result <= size;
+ */
 static size_t word_at(const void *pointer, size_t size)
 {
     size_t word = 8;
+    /*@ loop invariant word == 1 || word == 2 || word == 4 || word == 8;
+        loop assigns word;
+        loop variant word;
+     */
     while (word > size || !is_aligned(pointer, word)) {
         word /= 2;
     }
@@ -144,6 +157,14 @@ static inline char *recent_pointer(const gm_memory_t *memory, uintptr_t addr, si
 }
 
 /* Note that memory which was used last is written, if it is tracked. */
+/*@ requires \valid_read(memory) && size > 0;
+    requires \let mapping = memory->recent.tracked; mapping != \null ==> \valid_read(mapping) &&
+        mapping->first <= addr && addr + size - 1 <= mapping->last &&
+        (mapping->written != \null ==> gm_mapping_bits(mapping, mapping->written));
+    assigns memory->recent.tracked->written[
+        (addr - memory->recent.tracked->first) / ARCH_PAGE_SIZE / 64 ..
+        (addr + size - 1 - memory->recent.tracked->first) / ARCH_PAGE_SIZE / 64];
+ */
 static inline void note_recent(const gm_memory_t *memory, uintptr_t addr, size_t size)
 {
     if (memory->recent.tracked != NULL) {
@@ -153,6 +174,18 @@ static inline void note_recent(const gm_memory_t *memory, uintptr_t addr, size_t
 
 /* Remember RAM around `gpa`, which the VMM has mapped at `pointer`: the run if all of it is mapped
  * there, else the frame. */
+/*@ requires \valid(memory) && gm_reservation_ok(reservation) && gm_mapped_ok(reservation);
+    requires reservation->mapping != \null && \valid_read(piece);
+    requires gm_run_ok(run) && gm_run_readable(run) && index < run->count;
+    requires run->base + index * (1 << run->size_bits) <= gpa <
+        run->base + (index + 1) * (1 << run->size_bits);
+    requires run->base <= gpa < gm_run_end(run) && reservation->base <= gpa <= reservation->last;
+    assigns memory->recent;
+    ensures memory->recent == \old(memory->recent) || (memory->recent.base <= gpa &&
+        gpa - memory->recent.base < memory->recent.length &&
+        \old(reservation->base) <= memory->recent.base &&
+        memory->recent.base + memory->recent.length - 1 <= \old(reservation->last));
+ */
 static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reservation,
                      const gm_run_t *run, size_t index, uintptr_t gpa, const piece_t *piece)
 {
@@ -162,9 +195,9 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     }
     bool whole = run->num_in_window == run->count;
     uintptr_t base = whole ? run->base : gm_run_gpa(run, index);
-    uintptr_t last = whole ? gm_run_last(run) : base + (((uintptr_t)1 << run->size_bits) - 1);
-    base = base > reservation->base ? base : reservation->base;
-    last = last < reservation->last ? last : reservation->last;
+    uintptr_t last = whole ? gm_run_last(run) : gm_run_gpa_last(run, index);
+    base = gm_higher(base, reservation->base);
+    last = gm_lower(last, reservation->last);
     gm_mapping_t *mapping = reservation->mapping;
     memory->recent =
         (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept,
@@ -172,6 +205,10 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
 }
 
 /* Whether the VMM may access a frame so: what the library acquired always. */
+/*@ requires \valid_read(access) && \valid_read(&run->restricted) && index < run->count;
+    requires \valid_read(run->frames + (0 .. run->count - 1));
+    assigns \nothing;
+ */
 static bool may_access(const gm_run_t *run, size_t index, const gm_access_t *access)
 {
     seL4_CapRights_t rights = run->frames[index].rights;
@@ -181,65 +218,121 @@ static bool may_access(const gm_run_t *run, size_t index, const gm_access_t *acc
 }
 
 /* The run with the frame at `gpa`. @return NULL after gm_fail() */
-static gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa, size_t *index)
+/*@ requires \valid(memory) && gm_runs_ok(memory) && gm_runs_readable(memory);
+    assigns memory->failure;
+    ensures \result != \null ==> gm_run_ok(\result) && gm_run_readable(\result) &&
+        \result->base <= gpa < gm_run_end(\result);
+ */
+static gm_run_t *run_at(gm_memory_t *memory, uintptr_t gpa)
 {
-    gm_run_t *run = gm_guest_space_find(memory, gpa, index);
+    gm_run_t *run = gm_guest_space_run(memory, gpa);
     if (run == NULL) {
         gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " has no frame (yet)", gpa);
     }
     return run;
 }
 
+/* Check that the frames of a run that have bytes of `[gpa, last]` may be accessed. */
+/*@ requires \valid(memory) && \valid_read(access) && gm_run_ok(run) && gpa < gm_run_end(run);
+    requires gm_run_readable(run);
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+ */
+static int check_rights(gm_memory_t *memory, const gm_access_t *access, const gm_run_t *run,
+                        uintptr_t gpa, uintptr_t last)
+{
+    size_t index = gpa > run->base ? gm_run_index(run, gpa) : 0;
+    /*@ loop invariant index <= run->count;
+        loop assigns index;
+        loop variant run->count - index;
+     */
+    for (; run->restricted && index < run->count && gm_run_gpa(run, index) <= last; index++) {
+        if (!may_access(run, index, access)) {
+            return gm_fail(
+                memory, GUESTMEM_NO_RIGHT,
+                "the caller's frame at GPA 0x%" PRIxPTR " was handed in without the right to %s it",
+                gm_run_gpa(run, index), access->kind == ACCESS_WRITES ? "write" : "read");
+        }
+    }
+    return 0;
+}
+
 /* Check that the pages of `[gpa, last]` have frames, or get them again after a discard, and that
  * they may be accessed. */
+/*@ requires gm_memory_ok(memory) && \valid_read(access) && gpa <= last;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+ */
 static int check_frames(gm_memory_t *memory, const gm_access_t *access, bool refilled,
                         uintptr_t gpa, uintptr_t last)
 {
-    for (;;) {
-        size_t index;
-        gm_range_t next;
+    /*@ loop invariant gm_memory_ok(memory);
+        loop assigns gpa, memory->failure;
+        loop variant UINTPTR_MAX - gpa;
+     */
+    while (gpa <= last) {
+        //@ ghost gm_runs_are_ok(memory);
         const gm_run_t *run =
-            refilled ? gm_guest_space_find(memory, gpa, &index) : run_at(memory, gpa, &index);
-        if (run == NULL && refilled && gm_range_map_overlap(&memory->runs, gpa, last, &next)) {
-            gpa = next.base;
-            continue;
-        }
+            refilled ? gm_guest_space_next(memory, gpa, last) : run_at(memory, gpa);
         if (run == NULL) {
             return refilled ? 0 : -1;
         }
-        for (; run->restricted && index < run->count && gm_run_gpa(run, index) <= last; index++) {
-            if (!may_access(run, index, access)) {
-                return gm_fail(memory, GUESTMEM_NO_RIGHT,
-                               "the caller's frame at GPA 0x%" PRIxPTR
-                               " was handed in without the right to %s it",
-                               gm_run_gpa(run, index),
-                               access->kind == ACCESS_WRITES ? "write" : "read");
-            }
+        uintptr_t run_last = gm_run_last(run);
+        if (check_rights(memory, access, run, gpa, last) != 0) {
+            return -1;
         }
-        if (gm_run_last(run) >= last) {
-            return 0;
-        }
-        gpa = gm_run_last(run) + 1;
+        gpa = run_last + 1; /* a guest's addresses end below the top */
     }
+    return 0;
 }
 
-/* The reservation with memory at `gpa`. @return NULL after gm_fail() */
-static vm_memory_reservation_t *mapped_reservation(gm_memory_t *memory, uintptr_t gpa)
+/* The reservation with memory at `gpa`, or NULL. For all of `[gpa, last]`, as far as it has memory:
+ * `for (r = mapped_at(gpa); r != NULL; r = mapped_after(r, last))` */
+/*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
+    assigns \nothing;
+    ensures \result != \null ==> gm_reservation_ok(\result) && gm_mapped_ok(\result) &&
+        \result->base <= gpa <= \result->last && \result->mapping != \null;
+ */
+static vm_memory_reservation_t *mapped_at(const gm_memory_t *memory, uintptr_t gpa)
 {
     vm_memory_reservation_t *reservation = gm_reservation_find(memory, gpa);
-    if (reservation == NULL || reservation->mapping == NULL) {
+    return reservation != NULL && reservation->mapping != NULL ? reservation : NULL;
+}
+
+/* The reservation with memory right behind another, which ends below `last`; or NULL. */
+/*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
+    requires gm_reservation_ok(reservation);
+    assigns \nothing;
+    ensures \result != \null ==> gm_reservation_ok(\result) && gm_mapped_ok(\result) &&
+        \result->base <= reservation->last + 1 <= \result->last && reservation->last < last;
+ */
+static vm_memory_reservation_t *
+mapped_after(const gm_memory_t *memory, const vm_memory_reservation_t *reservation, uintptr_t last)
+{
+    return reservation->last < last ? mapped_at(memory, reservation->last + 1) : NULL;
+}
+
+/* mapped_at() that must be. @return NULL after gm_fail() */
+/*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
+    assigns memory->failure;
+    ensures \result != \null ==> gm_reservation_ok(\result) && gm_mapped_ok(\result) &&
+        \result->base <= gpa <= \result->last && \result->mapping != \null;
+ */
+static vm_memory_reservation_t *mapped_reservation(gm_memory_t *memory, uintptr_t gpa)
+{
+    vm_memory_reservation_t *reservation = mapped_at(memory, gpa);
+    if (reservation == NULL) {
         gm_fail(memory, GUESTMEM_NOT_MAPPED, "GPA 0x%" PRIxPTR " is in no mapped reservation", gpa);
-        return NULL;
     }
     return reservation;
 }
 
-static uintptr_t lower(uintptr_t a, uintptr_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Check that all of a range may be accessed. It may have to be filled then. */
+/*@ requires gm_memory_ok(memory) && \valid_read(access) && gpa <= last;
+    requires gm_ram_ok(memory);
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+ */
 static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_t gpa,
                         uintptr_t last)
 {
@@ -247,16 +340,24 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
         return gm_fail(memory, GUESTMEM_NOT_RAM,
                        "the range is not all RAM; register it with vm_ram_register_at()");
     }
+    /*@ loop invariant gm_memory_ok(memory) && gpa <= last;
+        loop assigns gpa, memory->failure;
+        loop variant last - gpa;
+     */
     for (;;) {
+        //@ ghost gm_reservations_are_ok(memory);
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-        if (reservation == NULL || check_frames(memory, access, reservation->mapping->refilled, gpa,
-                                                lower(last, reservation->last)) != 0) {
+        if (reservation == NULL) {
             return -1;
         }
-        if (reservation->last >= last) {
+        uintptr_t end = gm_lower(last, reservation->last);
+        if (check_frames(memory, access, reservation->mapping->refilled, gpa, end) != 0) {
+            return -1;
+        }
+        if (end == last) {
             return 0;
         }
-        gpa = reservation->last + 1;
+        gpa = end + 1;
     }
 }
 
@@ -271,19 +372,15 @@ static void empty(gm_memory_t *memory, gm_run_t **filled)
  */
 static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **filled)
 {
-    const vm_memory_reservation_t *reservation;
-    while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
+    for (const vm_memory_reservation_t *reservation = mapped_at(memory, gpa); reservation != NULL;
+         reservation = mapped_after(memory, reservation, last)) {
         gm_mapping_t *mapping = reservation->mapping;
-        uintptr_t end = lower(last, reservation->last);
-        if (mapping->refilled && gm_mapping_fill(memory, mapping, gpa, end, mapping->first,
+        if (mapping->refilled && gm_mapping_fill(memory, mapping, gm_higher(gpa, reservation->base),
+                                                 gm_lower(last, reservation->last), mapping->first,
                                                  mapping->last, filled) != 0) {
             empty(memory, filled);
             return -1;
         }
-        if (end == last) {
-            break;
-        }
-        gpa = end + 1;
     }
     return 0;
 }
@@ -291,41 +388,37 @@ static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **f
 /* Note that a range is written, where that is tracked. */
 static void note_written(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
 {
-    const vm_memory_reservation_t *reservation;
-    while (memory->tracked > 0 && (reservation = gm_reservation_find(memory, gpa)) != NULL &&
-           reservation->mapping != NULL) {
-        gm_mapping_note(reservation->mapping, gpa, lower(last, reservation->last));
-        if (reservation->last >= last) {
-            return;
-        }
-        gpa = reservation->last + 1;
+    const vm_memory_reservation_t *reservation =
+        memory->tracked > 0 ? mapped_at(memory, gpa) : NULL;
+    for (; reservation != NULL; reservation = mapped_after(memory, reservation, last)) {
+        gm_mapping_note(reservation->mapping, gm_higher(gpa, reservation->base),
+                        gm_lower(last, reservation->last));
     }
 }
 
 /* Let what map_windows() mapped of a range stay, or undo it. */
 static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, bool stay)
 {
-    const vm_memory_reservation_t *reservation;
-    while ((reservation = mapped_reservation(memory, gpa)) != NULL) {
+    for (const vm_memory_reservation_t *reservation = mapped_at(memory, gpa); reservation != NULL;
+         reservation = mapped_after(memory, reservation, last)) {
         gm_mapping_t *mapping = reservation->mapping;
-        gm_window_settle(memory, &mapping->window, mapping->first, gpa,
-                         lower(last, reservation->last), stay);
-        if (reservation->last >= last) {
-            return;
-        }
-        gpa = reservation->last + 1;
+        gm_window_settle(memory, &mapping->window, mapping->first,
+                         gm_higher(gpa, reservation->base), gm_lower(last, reservation->last),
+                         stay);
     }
 }
 
 /* Map in its window the part of a range that lies in one reservation.
- * @return the first GPA that is not in the window then; `end + 1` if all of it is */
-static uintptr_t map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa,
-                            uintptr_t end)
+ * @return whether all of it is in the window then; else `*outside` is the first GPA that is not */
+static bool map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                       uintptr_t *outside)
 {
     char *pointer;
     (void)gm_window_map(memory, &mapping->window, mapping->first, mapping->last, gpa, end);
     uintptr_t found = gm_window_find(memory, &mapping->window, mapping->first, gpa, end, &pointer);
-    return pointer != NULL ? found + 1 : gpa;
+    bool all = pointer != NULL && found == end;
+    *outside = pointer != NULL && !all ? found + 1 : gpa;
+    return all;
 }
 
 /* Map a range in windows, whole or in part. What is outside of them is mapped by itself when its
@@ -333,21 +426,17 @@ static uintptr_t map_window(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_
  * @return 0, to be settled; -1 after gm_fail(), and nothing has changed */
 static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
-    uintptr_t gpa = base;
     gm_run_t *outside = NULL;
     size_t index;
-    const vm_memory_reservation_t *reservation;
-    while (memory->windows == GUESTMEM_WINDOWS_KEPT &&
-           (reservation = mapped_reservation(memory, gpa)) != NULL) {
-        uintptr_t end = lower(last, reservation->last);
-        uintptr_t next = map_window(memory, reservation->mapping, gpa, end);
-        if (outside == NULL && next != end + 1) {
-            outside = gm_guest_space_find(memory, next, &index);
+    const vm_memory_reservation_t *reservation =
+        memory->windows == GUESTMEM_WINDOWS_KEPT ? mapped_at(memory, base) : NULL;
+    for (; reservation != NULL; reservation = mapped_after(memory, reservation, last)) {
+        uintptr_t gpa;
+        if (!map_window(memory, reservation->mapping, gm_higher(base, reservation->base),
+                        gm_lower(last, reservation->last), &gpa) &&
+            outside == NULL) {
+            outside = gm_guest_space_find(memory, gpa, &index);
         }
-        if (reservation->last >= last) {
-            break;
-        }
-        gpa = reservation->last + 1;
     }
     if (outside != NULL) {
         gm_temporary_t temporary;
@@ -364,44 +453,52 @@ static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
  * allows. */
 static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece_t *piece)
 {
-    size_t index;
     *piece = (piece_t){.last = last, .cacheable = true};
     piece->pointer = !memory->recent.kept ? recent_pointer(memory, gpa, last - gpa + 1) : NULL;
     if (piece->pointer != NULL) {
         return 0; /* page after page of one window */
     }
     const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
-    gm_run_t *run = reservation != NULL ? run_at(memory, gpa, &index) : NULL;
+    gm_run_t *run = reservation != NULL ? run_at(memory, gpa) : NULL;
     if (run == NULL) {
         return -1; /* the callback has freed it */
     }
+    size_t index = gm_run_index(run, gpa);
     const gm_mapping_t *mapping = reservation->mapping;
     piece->cacheable = run->cacheable;
     piece->last = gm_window_find(memory, &mapping->window, mapping->first, gpa,
-                                 lower(last, reservation->last), &piece->pointer);
+                                 gm_lower(last, reservation->last), &piece->pointer);
     if (piece->pointer == NULL) {
         if (gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
             return -1;
         }
-        uintptr_t mask = ((uintptr_t)1 << run->size_bits) - 1;
-        piece->last = lower(lower(last, reservation->last), gpa | mask);
-        piece->pointer = (char *)piece->temporary.vaddr + (gpa & mask);
+        piece->last = gm_lower(gm_lower(last, reservation->last), gm_run_gpa_last(run, index));
+        piece->pointer = (char *)piece->temporary.vaddr + (gpa - gm_run_gpa(run, index));
     }
     remember(memory, reservation, run, index, gpa, piece);
     return 0;
 }
 
 /* Make what was written to `[gpa, last]` visible to a guest whose caches are off. */
+/*@ requires \valid(memory) && gm_runs_ok(memory) && gm_runs_readable(memory) && gpa <= last;
+    assigns memory->failure;
+    ensures \result == 0 || \result == -1;
+ */
 static int clean(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
 {
+    /*@ loop invariant gpa <= last;
+        loop assigns gpa;
+        loop variant last - gpa;
+     */
     for (;;) {
-        size_t index;
-        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        const gm_run_t *run = gm_guest_space_run(memory, gpa);
         if (run == NULL) {
             return 0; /* the callback has freed it */
         }
+        size_t index = gm_run_index(run, gpa);
         uintptr_t base = gm_run_gpa(run, index);
-        uintptr_t end = lower(last, base + (((uintptr_t)1 << run->size_bits) - 1));
+        uintptr_t end = gm_lower(last, gm_run_gpa_last(run, index));
+        //@ assert base <= gpa <= end && end - base < 1 << run->size_bits;
         seL4_Error error =
             run->cacheable ? gm_arch_frame_clean(run->frames[index].cap, gpa - base, end - gpa + 1)
                            : seL4_NoError;
@@ -424,7 +521,7 @@ static int access_pieces(gm_memory_t *memory, uintptr_t *gpa, uintptr_t last,
     for (;;) {
         piece_t piece;
         uintptr_t limit =
-            access->pieces == PIECES_OF_PAGES ? lower(gm_page_last(*gpa), last) : last;
+            access->pieces == PIECES_OF_PAGES ? gm_lower(gm_page_last(*gpa), last) : last;
         if (begin_piece(memory, *gpa, limit, &piece) != 0) {
             return -1;
         }
@@ -622,6 +719,7 @@ static int fill_piece(gm_memory_t *memory, const gm_access_t *access, const piec
     return 0;
 }
 
+/*@ requires size == 0 || addr + size - 1 <= UINTPTR_MAX; */
 static int access_ram(gm_memory_t *memory, uintptr_t addr, size_t size, const gm_access_t *access)
 {
     int result = 0;
@@ -699,12 +797,19 @@ int guestmem_fill(vm_t *vm, uintptr_t addr, uint8_t byte, size_t size)
 }
 
 /* Copy through a buffer, from the end if the target begins inside the source. */
+/*@ requires from + size <= UINTPTR_MAX + 1 && to + size <= UINTPTR_MAX + 1;
+    ensures \result == 0 || \result == -1;
+ */
 static int copy_bounced(gm_memory_t *memory, uintptr_t to, uintptr_t from, size_t size)
 {
     char bytes[BOUNCE_BYTES];
     gm_access_t read = read_access(bytes);
     gm_access_t write = write_access(bytes);
     size_t done = 0;
+    /*@ loop invariant done <= size && from + size <= UINTPTR_MAX + 1 &&
+            to + size <= UINTPTR_MAX + 1;
+        loop variant size - done;
+     */
     while (done < size) {
         size_t piece = size - done < sizeof(bytes) ? size - done : sizeof(bytes);
         size_t offset = to > from ? size - done - piece : done;

@@ -190,6 +190,14 @@ int vm_free_reserved_memory(vm_t *vm, vm_memory_reservation_t *reservation)
     return 0;
 }
 
+/*@ requires reservation == \null || (gm_reservation_ok(reservation) &&
+        reservation->last - reservation->base < UINTPTR_MAX);
+    requires (addr == \null || \valid(addr)) && (size == \null || \valid(size));
+    requires \separated(addr, size, reservation);
+    assigns *addr, *size;
+    ensures reservation != \null && addr != \null && size != \null ==>
+        *addr == \old(reservation->base) && *addr + *size - 1 == \old(reservation->last);
+ */
 void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uintptr_t *addr,
                                       size_t *size)
 {
@@ -283,6 +291,13 @@ typedef struct frame_array {
     uintptr_t first; /* GPA of the first frame */
 } frame_array_t;
 
+/*@ requires \valid_read((frame_array_t *)cookie) && ((frame_array_t *)cookie)->size_bits < 32;
+    requires ((frame_array_t *)cookie)->first <= addr;
+    requires \valid_read(((frame_array_t *)cookie)->frames +
+        (0 .. ((frame_array_t *)cookie)->num_frames - 1));
+    assigns \nothing;
+    ensures \result.cptr != 0 ==> \result.vaddr <= addr < \result.vaddr + (1 << \result.size_bits);
+ */
 static vm_frame_t frame_of_array(uintptr_t addr, void *cookie)
 {
     const frame_array_t *array = cookie;
@@ -293,7 +308,7 @@ static vm_frame_t frame_of_array(uintptr_t addr, void *cookie)
     return (vm_frame_t){
         .cptr = array->frames[index],
         .rights = seL4_AllRights,
-        .vaddr = array->first + ((uintptr_t)index << array->size_bits),
+        .vaddr = gm_block_at(array->first, index, array->size_bits),
         .size_bits = array->size_bits,
     };
 }

@@ -23,16 +23,7 @@ typedef enum ram_state { RAM_FREE, RAM_ALLOCATED, RAM_ANY } ram_state_t;
 
 #define MOST_ADDED 2 /* entries that a change of state adds at most: it splits one in three */
 
-/*@ // The list of RAM is sorted, and its entries are not empty and do not overlap.
-    predicate ram_ok(vm_mem_t *mem) =
-        \valid_read(mem) && 0 <= mem->num_ram_regions &&
-        \valid_read(mem->ram_regions + (0 .. mem->num_ram_regions - 1)) &&
-        (\forall integer i; 0 <= i < mem->num_ram_regions ==> mem->ram_regions[i].size > 0 &&
-            mem->ram_regions[i].start + mem->ram_regions[i].size <= UINTPTR_MAX) &&
-        (\forall integer i, j; 0 <= i < j < mem->num_ram_regions ==>
-            mem->ram_regions[i].start + mem->ram_regions[i].size <= mem->ram_regions[j].start);
-
-    logic integer ram_end(vm_mem_t *mem, integer i) =
+/*@ logic integer ram_end(vm_mem_t *mem, integer i) =
         mem->ram_regions[i].start + mem->ram_regions[i].size;
 
     // An entry in that state, or in any, has that address.
@@ -149,19 +140,71 @@ static void replace(vm_mem_t *mem, size_t from, size_t to, const vm_ram_region_t
     mem->num_ram_regions = (int)(from + count + after);
 }
 
+/* Let an entry be one with the next, if that begins right behind it in the same state.
+ * @return whether it is */
+/*@ requires \valid(left) && \valid_read(right) && \separated(left, right);
+    requires left->size > 0 && left->start + left->size <= right->start;
+    requires right->start + right->size <= UINTPTR_MAX;
+    assigns left->size;
+    ensures \result <==> left->allocated == right->allocated &&
+        left->start + \old(left->size) == right->start;
+    ensures \result ==> left->start + left->size == right->start + right->size;
+    ensures !\result ==> left->size == \old(left->size);
+ */
+static bool join(vm_ram_region_t *left, const vm_ram_region_t *right)
+{
+    if (left->allocated != right->allocated || region_last(left) + 1 != right->start) {
+        return false;
+    }
+    left->size += right->size;
+    return true;
+}
+
 /* Merge the entries from `from` to `to` (inclusive) with neighbours of the same state. */
 static void merge(vm_mem_t *mem, size_t from, size_t to)
 {
     for (size_t i = to; i > from; i--) {
-        if (i < (size_t)mem->num_ram_regions) {
-            vm_ram_region_t *left = &mem->ram_regions[i - 1];
-            const vm_ram_region_t *right = &mem->ram_regions[i];
-            if (left->allocated == right->allocated && region_last(left) + 1 == right->start) {
-                left->size += right->size;
-                replace(mem, i, i + 1, NULL, 0);
-            }
+        if (i < (size_t)mem->num_ram_regions &&
+            join(&mem->ram_regions[i - 1], &mem->ram_regions[i])) {
+            replace(mem, i, i + 1, NULL, 0);
         }
     }
+}
+
+/* What becomes of `[base, last]`, in a state or taken out, and of the entries `[from, to)`, all
+ * that have bytes of it. @return how many pieces */
+/*@ requires ram_ok(mem) && from <= to <= mem->num_ram_regions && base <= last < UINTPTR_MAX;
+    requires \forall integer i; from <= i < to ==>
+        base < ram_end(mem, i) && mem->ram_regions[i].start <= last;
+    requires \valid(pieces + (0 .. MOST_ADDED));
+    requires \separated(pieces + (0 .. MOST_ADDED), mem, mem->ram_regions + (from .. to - 1));
+    assigns pieces[0 .. MOST_ADDED];
+    ensures \result <= 1 + MOST_ADDED;
+    ensures \forall integer i; 0 <= i < \result ==> pieces[i].size > 0;
+    ensures \forall integer i; 0 <= i < \result ==>
+        pieces[i].start + pieces[i].size <= UINTPTR_MAX;
+    ensures \forall integer i, j; 0 <= i < j < \result ==>
+        pieces[i].start + pieces[i].size <= pieces[j].start;
+    ensures \forall integer i; 0 <= i < \result ==>
+        pieces[i].start + pieces[i].size <= base || last < pieces[i].start ||
+        (pieces[i].start == base && pieces[i].size == last - base + 1 && state != RAM_ANY);
+ */
+static size_t cut(const vm_mem_t *mem, size_t from, size_t to, uintptr_t base, uintptr_t last,
+                  ram_state_t state, vm_ram_region_t *pieces)
+{
+    size_t count = 0;
+    if (from < to && mem->ram_regions[from].start < base) {
+        const vm_ram_region_t *first = &mem->ram_regions[from];
+        pieces[count++] = (vm_ram_region_t){first->start, base - first->start, first->allocated};
+    }
+    if (state != RAM_ANY) {
+        pieces[count++] = (vm_ram_region_t){base, last - base + 1, (int)state};
+    }
+    if (from < to && region_last(&mem->ram_regions[to - 1]) > last) {
+        const vm_ram_region_t *end = &mem->ram_regions[to - 1];
+        pieces[count++] = (vm_ram_region_t){last + 1, region_last(end) - last, end->allocated};
+    }
+    return count;
 }
 
 /* Take `[base, last]` out of the list, and put it there again in a state, unless that is RAM_ANY.
@@ -170,30 +213,19 @@ static void set_state(gm_memory_t *memory, uintptr_t base, uintptr_t last, ram_s
 {
     vm_mem_t *mem = &memory->vm->mem;
     vm_ram_region_t pieces[1 + MOST_ADDED] = {{0}};
-    size_t count = 0;
     size_t from = find_region(mem, base);
     size_t to = from;
     while (to < (size_t)mem->num_ram_regions && mem->ram_regions[to].start <= last) {
         to++;
     }
-    if (from < to && mem->ram_regions[from].start < base) {
-        const vm_ram_region_t *cut = &mem->ram_regions[from];
-        pieces[count++] = (vm_ram_region_t){cut->start, base - cut->start, cut->allocated};
-    }
-    if (state != RAM_ANY) {
-        pieces[count++] = (vm_ram_region_t){base, last - base + 1, (int)state};
-    }
-    if (from < to && region_last(&mem->ram_regions[to - 1]) > last) {
-        const vm_ram_region_t *cut = &mem->ram_regions[to - 1];
-        pieces[count++] = (vm_ram_region_t){last + 1, region_last(cut) - last, cut->allocated};
-    }
+    size_t count = cut(mem, from, to, base, last, state, pieces);
     replace(mem, from, to, pieces, count);
     merge(mem, from > 0 ? from - 1 : 0, from + count);
     finish_change(memory);
 }
 
 /* Whether all of `[base, last]` is RAM of that state. */
-/*@ requires \valid_read(memory) && \valid_read(memory->vm) && ram_ok(&memory->vm->mem);
+/*@ requires gm_ram_ok(memory);
     requires base <= last && 0 <= state <= RAM_ANY;
     assigns \nothing;
     ensures \result ==> \forall integer a; base <= a <= last ==>

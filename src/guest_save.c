@@ -35,23 +35,6 @@ struct guestmem_saved {
 
 static const char zero_page[ARCH_PAGE_SIZE];
 
-/* The lowest reservation above another, which is the lowest of all above NULL. */
-/*@ requires gm_reservations_ok(memory);
-    requires reservation == \null || gm_reservation_ok(reservation);
-    assigns \nothing;
-    ensures \result != \null ==> \old(gm_reservation_ok(\result)) &&
-        (reservation != \null ==> \old(reservation->last < \result->last));
- */
-static vm_memory_reservation_t *next_reservation(const gm_memory_t *memory,
-                                                 const vm_memory_reservation_t *reservation)
-{
-    uintptr_t from = reservation != NULL ? reservation->last : 0;
-    if (from == UINTPTR_MAX) {
-        return NULL;
-    }
-    return gm_reservation_next(memory, reservation != NULL ? from + 1 : 0, UINTPTR_MAX);
-}
-
 /* The reservation of what is being saved, or restored after check_reservations(). */
 static vm_memory_reservation_t *reservation_of(const gm_memory_t *memory, const saved_ram_t *ram)
 {
@@ -60,21 +43,14 @@ static vm_memory_reservation_t *reservation_of(const gm_memory_t *memory, const 
     return reservation;
 }
 
+/*@ requires \valid_read(&ram->base) && ram->base - ram->base % ARCH_PAGE_SIZE <= gpa;
+    assigns \nothing;
+    ensures \result ==
+        &ram->pages[(gpa - (ram->base - ram->base % ARCH_PAGE_SIZE)) / ARCH_PAGE_SIZE];
+ */
 static const char **page_at(saved_ram_t *ram, uintptr_t gpa)
 {
-    return &ram->pages[(gpa - gm_page_of(ram->base)) >> ARCH_PAGE_BITS];
-}
-
-//@ assigns \nothing; ensures \result == (a < b ? a : b);
-static uintptr_t lower(uintptr_t a, uintptr_t b)
-{
-    return a < b ? a : b;
-}
-
-//@ assigns \nothing; ensures \result == (a > b ? a : b);
-static uintptr_t higher(uintptr_t a, uintptr_t b)
-{
-    return a > b ? a : b;
+    return &ram->pages[(gpa - gm_page_of(ram->base)) / ARCH_PAGE_SIZE];
 }
 
 /* Freeing. */
@@ -157,7 +133,7 @@ static int save_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size_t 
     if (copy == NULL) {
         return gm_fail(memory, GUESTMEM_NO_HEAP, "the heap has no room for a copy of the RAM");
     }
-    memcpy(copy + (addr - gm_page_of(addr)), vaddr, size);
+    memcpy(copy + gm_offset_in(addr, ARCH_PAGE_BITS), vaddr, size);
     *page = copy;
     return 0;
 }
@@ -167,8 +143,8 @@ static int save_pages(gm_memory_t *memory, const vm_memory_reservation_t *reserv
 {
     for (const gm_run_t *run = gm_guest_space_next(memory, reservation->base, reservation->last);
          run != NULL; run = gm_guest_space_after(memory, run, reservation->last)) {
-        uintptr_t base = higher(run->base, reservation->base);
-        uintptr_t last = lower(gm_run_last(run), reservation->last);
+        uintptr_t base = gm_higher(run->base, reservation->base);
+        uintptr_t last = gm_lower(gm_run_last(run), reservation->last);
         if (gm_access_map(memory, base, last) != 0 || gm_access_clean(memory, base, last) != 0 ||
             gm_access_each_page(memory, base, last, save_page, ram) != 0) {
             return -1;
@@ -224,7 +200,7 @@ static int track_all(gm_memory_t *memory, const guestmem_saved_t *saved)
 static int save_all(gm_memory_t *memory, guestmem_saved_t *saved)
 {
     vm_memory_reservation_t *reservation = NULL;
-    while ((reservation = next_reservation(memory, reservation)) != NULL) {
+    while ((reservation = gm_reservation_after(memory, reservation)) != NULL) {
         reservation->saved = true;
         saved->num_reservations++;
         if (reservation->mapping != NULL && reservation->mapping->ram &&
@@ -281,7 +257,7 @@ static int check_saved(gm_memory_t *memory, const guestmem_saved_t *saved)
 static int check_reservations(gm_memory_t *memory, const guestmem_saved_t *saved)
 {
     const vm_memory_reservation_t *reservation = NULL;
-    while ((reservation = next_reservation(memory, reservation)) != NULL) {
+    while ((reservation = gm_reservation_after(memory, reservation)) != NULL) {
         if (!reservation->saved) {
             return gm_fail_range(memory, GUESTMEM_OVERLAP, reservation->base, reservation->last,
                                  reservation->name,
@@ -326,9 +302,9 @@ static bool next_written(const gm_memory_t *memory, const vm_memory_reservation_
 {
     size_t index;
     while (gm_tracking_find(memory, reservation->mapping, gpa, last)) {
-        *base = higher(*gpa, reservation->base);
+        *base = gm_higher(*gpa, reservation->base);
         *gpa = *last + 1;
-        *last = lower(*last, reservation->last);
+        *last = gm_lower(*last, reservation->last);
         const gm_run_t *run = gm_guest_space_find(memory, *base, &index);
         if (run != NULL &&
             seL4_CapRights_get_capAllowWrite(gm_run_limit(run, index, seL4_AllRights))) {
@@ -391,7 +367,7 @@ static int restore_page(vm_t *vm, uintptr_t addr, void *vaddr, size_t size, size
 {
     const char *page = *page_at(cookie, addr);
     (void)offset;
-    page = (page != NULL ? page : zero_page) + (addr - gm_page_of(addr));
+    page = (page != NULL ? page : zero_page) + gm_offset_in(addr, ARCH_PAGE_BITS);
     if (memcmp(vaddr, page, size) != 0) {
         memcpy(vaddr, page, size);
         unify(vm->mem.reservation_cookie, addr, size);

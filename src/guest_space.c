@@ -269,7 +269,7 @@ static int cut_at(gm_memory_t *memory, uintptr_t gpa, bool *cut)
         gm_range_map_cancel(&memory->runs);
         return -1;
     }
-    gm_range_map_set(&memory->runs, run->base, gpa - 1, run);
+    gm_range_map_set(&memory->runs, run->base, gm_run_last(run), run);
     gm_range_map_insert(&memory->runs, gpa, gm_run_last(rest), rest);
     return 0;
 }

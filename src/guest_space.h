@@ -32,6 +32,24 @@
             gm_range_last(&memory->runs, c, i) < gpa;
  */
 
+/*@ // What the mapped runs' records have can be read.
+    predicate gm_run_readable(gm_run_t *run) =
+        \valid_read(&run->restricted) && \valid_read(&run->cacheable) &&
+        \valid_read(&run->num_in_window) && \valid_read(run->frames + (0 .. run->count - 1));
+
+    predicate gm_runs_readable(gm_memory_t *memory) =
+        \forall integer c, i; gm_range_is(&memory->runs, c, i) ==>
+            gm_run_readable(gm_run_at(memory, c, i));
+ */
+
+/*@ ghost
+    /@ requires gm_memory_ok(memory);
+       assigns \nothing; // nobody has proved that the map stays in order
+       ensures gm_runs_ok(memory) && gm_runs_readable(memory);
+     @/
+    void gm_runs_are_ok(gm_memory_t *memory);
+*/
+
 /*@ // What holds between the calls.
     predicate gm_space_ok(gm_memory_t *memory) =
         gm_memory_ok(memory) && gm_tables_ok && gm_reserved == 0;
@@ -216,6 +234,8 @@ static inline gm_run_t *gm_guest_space_next(const gm_memory_t *memory, uintptr_t
     ensures \result != \null ==> \old(\forall integer c, i; gm_range_is(&memory->runs, c, i) &&
         gm_run_end(run) <= gm_range_last(&memory->runs, c, i) ==>
         \result->base <= gm_range_base(&memory->runs, c, i));
+    ensures \result != \null ==> \old(\exists integer c, i; gm_range_is(&memory->runs, c, i) &&
+        \result == gm_run_at(memory, c, i));
  */
 static inline gm_run_t *gm_guest_space_after(const gm_memory_t *memory, const gm_run_t *run,
                                              uintptr_t last)

@@ -98,10 +98,11 @@ static int share_mem_at(vspace_t *from, vspace_t *to, void *start, int num_pages
     size_t size = (size_t)1 << size_bits;
     for (int i = 0; i < num_pages; i++) {
         char *page = (char *)vaddr + (size_t)i * size;
-        if (share_frame(memory, gpa + (uintptr_t)i * size, to, size_bits, page, reservation) != 0) {
+        if (share_frame(memory, gm_block_at(gpa, (size_t)i, size_bits), to, size_bits, page,
+                        reservation) != 0) {
             while (i > 0) {
                 i--;
-                unshare_frame(memory, gpa + (uintptr_t)i * size, to, size_bits,
+                unshare_frame(memory, gm_block_at(gpa, (size_t)i, size_bits), to, size_bits,
                               (char *)vaddr + (size_t)i * size);
             }
             return gm_report(memory, "vspace_share_mem_at_vaddr", gpa,

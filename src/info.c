@@ -37,22 +37,14 @@ vm_memory_reservation_t *guestmem_find_reservation(vm_t *vm, uintptr_t addr)
 vm_memory_reservation_t *guestmem_next_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
 {
     gm_memory_t *memory = gm_memory_of(vm, __func__);
-    uintptr_t from = 0;
-    gm_range_t range;
     if (memory == NULL) {
         return NULL;
     }
-    if (reservation != NULL) {
-        if (gm_reservation_check(memory, reservation) != 0) {
-            gm_report(memory, __func__, 0, 0);
-            return NULL;
-        }
-        if (reservation->last == UINTPTR_MAX) {
-            return NULL;
-        }
-        from = reservation->last + 1;
+    if (reservation != NULL && gm_reservation_check(memory, reservation) != 0) {
+        gm_report(memory, __func__, 0, 0);
+        return NULL;
     }
-    return gm_range_map_next(&memory->reservations, from, &range) ? range.value : NULL;
+    return gm_reservation_after(memory, reservation);
 }
 
 /* Count the frames of a mapping, and describe the first. */
@@ -163,11 +155,9 @@ int guestmem_get_statistics(vm_t *vm, guestmem_statistics_t *statistics)
     statistics->reservations = memory->reservations.num_ranges;
     statistics->anonymous_regions = memory->regions.num_ranges;
     statistics->faults += statistics->faults_unhandled;
-    gm_range_t range;
-    for (bool more = gm_range_map_next(&memory->reservations, 0, &range); more;
-         more = range.last < UINTPTR_MAX &&
-                gm_range_map_next(&memory->reservations, range.last + 1, &range)) {
-        statistics->faults += ((vm_memory_reservation_t *)range.value)->faults;
+    const vm_memory_reservation_t *reservation = NULL;
+    while ((reservation = gm_reservation_after(memory, reservation)) != NULL) {
+        statistics->faults += reservation->faults;
     }
     for (int level = 0; level < ARCH_NUM_TABLE_LEVELS; level++) {
         statistics->page_tables += memory->tables[level].num_ranges;

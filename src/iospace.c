@@ -51,6 +51,11 @@ typedef struct gm_iospace {
 } gm_iospace_t;
 
 /* The bits of an address within a table of that level; all of them for the outermost. */
+/*@ requires 0 <= level < MAX_LEVELS;
+    assigns \nothing;
+    ensures \let bits = gm_arch_io_table.span_bits + level * gm_arch_io_index_bits;
+        \result == (bits < 64 ? (1 << bits) - 1 : UINTPTR_MAX);
+ */
 static uintptr_t mask_of(int level)
 {
     size_t span_bits = gm_arch_io_table.span_bits + (size_t)level * gm_arch_io_index_bits;
@@ -173,6 +178,10 @@ static void unmap_frame(gm_memory_t *memory, gm_iospace_t *space, gm_run_t *run,
     }
 }
 
+/*@ requires count <= SIZE_MAX / 16;
+    assigns \nothing;
+    ensures \result == sizeof(io_run_t) + count * sizeof(seL4_CPtr);
+ */
 static size_t io_run_bytes(size_t count)
 {
     return sizeof(io_run_t) + count * sizeof(seL4_CPtr);
@@ -262,7 +271,7 @@ static int cut_run(gm_memory_t *memory, gm_iospace_t *space, const gm_run_t *run
     io_rest->count = io_rest->capacity = rest->count;
     memcpy(io_rest->copies, &io_run->copies[run->count], rest->count * sizeof(seL4_CPtr));
     io_run->count = run->count;
-    gm_range_map_set(&space->runs, run->base, rest->base - 1, io_run);
+    gm_range_map_set(&space->runs, run->base, gm_run_last(run), io_run);
     gm_range_map_insert(&space->runs, rest->base, gm_run_last(rest), io_rest);
     return 0;
 }

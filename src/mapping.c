@@ -419,6 +419,17 @@ static int check_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, c
                                  gm_run_gpa(run, index), why);
 }
 
+/* The index of a run's first frame that begins at or above `gpa`; how many it has if none does. */
+/*@ requires gm_run_ok(run) && gpa < gm_run_end(run);
+    assigns \nothing;
+    ensures \result <= run->count && gpa <= run->base + \result * (1 << run->size_bits);
+    ensures \result > 0 ==> run->base + (\result - 1) * (1 << run->size_bits) < gpa;
+ */
+static size_t index_from(const gm_run_t *run, uintptr_t gpa)
+{
+    return gpa > run->base ? gm_run_index(run, gpa - 1) + 1 : 0;
+}
+
 /* Find the frames that lie wholly in `[*gpa, *end]`, and narrow that to them.
  * @return 0, with `*size` bytes of them; -1 after gm_fail() */
 static int find_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
@@ -429,15 +440,14 @@ static int find_discardable(gm_memory_t *memory, const gm_mapping_t *mapping, ui
     *size = 0;
     for (const gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
          run = gm_guest_space_after(memory, run, last)) {
-        uintptr_t bytes = (uintptr_t)1 << run->size_bits;
-        size_t i = first > run->base ? (size_t)((first - run->base + (bytes - 1)) / bytes) : 0;
-        for (; i < run->count && gm_run_gpa(run, i) + (bytes - 1) <= last; i++) {
+        for (size_t i = index_from(run, first); i < run->count && gm_run_gpa_last(run, i) <= last;
+             i++) {
             if (check_discardable(memory, mapping, run, i) != 0) {
                 return -1;
             }
             *gpa = *size == 0 ? gm_run_gpa(run, i) : *gpa;
-            *end = gm_run_gpa(run, i) + (bytes - 1);
-            *size += bytes;
+            *end = gm_run_gpa_last(run, i);
+            *size += (uintptr_t)1 << run->size_bits;
         }
     }
     return 0;

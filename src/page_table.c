@@ -201,7 +201,7 @@ int gm_page_tables_acquire(gm_memory_t *memory, uintptr_t base, size_t count, si
     int level = innermost_level(size_bits);
     size_t done = 0;
     while (level >= 0 && done < count) {
-        uintptr_t gpa = base + ((uintptr_t)done << size_bits);
+        uintptr_t gpa = gm_block_at(base, done, size_bits);
         size_t frames = frames_in_table(level, gpa, count - done, size_bits);
         if (acquire_uses(memory, level, gpa, frames) != 0) {
             gm_page_tables_release(memory, base, done, size_bits);
@@ -217,7 +217,7 @@ void gm_page_tables_release(gm_memory_t *memory, uintptr_t base, size_t count, s
     int level = innermost_level(size_bits);
     size_t done = 0;
     while (level >= 0 && done < count) {
-        uintptr_t gpa = base + ((uintptr_t)done << size_bits);
+        uintptr_t gpa = gm_block_at(base, done, size_bits);
         size_t frames = frames_in_table(level, gpa, count - done, size_bits);
         release_uses(memory, level, gpa, frames);
         done += frames;

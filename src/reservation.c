@@ -314,14 +314,6 @@ static gm_mapping_t *make_mapping(gm_memory_t *memory, const vm_memory_reservati
                            gm_page_last(reservation->last), map_time == GUESTMEM_MAP_ON_FAULT);
 }
 
-/*@ ghost
-    /@ requires gm_memory_ok(memory);
-       assigns \nothing;
-       ensures gm_reservations_ok(memory); // nobody has proved that the map stays in order
-     @/
-    void gm_reservations_are_ok(gm_memory_t *memory);
-*/
-
 int gm_reservation_map(gm_memory_t *memory, vm_memory_reservation_t *reservation,
                        const gm_frame_source_t *source, guestmem_map_time_t map_time)
 {

@@ -68,6 +68,25 @@ struct vm_memory_reservation {
             gm_range_last(&memory->reservations, c, i) < base ||
             last < gm_range_base(&memory->reservations, c, i);
  */
+/*@ // The pages of a mapped reservation are those of its mapping.
+    predicate gm_mapped_ok(vm_memory_reservation_t *reservation) = \let mapping =
+   reservation->mapping; mapping != \null ==> \valid(mapping) && mapping->first <= reservation->base
+   && reservation->last <= mapping->last < UINTPTR_MAX && (mapping->written != \null ==>
+   gm_mapping_bits(mapping, mapping->written));
+
+    predicate gm_reservations_mapped(gm_memory_t *memory) =
+        \forall integer c, i; gm_range_is(&memory->reservations, c, i) ==>
+            gm_mapped_ok(gm_reservation_at(memory, c, i));
+ */
+
+/*@ ghost
+    /@ requires gm_memory_ok(memory);
+       assigns \nothing; // nobody has proved that the map stays in order
+       ensures gm_reservations_ok(memory) && gm_reservations_mapped(memory);
+     @/
+    void gm_reservations_are_ok(gm_memory_t *memory);
+*/
+
 /** A range from which reservations are taken at free addresses. */
 typedef struct gm_region {
     struct gm_region *next; /* in order of age */
@@ -184,6 +203,8 @@ void gm_reservation_free_all(gm_memory_t *memory);
     ensures \result == \null <==> \old(gm_reservations_free(memory, addr, addr));
     ensures \result != \null ==> \old(gm_reservation_ok(\result) &&
         \result->base <= addr <= \result->last);
+    ensures \result != \null ==> \old(\exists integer c, i;
+        gm_range_is(&memory->reservations, c, i) && \result == gm_reservation_at(memory, c, i));
  */
 static inline vm_memory_reservation_t *gm_reservation_find(const gm_memory_t *memory,
                                                            uintptr_t addr)
@@ -226,6 +247,23 @@ static inline vm_memory_reservation_t *gm_reservation_next(const gm_memory_t *me
             \at(r->base, Pre) == range.base && \at(r->last, Pre) == range.last;
      */
     return reservation;
+}
+
+/** The lowest reservation above another, which is the lowest of all above NULL; or NULL. */
+/*@ requires gm_reservations_ok(memory);
+    requires reservation == \null || gm_reservation_ok(reservation);
+    assigns \nothing;
+    ensures \result != \null ==> \old(gm_reservation_ok(\result)) &&
+        (reservation != \null ==> \old(reservation->last < \result->last));
+ */
+static inline vm_memory_reservation_t *
+gm_reservation_after(const gm_memory_t *memory, const vm_memory_reservation_t *reservation)
+{
+    uintptr_t from = reservation != NULL ? reservation->last : 0;
+    if (from == UINTPTR_MAX) {
+        return NULL;
+    }
+    return gm_reservation_next(memory, reservation != NULL ? from + 1 : 0, UINTPTR_MAX);
 }
 
 /** Check a handle that is not freed. @return 0; -1 after gm_fail() if it is NULL or another VM's */

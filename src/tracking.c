@@ -24,19 +24,32 @@ static bool is_tracked(const gm_mapping_t *mapping, const gm_run_t *run, size_t 
 }
 
 /* The first page from `page` on, up to `last`, that is written; above `last` if none is. */
+/*@ requires last <= UINTPTR_MAX / ARCH_PAGE_SIZE && page <= last + 1;
+    requires \valid_read(written + (0 .. last / 64));
+    assigns \nothing;
+    ensures page <= \result <= last + 64;
+ */
 static size_t next_bit(const uint64_t *written, size_t page, size_t last)
 {
+    /*@ loop invariant \at(page, Pre) <= page <= last + 64;
+        loop assigns page;
+        loop variant last - page;
+     */
     while (page <= last) {
         uint64_t bits = written[page / 64] >> page % 64;
         if (bits != 0) {
             return page + (size_t)__builtin_ctzll(bits);
         }
-        page = (page | 63) + 1;
+        page = (page / 64 + 1) * 64;
     }
     return page;
 }
 
 /* Whether the guest has got the right to write a frame. */
+/*@ requires gm_mapping_bits(mapping, mapping->given) && gm_run_ok(run) && index < run->count;
+    requires mapping->first <= run->base + index * (1 << run->size_bits) <= mapping->last;
+    assigns \nothing;
+ */
 static bool has_right(const gm_mapping_t *mapping, const gm_run_t *run, size_t index)
 {
     size_t page = gm_mapping_page(mapping, gm_run_gpa(run, index));
@@ -73,7 +86,7 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
 {
     for (const gm_run_t *run = gm_guest_space_next(memory, gpa, end); run != NULL;
          run = gm_guest_space_after(memory, run, end)) {
-        *index = gpa > run->base ? (size_t)((gpa - run->base) >> run->size_bits) : 0;
+        *index = gpa > run->base ? gm_run_index(run, gpa) : 0;
         for (; *index < run->count && gm_run_gpa(run, *index) <= end; ++*index) {
             if ((read_only_too || seL4_CapRights_get_capAllowWrite(gm_run_rights(run, *index))) &&
                 map_by_records(memory, mapping, run, *index) != 0) {
@@ -211,8 +224,8 @@ static const gm_run_t *map_given(gm_memory_t *memory, const gm_mapping_t *mappin
 {
     size_t last = gm_mapping_page(mapping, end);
     for (size_t page = 0; (page = next_bit(mapping->given, page, last)) <= last; page++) {
-        const gm_run_t *run = gm_guest_space_find(
-            memory, mapping->first + ((uintptr_t)page << ARCH_PAGE_BITS), index);
+        const gm_run_t *run =
+            gm_guest_space_find(memory, gm_block_at(mapping->first, page, ARCH_PAGE_BITS), index);
         if (run == NULL) {
             continue; /* it came for an access that failed, and went again */
         }
@@ -263,7 +276,6 @@ void gm_tracking_forget(gm_memory_t *memory, gm_mapping_t *mapping)
 bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
                       uintptr_t *last)
 {
-    size_t index;
     size_t end = gm_mapping_page(mapping, mapping->last);
     size_t page = *gpa <= mapping->last
                       ? next_bit(mapping->written, gm_mapping_page(mapping, *gpa), end)
@@ -271,13 +283,12 @@ bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, ui
     if (page > end) {
         return false;
     }
-    *gpa = mapping->first + ((uintptr_t)page << ARCH_PAGE_BITS);
-    *last = gm_page_last(*gpa);
-    const gm_run_t *run = gm_guest_space_find(memory, *gpa, &index);
-    if (run != NULL) {
-        *gpa = gm_run_gpa(run, index);
-        *last = gm_run_gpa_last(run, index);
-    }
+    uintptr_t written = gm_block_at(mapping->first, page, ARCH_PAGE_BITS);
+    const gm_run_t *run = gm_guest_space_run(memory, written);
+    size_t index = run != NULL ? gm_run_index(run, written) : 0;
+    uintptr_t base = run != NULL ? gm_run_gpa(run, index) : written;
+    *last = run != NULL ? gm_run_gpa_last(run, index) : gm_page_last(written);
+    *gpa = base;
     return true;
 }
 

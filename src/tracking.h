@@ -44,6 +44,13 @@ static inline void gm_tracking_clear(gm_mapping_t *mapping)
 
 /** Find the lowest written page from `*gpa` on, and the frame around it, if it has one.
  *  @return whether there is one */
+/*@ requires gm_runs_ok(memory) && gm_mapping_bits(mapping, mapping->written);
+    requires mapping->first % ARCH_PAGE_SIZE == 0 && mapping->last < UINTPTR_MAX;
+    requires \valid(gpa) && \valid(last) && \separated(gpa, last) && mapping->first <= *gpa;
+    assigns *gpa, *last;
+    ensures \result ==> *gpa <= *last && *gpa <= \old(mapping->last) &&
+        \old(*gpa) - ARCH_PAGE_SIZE < *last;
+ */
 bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t *gpa,
                       uintptr_t *last);
 

@@ -32,6 +32,10 @@ typedef struct held_ranges {
     size_t count;
 } held_ranges_t;
 
+/*@ requires \valid_read(memory);
+    assigns \nothing;
+    ensures \result == &memory->vm->mem.vmm_vspace;
+ */
 static vspace_t *vmm_vspace(gm_memory_t *memory)
 {
     return &memory->vm->mem.vmm_vspace;
@@ -51,6 +55,11 @@ static attempt_t failed_attempt(const gm_memory_t *memory)
 }
 
 /* Hold a range, so that others are found. */
+/*@ requires \valid(memory) && \valid(memory->vm) && \valid(held);
+    requires held->count < 2 * ATTEMPTS && ARCH_PAGE_BITS <= bits < 64;
+    assigns held->ranges[0 .. 2 * ATTEMPTS - 1], held->count;
+    ensures \old(held->count) <= held->count <= \old(held->count) + 1;
+ */
 static void hold(gm_memory_t *memory, held_ranges_t *held, size_t bits, size_t align_bits)
 {
     void *vaddr = NULL;
@@ -64,6 +73,12 @@ static void hold(gm_memory_t *memory, held_ranges_t *held, size_t bits, size_t a
 
 /* After an attempt with frames of that size: hold the range that it found, by its size, and one of
  * twice the size each time. @return false if there is no need or no use of another attempt */
+/*@ requires \valid(memory) && \valid(memory->vm) && \valid(held) && \separated(held, memory);
+    requires held->count <= 2 * ATTEMPTS && ARCH_PAGE_BITS <= size_bits < 32;
+    assigns held->ranges[0 .. 2 * ATTEMPTS - 1], held->count;
+    ensures held->count <= 2 * ATTEMPTS;
+    ensures \result ==> held->count > \old(held->count);
+ */
 static bool try_elsewhere(gm_memory_t *memory, attempt_t attempt, held_ranges_t *held,
                           size_t size_bits)
 {
@@ -358,7 +373,7 @@ static seL4_Error clean_whole(const gm_memory_t *memory, seL4_CPtr cap, size_t s
 static int copy_frame(gm_memory_t *memory, const gm_temporary_t *from, const gm_run_t *to)
 {
     size_t size = (size_t)1 << to->size_bits;
-    size_t first = (size_t)((from->gpa - to->base) >> to->size_bits);
+    size_t first = gm_run_index(to, from->gpa);
     size_t count = (size_t)1 << (from->size_bits - to->size_bits);
     seL4_Error error = clean_whole(memory, from->cap, from->size_bits);
     for (size_t i = 0; i < count && error == seL4_NoError; i++) {
@@ -399,6 +414,10 @@ enum {
 };
 
 /* The HVA of a GPA in the window of a mapping that begins with `first`. */
+/*@ requires \valid_read(window) && first <= gpa;
+    assigns \nothing;
+    ensures \result == window->base + (gpa - first);
+ */
 static char *address_of(const gm_window_t *window, uintptr_t first, uintptr_t gpa)
 {
     return window->base + (gpa - first);
@@ -421,11 +440,15 @@ static size_t index_at(const gm_run_t *run, uintptr_t gpa)
 
 /* Whether a window suits a frame: one that came later may be larger than those that it was made
  * for, or be cached otherwise. */
+/*@ requires \valid_read(window) && gm_run_ok(run) && \valid_read(&run->cacheable);
+    requires first <= run->base && index < run->count;
+    assigns \nothing;
+    ensures \result ==> run->cacheable == window->cacheable;
+ */
 static bool suits(const gm_window_t *window, uintptr_t first, const gm_run_t *run, size_t index)
 {
     uintptr_t vaddr = (uintptr_t)address_of(window, first, gm_run_gpa(run, index));
-    return run->cacheable == window->cacheable &&
-           (vaddr & (((uintptr_t)1 << run->size_bits) - 1)) == 0;
+    return run->cacheable == window->cacheable && gm_offset_in(vaddr, run->size_bits) == 0;
 }
 
 static int map_frame(gm_memory_t *memory, gm_window_t *window, uintptr_t first, gm_run_t *run,
@@ -527,9 +550,17 @@ static int map_in_window(gm_memory_t *memory, gm_window_t *window, uintptr_t fir
 }
 
 /* The largest frame in a range. */
+/*@ requires gm_runs_ok(memory) && first <= last;
+    assigns \nothing;
+    ensures gm_is_frame_bits(\result);
+ */
 static size_t largest_frame(const gm_memory_t *memory, uintptr_t first, uintptr_t last)
 {
     size_t bits = ARCH_PAGE_BITS;
+    /*@ loop invariant gm_is_frame_bits(bits) && (run != \null ==> gm_run_ok(run));
+        loop assigns run, bits;
+        loop variant run != \null ? UINTPTR_MAX - gm_run_end(run) : -1;
+     */
     for (const gm_run_t *run = gm_guest_space_next(memory, first, last); run != NULL;
          run = gm_guest_space_after(memory, run, last)) {
         bits = run->size_bits > bits ? run->size_bits : bits;
@@ -542,10 +573,9 @@ static attempt_t open_somewhere(gm_memory_t *memory, gm_window_t *window, size_t
                                 uintptr_t first, uintptr_t last, uintptr_t gpa, uintptr_t end)
 {
     /* Large frames must lie at multiples of their size in the VMM as well. */
-    uintptr_t offset = first & (((uintptr_t)1 << largest_bits) - 1);
+    uintptr_t offset = gm_offset_in(first, largest_bits);
     void *vaddr = NULL;
-    size_t index;
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    const gm_run_t *run = gm_guest_space_run(memory, gpa);
     bool cacheable = run == NULL || run->cacheable;
     reservation_t range =
         vspace_reserve_range_aligned(vmm_vspace(memory), offset + (last - first) + 1, largest_bits,
@@ -592,27 +622,33 @@ int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uin
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
                          uintptr_t gpa, uintptr_t end, char **pointer)
 {
-    uintptr_t found = gpa;
-    size_t index;
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
-    *pointer = NULL;
-    while (window->base != NULL && run != NULL) {
+    uintptr_t behind = gpa;
+    const gm_run_t *run = window->base != NULL ? gm_guest_space_run(memory, gpa) : NULL;
+    /*@ loop invariant gpa <= behind;
+        loop invariant run != \null ==> gm_run_ok(run) && gm_run_readable(run) &&
+            run->base <= behind < gm_run_end(run) && behind <= end;
+        loop assigns run, behind;
+        loop variant UINTPTR_MAX - behind;
+     */
+    while (run != NULL) {
         size_t stop = index_at(run, end) + 1;
-        size_t i = run->num_in_window == run->count ? stop : index;
+        //@ assert behind < run->base + stop * (1 << run->size_bits);
+        size_t i = run->num_in_window == run->count ? stop : gm_run_index(run, behind);
+        /*@ loop invariant i <= stop;
+            loop assigns i;
+            loop variant stop - i;
+         */
         while (i < stop && gm_run_states(run)[i] != FRAME_OUTSIDE) {
             i++;
         }
-        if (i == index) {
+        behind = gm_higher(behind, gm_run_gpa(run, i));
+        if (i < stop || behind > end) {
             break;
         }
-        found = gm_run_gpa(run, i) - 1;
-        *pointer = address_of(window, first, gpa);
-        if (i < stop || found >= end) {
-            break;
-        }
-        run = gm_guest_space_find(memory, found + 1, &index);
+        run = gm_guest_space_run(memory, behind);
     }
-    return found < end ? found : end;
+    *pointer = behind > gpa ? address_of(window, first, gpa) : NULL;
+    return behind > gpa ? gm_lower(behind - 1, end) : gpa;
 }
 
 void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, uintptr_t end)
@@ -630,8 +666,16 @@ void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, ui
 bool gm_window_next_pointed(const gm_memory_t *memory, const gm_window_t *window, uintptr_t *gpa,
                             uintptr_t end)
 {
+    /*@ loop invariant run != \null ==> gm_run_ok(run) && gm_run_readable(run);
+        loop assigns run;
+        loop variant run != \null ? UINTPTR_MAX - gm_run_end(run) : -1;
+     */
     for (const gm_run_t *run = window->pointed ? gm_guest_space_next(memory, *gpa, end) : NULL;
          run != NULL; run = gm_guest_space_after(memory, run, end)) {
+        /*@ loop invariant i <= run->count;
+            loop assigns i;
+            loop variant run->count - i;
+         */
         for (size_t i = index_at(run, *gpa); run->num_in_window > 0 && i < run->count; i++) {
             if (gm_run_states(run)[i] == FRAME_POINTED && gm_run_gpa(run, i) >= *gpa) {
                 *gpa = gm_run_gpa(run, i);

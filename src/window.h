@@ -44,6 +44,12 @@ void gm_window_settle(gm_memory_t *memory, gm_window_t *window, uintptr_t first,
 
 /** The last address up to `end` such that all of `[gpa, ..]` is mapped in the window; NULL as
  *  `*pointer` if `gpa` is not, else the pointer to it. */
+/*@ requires gm_runs_ok(memory) && gm_runs_readable(memory);
+    requires \valid_read(window) && \valid(pointer) && first <= gpa <= end;
+    assigns *pointer;
+    ensures gpa <= \result <= end;
+    ensures *pointer == \null || *pointer == \old(window->base) + (gpa - first);
+ */
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
                          uintptr_t gpa, uintptr_t end, char **pointer);
 
@@ -52,6 +58,11 @@ void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, ui
 
 /** Find the lowest frame from `*gpa` on to `end` that the VMM has a pointer to.
  *  @return whether there is one; `*gpa` is its first address then */
+/*@ requires gm_runs_ok(memory) && gm_runs_readable(memory);
+    requires \valid_read(window) && \valid(gpa) && *gpa <= end;
+    assigns *gpa;
+    ensures \result ? \old(*gpa) <= *gpa : *gpa == \old(*gpa);
+ */
 bool gm_window_next_pointed(const gm_memory_t *memory, const gm_window_t *window, uintptr_t *gpa,
                             uintptr_t end);
 

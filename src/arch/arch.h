@@ -127,6 +127,7 @@ extern const bool gm_arch_frame_remaps;
 
 /** Make what the VMM wrote to bytes of a frame visible to a guest that runs with its caches off,
  * and what such a guest writes to the VMM. The capability must be mapped, anywhere. */
+//@ assigns \nothing;
 seL4_Error gm_arch_frame_clean(seL4_CPtr frame, size_t offset, size_t size);
 
 /** Let the guest execute what the VMM wrote to bytes of a frame, not what instruction caches hold.
