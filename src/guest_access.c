@@ -346,6 +346,7 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
      */
     for (;;) {
         //@ ghost gm_reservations_are_ok(memory);
+        //@ ghost gm_reservations_are_mapped(memory);
         const vm_memory_reservation_t *reservation = mapped_reservation(memory, gpa);
         if (reservation == NULL) {
             return -1;
