@@ -268,6 +268,7 @@ static void replace_slots(gm_range_map_t *map, gm_range_slot_t *slots, size_t ca
     assigns map->slots[at .. map->num_chunks], map->num_chunks;
     ensures gm_range_map_valid(map) && gm_range_map_apart(map);
     ensures map->num_chunks == \old(map->num_chunks) + 1;
+    ensures map->heap == \old(map->heap) && gm_heap_same{Pre, Post}(map->heap);
     ensures map->slots[at].chunk == chunk && map->slots[at].count == n &&
         map->slots[at].first == chunk->base[0];
     ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
@@ -293,6 +294,43 @@ static void put_chunk(gm_range_map_t *map, size_t at, gm_range_chunk_t *chunk, s
      */
 }
 
+/* Have the slots in the spare array, if there is one. @return the spare chunk, now the caller's */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires gm_range_chunk_new(map, map->spare_chunk);
+    requires map->spare_slots == \null ==> map->num_chunks < map->capacity;
+    requires map->spare_slots != \null ==>
+        gm_range_slots_new(map, map->spare_slots, map->capacity + 8);
+    assigns map->slots, map->capacity, map->spare_chunk, map->spare_slots, map->heap->blocks,
+        map->heap->bytes, map->spare_slots[0 .. map->num_chunks - 1];
+    exits \false;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures \result == \old(map->spare_chunk) && gm_range_chunk_new(map, \result);
+    ensures \result->base[0] == \old(map->spare_chunk->base[0]);
+    ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks);
+    ensures map->heap->blocks - gm_range_blocks(map) - 1 ==
+        \old(map->heap->blocks - gm_range_blocks(map));
+    ensures map->heap->bytes - gm_range_bytes(map) - sizeof(gm_range_chunk_t) ==
+        \old(map->heap->bytes - gm_range_bytes(map));
+    ensures map->spare_chunk == \null && map->spare_slots == \null;
+    ensures map->num_chunks < map->capacity;
+    ensures map->slots == (\old(map->spare_slots) != \null ? \old(map->spare_slots) :
+        \old(map->slots));
+    ensures map->capacity == \old(map->capacity) + (\old(map->spare_slots) != \null ? 8 : 0);
+    ensures gm_range_slots_moved{Pre, Post}(map, 0, map->num_chunks, 0);
+    ensures gm_range_untouched{Pre, Post}(map, -1);
+ */
+static gm_range_chunk_t *use_spares(gm_range_map_t *map)
+{
+    gm_range_chunk_t *chunk = map->spare_chunk;
+    gm_range_slot_t *slots = map->spare_slots;
+    map->spare_chunk = NULL;
+    map->spare_slots = NULL;
+    if (slots != NULL) {
+        replace_slots(map, slots, map->capacity + SLOTS_STEP);
+    }
+    return chunk;
+}
+
 /* Put the spare chunk, which has n ranges, at `at`. */
 /*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
     requires gm_range_chunk_new(map, map->spare_chunk) && at <= map->num_chunks;
@@ -300,13 +338,15 @@ static void put_chunk(gm_range_map_t *map, size_t at, gm_range_chunk_t *chunk, s
     requires map->spare_slots != \null ==>
         gm_range_slots_new(map, map->spare_slots, map->capacity + 8);
     assigns map->slots, map->num_chunks, map->capacity, map->spare_chunk, map->spare_slots,
-        map->heap->blocks, map->heap->bytes, map->slots[at .. map->num_chunks],
+        map->heap->blocks, map->heap->bytes, map->slots[at .. map->capacity - 1],
         map->spare_slots[0 .. map->num_chunks];
     ensures gm_range_map_valid(map) && gm_range_map_apart(map);
     ensures gm_range_counted{Pre, Post}(map);
     ensures gm_range_heap_ok(map);
     ensures map->spare_chunk == \null && map->spare_slots == \null;
-    ensures map->num_chunks == \old(map->num_chunks) + 1;
+    ensures map->slots ==
+        (\old(map->spare_slots) != \null ? \old(map->spare_slots) : \old(map->slots));
+    ensures map->num_chunks == \old(map->num_chunks) + 1 && map->heap == \old(map->heap);
     ensures map->slots[at].chunk == \old(map->spare_chunk) && map->slots[at].count == n &&
         map->slots[at].first == \old(map->spare_chunk->base[0]);
     ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
@@ -315,20 +355,24 @@ static void put_chunk(gm_range_map_t *map, size_t at, gm_range_chunk_t *chunk, s
  */
 static void add_chunk(gm_range_map_t *map, size_t at, size_t n)
 {
-    gm_range_chunk_t *chunk = map->spare_chunk;
-    gm_range_slot_t *slots = map->spare_slots;
-    //@ assert chunk != \null && map->slots == \at(map->slots, Pre);
-    map->spare_chunk = NULL;
-    map->spare_slots = NULL;
-    if (slots != NULL) {
-        replace_slots(map, slots, map->capacity + SLOTS_STEP);
-    }
-    //@ assert map->slots == (slots != \null ? slots : \at(map->slots, Pre));
-    //@ assert gm_range_slots_moved{Pre, Here}(map, 0, map->num_chunks, 0);
-    //@ assert gm_range_untouched{Pre, Here}(map, -1);
-    //@ assert gm_range_chunk_new(map, chunk);
+    gm_range_chunk_t *chunk = use_spares(map);
+    /*@ assert \forall integer c; 0 <= c < map->num_chunks ==>
+            \at(map->slots[c].chunk, Pre) == map->slots[c].chunk;
+     */
+    //@ ghost Grown: ;
     put_chunk(map, at, chunk, n);
     //@ assert map->heap == \at(map->heap, Pre);
+    //@ assert gm_range_counted{Pre, Here}(map);
+    /*@ assert \forall integer c, i; 0 <= c < \at(map->num_chunks, Grown) &&
+            0 <= i < GM_RANGE_CHUNK ==>
+            \at(\at(map->slots[c].chunk, Grown)->base[i], Here) ==
+                \at(\at(map->slots[c].chunk, Pre)->base[i], Grown);
+     */
+    /*@ assert \forall integer c, i; 0 <= c < \at(map->num_chunks, Pre) &&
+            0 <= i < GM_RANGE_CHUNK ==>
+            \at(\at(map->slots[c].chunk, Pre)->base[i], Here) ==
+                \at(\at(map->slots[c].chunk, Grown)->base[i], Here);
+     */
 }
 
 /* Use a smaller array if there is memory for one; the larger serves as well. */
@@ -361,18 +405,15 @@ static void shrink_slots(gm_range_map_t *map)
 
 /* Take a chunk away, with its ranges. */
 /*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
-    requires map->spare_chunk == \null && map->spare_slots == \null && at < map->num_chunks;
-    assigns map->slots, map->num_chunks, map->capacity, map->heap->blocks, map->heap->bytes,
-        map->slots[at .. map->num_chunks - 2],
-        \at(map->slots, Post)[0 .. \at(map->capacity, Post) - 1];
+    requires at < map->num_chunks;
+    assigns map->num_chunks, map->heap->blocks, map->heap->bytes,
+        map->slots[at .. map->num_chunks - 2];
     ensures gm_range_map_valid(map) && gm_range_map_apart(map);
-    ensures map->spare_chunk == \null && map->spare_slots == \null;
-    ensures map->heap == \old(map->heap);
     ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
     ensures map->num_chunks == \old(map->num_chunks) - 1;
     ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
     ensures gm_range_slots_moved{Pre, Post}(map, at + 1, \old(map->num_chunks), -1);
-    ensures gm_range_untouched{Pre, Post}(map, at);
+    ensures gm_range_untouched{Pre, Post}(map, -1);
  */
 static void remove_chunk(gm_range_map_t *map, size_t at)
 {
@@ -388,21 +429,88 @@ static void remove_chunk(gm_range_map_t *map, size_t at)
      */
     //@ assert gm_range_map_valid(map);
     //@ assert gm_range_map_apart(map);
-    //@ assert gm_range_slots_moved{Pre, Here}(map, at + 1, map->num_chunks + 1, -1);
-    shrink_slots(map);
+}
+
+/* Merge a chunk with the next, with which it fits into one. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires at + 1 < map->num_chunks;
+    requires map->slots[at].count + map->slots[at + 1].count <= GM_RANGE_CHUNK;
+    assigns map->num_chunks, map->heap->blocks, map->heap->bytes,
+        *map->slots[at].chunk, map->slots[at .. map->num_chunks - 1];
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->num_chunks == \old(map->num_chunks) - 1;
+    ensures map->slots[at].chunk == \old(map->slots[at].chunk) &&
+        map->slots[at].first == \old(map->slots[at].first) &&
+        map->slots[at].count == \old(map->slots[at].count + map->slots[at + 1].count);
+    ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
+    ensures gm_range_slots_moved{Pre, Post}(map, at + 2, \old(map->num_chunks), -1);
+    ensures gm_range_untouched{Pre, Post}(map, at);
+    ensures gm_ranges_moved{Pre, Post}(\old(map->slots[at].chunk), 0,
+        \old(map->slots[at].chunk), 0, \old(map->slots[at].count));
+    ensures gm_ranges_moved{Pre, Post}(\old(map->slots[at].chunk), \old(map->slots[at].count),
+        \old(map->slots[at + 1].chunk), 0, \old(map->slots[at + 1].count));
+ */
+static void merge_chunks(gm_range_map_t *map, size_t at)
+{
+    gm_range_slot_t *slots = map->slots;
+    const size_t count = slots[at].count;
+    const size_t more = slots[at + 1].count;
+    gm_range_chunk_t *const chunk = slots[at].chunk;
+    gm_range_chunk_t *const next = slots[at + 1].chunk;
+    /*@ assert \forall integer c; 0 <= c < map->num_chunks && c != at ==>
+            \separated(slots[c].chunk, chunk);
+     */
+    copy_ranges(chunk, count, next, 0, more);
+    //@ assert gm_range_same_chunks{Pre, Here}(map);
+    //@ assert gm_range_untouched{Pre, Here}(map, at);
+    //@ assert gm_ranges_moved{Pre, Here}(chunk, 0, chunk, 0, count);
+    slots[at].count = count + more;
+    //@ assert gm_range_slots_moved{Pre, Here}(map, 0, at, 0);
+    //@ assert gm_range_slots_moved{Pre, Here}(map, at + 1, map->num_chunks, 0);
+    //@ assert gm_range_untouched{Pre, Here}(map, at);
+    //@ assert gm_ranges_moved{Pre, Here}(chunk, 0, chunk, 0, count);
+    //@ assert gm_ranges_moved{Pre, Here}(chunk, count, next, 0, more);
+    remove_chunk(map, at + 1);
 }
 
 /* Merge a chunk with the next, if there is one and they fit into one. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires at < map->num_chunks;
+    requires \forall integer c; 0 <= c < map->num_chunks ==>
+        map->slots[c].count <= GM_RANGE_CHUNK;
+    assigns map->num_chunks, map->heap->blocks, map->heap->bytes,
+        *map->slots[at].chunk, map->slots[at .. map->num_chunks - 1];
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures at < map->num_chunks;
+    ensures map->num_chunks == \old(map->num_chunks) ||
+        map->num_chunks == \old(map->num_chunks) - 1;
+    ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
+    ensures gm_range_untouched{Pre, Post}(map, at);
+    ensures map->num_chunks == \old(map->num_chunks) ==> gm_range_same_chunks{Pre, Post}(map) &&
+        gm_range_same_ranges{Pre, Post}(map);
+    ensures map->num_chunks < \old(map->num_chunks) ==>
+        map->slots[at].chunk == \old(map->slots[at].chunk) &&
+        map->slots[at].first == \old(map->slots[at].first) &&
+        map->slots[at].count == \old(map->slots[at].count + map->slots[at + 1].count);
+    ensures map->num_chunks < \old(map->num_chunks) ==>
+        gm_range_slots_moved{Pre, Post}(map, at + 2, \old(map->num_chunks), -1);
+    ensures map->num_chunks < \old(map->num_chunks) ==>
+        gm_ranges_moved{Pre, Post}(\old(map->slots[at].chunk), 0, \old(map->slots[at].chunk), 0,
+            \old(map->slots[at].count)) &&
+        gm_ranges_moved{Pre, Post}(\old(map->slots[at].chunk), \old(map->slots[at].count),
+            \old(map->slots[at + 1].chunk), 0, \old(map->slots[at + 1].count));
+    ensures \forall integer c; 0 <= c < map->num_chunks ==>
+        map->slots[c].count <= GM_RANGE_CHUNK;
+ */
 static void merge_with_next(gm_range_map_t *map, size_t at)
 {
-    if (at + 1 < map->num_chunks) {
-        gm_range_slot_t *slot = &map->slots[at];
-        size_t count = slot[0].count + slot[1].count;
-        if (count <= GM_RANGE_CHUNK) {
-            copy_ranges(slot[0].chunk, slot[0].count, slot[1].chunk, 0, slot[1].count);
-            slot[0].count = count;
-            remove_chunk(map, at + 1);
-        }
+    if (at + 1 < map->num_chunks &&
+        map->slots[at].count + map->slots[at + 1].count <= GM_RANGE_CHUNK) {
+        merge_chunks(map, at);
+        //@ assert gm_range_slots_moved{Here, Pre}(map, 0, at, 0);
+        //@ assert gm_range_slots_moved{Here, Pre}(map, at + 1, map->num_chunks, 1);
     }
 }
 
@@ -595,12 +703,56 @@ void gm_range_map_cancel(gm_range_map_t *map)
 }
 
 /* Split a full chunk in halves: the upper one goes to the spare chunk, after it. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires gm_range_chunk_new(map, map->spare_chunk) && at < map->num_chunks;
+    requires map->spare_slots == \null ==> map->num_chunks < map->capacity;
+    requires map->spare_slots != \null ==>
+        gm_range_slots_new(map, map->spare_slots, map->capacity + 8);
+    assigns map->slots, map->num_chunks, map->capacity, map->spare_chunk, map->spare_slots,
+        map->heap->blocks, map->heap->bytes, map->slots[at .. map->capacity - 1],
+        map->spare_slots[0 .. map->num_chunks], *map->spare_chunk;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->spare_chunk == \null && map->spare_slots == \null;
+    ensures map->slots ==
+        (\old(map->spare_slots) != \null ? \old(map->spare_slots) : \old(map->slots));
+    ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks) + 1;
+    ensures map->slots[at].chunk == \old(map->slots[at].chunk) &&
+        map->slots[at].count == GM_RANGE_CHUNK / 2 &&
+        map->slots[at].first == \old(map->slots[at].first);
+    ensures map->slots[at + 1].chunk == \old(map->spare_chunk) &&
+        map->slots[at + 1].count == GM_RANGE_CHUNK / 2 &&
+        map->slots[at + 1].first == \old(map->slots[at].chunk->base[GM_RANGE_CHUNK / 2]);
+    ensures gm_range_slots_moved{Pre, Post}(map, 0, at, 0);
+    ensures gm_range_slots_moved{Pre, Post}(map, at + 1, \old(map->num_chunks), 1);
+    ensures gm_range_untouched{Pre, Post}(map, -1);
+    ensures gm_ranges_moved{Pre, Post}(\old(map->spare_chunk), 0, \old(map->slots[at].chunk),
+        GM_RANGE_CHUNK / 2, GM_RANGE_CHUNK / 2);
+ */
 static void split_chunk(gm_range_map_t *map, size_t at)
 {
     const size_t half = GM_RANGE_CHUNK / 2;
-    copy_ranges(map->spare_chunk, 0, map->slots[at].chunk, half, half);
+    gm_range_chunk_t *const lower = map->slots[at].chunk;
+    gm_range_chunk_t *const upper = map->spare_chunk;
+    copy_ranges(upper, 0, lower, half, half);
+    //@ assert gm_range_same_chunks{Pre, Here}(map);
+    //@ assert gm_range_untouched{Pre, Here}(map, -1);
     map->slots[at].count = half;
+    //@ assert gm_range_slots_moved{Pre, Here}(map, 0, at, 0);
+    //@ assert gm_range_slots_moved{Pre, Here}(map, at + 1, map->num_chunks, 0);
+    //@ assert gm_range_untouched{Pre, Here}(map, -1);
+    //@ assert gm_ranges_moved{Pre, Here}(upper, 0, lower, half, half);
+    //@ assert \separated(upper, map->slots + (0 .. map->capacity - 1));
+    //@ assert \separated(upper, map->spare_slots + (0 .. map->num_chunks));
+    //@ ghost Copied: ;
     add_chunk(map, at + 1, half);
+    /*@ assert \forall integer j; 0 <= j < half ==>
+            upper->rest[j].last == \at(upper->rest[j].last, Copied);
+     */
+    /*@ assert \forall integer j; 0 <= j < half ==>
+            upper->rest[j].value == \at(upper->rest[j].value, Copied);
+     */
+    //@ assert \forall integer j; 0 <= j < half ==> upper->base[j] == \at(upper->base[j], Copied);
 }
 
 /* Put a range in a chunk that has room. */
@@ -634,21 +786,166 @@ static void put_in_slot(gm_range_slot_t *slot, uintptr_t base, uintptr_t last, v
     //@ assert gm_range_sorted(slot->chunk, slot->count);
 }
 
+/* Put a range in chunk `at`, which has room. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires at < map->num_chunks && base <= last;
+    requires gm_range_chunk_ok(map->slots + at) && map->slots[at].count < GM_RANGE_CHUNK;
+    requires \forall integer i; 0 <= i < map->slots[at].count ==>
+        map->slots[at].chunk->rest[i].last < base || last < map->slots[at].chunk->base[i];
+    assigns map->slots[at].first, map->slots[at].count, *map->slots[at].chunk;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks);
+    ensures map->spare_chunk == \old(map->spare_chunk) &&
+        map->spare_slots == \old(map->spare_slots);
+    ensures gm_range_chunk_ok(map->slots + at);
+ */
+static void put_in_chunk(gm_range_map_t *map, size_t at, uintptr_t base, uintptr_t last,
+                         void *value)
+{
+    put_in_slot(&map->slots[at], base, last, value);
+    //@ assert map->heap == \at(map->heap, Pre) && gm_heap_same{Pre, Here}(map->heap);
+    //@ assert map->slots == \at(map->slots, Pre) && map->capacity == \at(map->capacity, Pre);
+    /*@ assert \forall integer c; 0 <= c < map->num_chunks ==>
+            map->slots[c].chunk == \at(map->slots[c].chunk, Pre);
+     */
+}
+
+/* Put a range in the spare chunk, after all others. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires gm_range_chunk_new(map, map->spare_chunk) && base <= last;
+    requires map->spare_slots == \null ==> map->num_chunks < map->capacity;
+    requires map->spare_slots != \null ==>
+        gm_range_slots_new(map, map->spare_slots, map->capacity + 8);
+    assigns map->slots, map->num_chunks, map->capacity, map->spare_chunk, map->spare_slots,
+        map->heap->blocks, map->heap->bytes,
+        map->slots[map->num_chunks .. map->capacity - 1],
+        map->spare_slots[0 .. map->num_chunks], *map->spare_chunk;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->spare_chunk == \null && map->spare_slots == \null;
+    ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks) + 1;
+    ensures gm_range_slots_moved{Pre, Post}(map, 0, \old(map->num_chunks), 0);
+    ensures gm_range_untouched{Pre, Post}(map, -1);
+    ensures map->slots[\old(map->num_chunks)].chunk == \old(map->spare_chunk) &&
+        map->slots[\old(map->num_chunks)].count == 1 &&
+        map->slots[\old(map->num_chunks)].first == base;
+    ensures \old(map->spare_chunk)->base[0] == base &&
+        \old(map->spare_chunk)->rest[0].last == last &&
+        \old(map->spare_chunk)->rest[0].value == value;
+ */
+static void append_chunk(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value)
+{
+    gm_range_chunk_t *const chunk = map->spare_chunk;
+    put_range(chunk, 0, 0, base, last, value);
+    //@ assert gm_range_same_chunks{Pre, Here}(map);
+    //@ assert gm_range_untouched{Pre, Here}(map, -1);
+    //@ assert gm_range_slots_moved{Pre, Here}(map, 0, map->num_chunks, 0);
+    //@ assert \separated(chunk, map->slots + (0 .. map->capacity - 1));
+    //@ assert \separated(chunk, map->spare_slots + (0 .. map->num_chunks));
+    //@ ghost Filled: ;
+    add_chunk(map, map->num_chunks, 1);
+    /*@ assert chunk->base[0] == \at(chunk->base[0], Filled) &&
+            chunk->rest[0].last == \at(chunk->rest[0].last, Filled) &&
+            chunk->rest[0].value == \at(chunk->rest[0].value, Filled);
+     */
+}
+
+/* Put a range in chunk `at`, which is full and is split first. */
+/*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires gm_range_chunk_new(map, map->spare_chunk) && base <= last;
+    requires map->spare_slots == \null ==> map->num_chunks < map->capacity;
+    requires map->spare_slots != \null ==>
+        gm_range_slots_new(map, map->spare_slots, map->capacity + 8);
+    requires at < map->num_chunks && map->slots[at].count == GM_RANGE_CHUNK;
+    requires gm_range_chunk_ok(map->slots + at);
+    requires \forall integer i; 0 <= i < GM_RANGE_CHUNK ==>
+        map->slots[at].chunk->rest[i].last < base || last < map->slots[at].chunk->base[i];
+    assigns map->slots, map->num_chunks, map->capacity, map->spare_chunk, map->spare_slots,
+        map->heap->blocks, map->heap->bytes, map->slots[at .. map->capacity - 1],
+        map->spare_slots[0 .. map->num_chunks], *map->spare_chunk, *map->slots[at].chunk;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->spare_chunk == \null && map->spare_slots == \null;
+    ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks) + 1;
+ */
+static void put_in_full(gm_range_map_t *map, size_t at, uintptr_t base, uintptr_t last, void *value)
+{
+    //@ ghost gm_range_chunk_t *lower = map->slots[at].chunk;
+    //@ ghost gm_range_chunk_t *upper = map->spare_chunk;
+    split_chunk(map, at);
+    /*@ assert at + 1 < map->num_chunks && map->num_chunks <= map->capacity &&
+            \valid(map->slots + (0 .. map->capacity - 1));
+     */
+    //@ assert map->slots[at].chunk == lower && map->slots[at + 1].chunk == upper;
+    /*@ assert \at(map->spare_slots, Pre) == \null ==>
+            map->slots == \at(map->slots, Pre) && at + 1 < \at(map->capacity, Pre);
+     */
+    /*@ assert \at(map->spare_slots, Pre) != \null ==>
+            map->slots == \at(map->spare_slots, Pre) && at + 1 <= \at(map->num_chunks, Pre);
+     */
+    /*@ assert \forall integer i; 0 <= i < GM_RANGE_CHUNK ==>
+            lower->base[i] == \at(map->slots[at].chunk->base[i], Pre) &&
+            lower->rest[i].last == \at(map->slots[at].chunk->rest[i].last, Pre);
+     */
+    /*@ assert \forall integer i; 0 <= i < GM_RANGE_CHUNK / 2 ==>
+            upper->base[i] == lower->base[i + GM_RANGE_CHUNK / 2] &&
+            upper->rest[i].last == lower->rest[i + GM_RANGE_CHUNK / 2].last;
+     */
+    /*@ assert \forall integer i; 0 <= i < GM_RANGE_CHUNK ==> lower->base[i] <= lower->rest[i].last;
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK ==>
+            lower->base[i] < lower->base[j];
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK ==>
+            lower->rest[i].last < lower->base[j];
+     */
+    /*@ assert \forall integer i; 0 <= i < GM_RANGE_CHUNK / 2 ==>
+            lower->base[i] <= lower->rest[i].last;
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK / 2 ==>
+            lower->base[i] < lower->base[j];
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK / 2 ==>
+            lower->rest[i].last < lower->base[j];
+     */
+    /*@ assert \forall integer i; 0 <= i < GM_RANGE_CHUNK / 2 ==>
+            upper->base[i] <= upper->rest[i].last;
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK / 2 ==>
+            upper->base[i] < upper->base[j];
+     */
+    /*@ assert \forall integer i, j; 0 <= i < j < GM_RANGE_CHUNK / 2 ==>
+            upper->rest[i].last < upper->base[j];
+     */
+    //@ assert gm_range_sorted(upper, GM_RANGE_CHUNK / 2);
+    //@ assert gm_range_chunk_ok(map->slots + at);
+    //@ assert gm_range_chunk_ok(map->slots + (at + 1));
+    if (base < map->slots[at + 1].first) {
+        put_in_chunk(map, at, base, last, value);
+    } else {
+        put_in_chunk(map, at + 1, base, last, value);
+    }
+}
+
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value)
 {
     size_t at = map->at;
     map->num_ranges++;
+    //@ assert gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    //@ assert gm_range_counted{Pre, Here}(map);
     if (map->spare_chunk == NULL) {
-        put_in_slot(&map->slots[at], base, last, value);
+        put_in_chunk(map, at, base, last, value);
+        //@ assert gm_range_counted{Pre, Here}(map);
     } else if (at + 1 >= map->num_chunks &&
                (map->num_chunks == 0 || base > map->slots[at].chunk->base[GM_RANGE_CHUNK - 1])) {
         /* after the last range of all it gets a chunk of its own, so that ranges that come in order
          * fill their chunks */
-        put_range(map->spare_chunk, 0, 0, base, last, value);
-        add_chunk(map, map->num_chunks, 1);
+        append_chunk(map, base, last, value);
+        //@ assert gm_range_counted{Pre, Here}(map);
     } else {
-        split_chunk(map, at);
-        put_in_slot(&map->slots[base < map->slots[at + 1].first ? at : at + 1], base, last, value);
+        put_in_full(map, at, base, last, value);
+        //@ assert gm_range_counted{Pre, Here}(map);
     }
 }
 
@@ -723,6 +1020,7 @@ bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base)
     if (map->num_chunks == 0) {
         return false;
     }
+    size_t num_chunks = map->num_chunks;
     size_t at = gm_range_chunk_at(map, base);
     const gm_range_slot_t *slot = &map->slots[at];
     size_t i = gm_range_floor(slot->chunk->base, slot->count, base);
@@ -738,6 +1036,9 @@ bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base)
     }
     if (at > 0) {
         merge_with_next(map, at - 1);
+    }
+    if (map->num_chunks < num_chunks) {
+        shrink_slots(map);
     }
     return true;
 }

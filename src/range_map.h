@@ -144,7 +144,7 @@ typedef struct gm_range {
 
     // At `at` a range fits in that starts at `base`, with what a map has in reserve.
     predicate gm_range_map_ready(gm_range_map_t *map, integer base) =
-        (map->num_chunks > 0 ==> map->at < map->num_chunks) &&
+        (map->num_chunks > 0 ? map->at < map->num_chunks : map->at == 0) &&
         (0 < map->at < map->num_chunks ==> map->slots[map->at].first <= base) &&
         (\forall integer c; map->at < c < map->num_chunks ==> base < map->slots[c].first) &&
         (map->spare_chunk == \null ==> map->spare_slots == \null &&
@@ -193,6 +193,19 @@ typedef struct gm_range {
                 \at(map->slots[c].chunk->rest[i].last, Then) &&
             \at(\at(map->slots[c].chunk, Then)->rest[i].value, Now) ==
                 \at(map->slots[c].chunk->rest[i].value, Then);
+
+    // At `Now` ranges [t, t + n) of a chunk are what [f, f + n) of a chunk were at `Then`.
+    predicate gm_ranges_moved{Then, Now}(gm_range_chunk_t *to, integer t, gm_range_chunk_t *from,
+                                         integer f, integer n) =
+        \forall integer j; t <= j < t + n ==>
+            \at(to->base[j], Now) == \at(from->base[j - t + f], Then) &&
+            \at(to->rest[j].last, Now) == \at(from->rest[j - t + f].last, Then) &&
+            \at(to->rest[j].value, Now) == \at(from->rest[j - t + f].value, Then);
+
+    // No range of a map overlaps [base, last].
+    predicate gm_range_is_free(gm_range_map_t *map, integer base, integer last) =
+        \forall integer c, i; gm_range_is(map, c, i) ==>
+            gm_range_last(map, c, i) < base || last < gm_range_base(map, c, i);
 
     // At `Now` a heap has the blocks of `Then`.
     predicate gm_heap_same{Then, Now}(gm_heap_t *heap) =
@@ -250,6 +263,16 @@ int gm_range_map_prepare(gm_range_map_t *map, uintptr_t base);
 void gm_range_map_cancel(gm_range_map_t *map);
 
 /** Insert a range that overlaps none, right after gm_range_map_prepare() of its base. */
+/*@ requires gm_range_map_ok(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
+    requires gm_range_map_ready(map, base) && base <= last && gm_range_is_free(map, base, last);
+    assigns map->slots, map->num_chunks, map->capacity, map->num_ranges, map->spare_chunk,
+        map->spare_slots, map->heap->blocks, map->heap->bytes, map->slots[0 .. map->capacity - 1],
+        *map->slots[0 .. map->num_chunks - 1].chunk, map->spare_slots[0 .. map->num_chunks],
+        *map->spare_chunk;
+    ensures gm_range_map_valid(map) && gm_range_map_apart(map) && map->heap == \old(map->heap);
+    ensures gm_range_heap_ok(map) && gm_range_counted{Pre, Post}(map);
+    ensures map->spare_chunk == \null && map->spare_slots == \null;
+ */
 void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, void *value);
 
 /** Let the range that starts at `base` end at `last`, where it overlaps no other, with that value.
