@@ -12,17 +12,11 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include "range_map.h"
+#include "range_model.h"
 #include "test_heap.h"
 
-#define SLOTS 1000 /* each of SLOT bytes of address space, with at most one range */
-#define SLOT  16
-
-typedef struct model {
-    bool present[SLOTS];
-    uintptr_t base[SLOTS];
-    uintptr_t last[SLOTS];
-} model_t;
+#define SLOTS MODEL_SLOTS
+#define SLOT  MODEL_SLOT_SIZE
 
 static uint32_t random_state = 1;
 
@@ -86,6 +80,7 @@ static void random_changes_agree_with_a_flat_list(void **state)
             model->present[i] = false;
         }
         check_against_model(&map, model, random_below(SLOTS * SLOT));
+        assert_true(step % 16 != 0 || model_agrees(model, &map));
     }
     for (int i = 0; i < SLOTS; i++) {
         assert_int_equal(gm_range_map_remove(&map, model->base[i]), model->present[i]);
