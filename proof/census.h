@@ -19,7 +19,7 @@
 /*@ ghost long long gm_records; // heap blocks of records of frames and mappings */
 /*@ ghost long long gm_tables;  // page tables of the guest */
 /*@ ghost long long gm_recorded; // runs in the map of those that are mapped */
-/*@ ghost long long gm_reserved; // maps that have memory in reserve for an insertion */
+/*@ ghost long long gm_reserved; // insertions that are prepared, and may have memory in reserve */
 /*@ ghost long long gm_refused; // deletions and unmappings that the kernel has refused */
 
 /*@ assigns \nothing; */

@@ -272,8 +272,7 @@ static int find_cacheable(gm_memory_t *memory, const gm_frame_source_t *source,
 /*@ requires \valid(memory) && gm_arch_ok && last < UINTPTR_MAX;
     assigns memory->failure;
     ensures \result == 0 || \result == -1;
-    ensures \result == 0 ==> gm_is_frame(size_bits);
-    ensures \result == 0 ==>
+    ensures \result == 0 <==> gm_is_frame(size_bits) &&
         base % (1 << size_bits) == 0 && first <= base && base + (1 << size_bits) - 1 <= last;
  */
 static int check_given(gm_memory_t *memory, uintptr_t asked, uintptr_t base, size_t size_bits,

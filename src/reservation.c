@@ -51,9 +51,9 @@ static int fail_reservation(gm_memory_t *memory, guestmem_error_code_t code,
 /*@ requires gm_reservations_ok(memory) && base <= last;
     assigns memory->failure;
     ensures \result == 0 || \result == -1;
-    ensures \result == 0 ==> \old(gm_reservations_free(memory, base, last));
-    ensures \result == 0 ==> \old(gm_mappings_free(memory, base - base % ARCH_PAGE_SIZE,
-        last - last % ARCH_PAGE_SIZE + (ARCH_PAGE_SIZE - 1)));
+    ensures \result == 0 <==> \old(gm_reservations_free(memory, base, last) &&
+        gm_mappings_free(memory, base - base % ARCH_PAGE_SIZE,
+            last - last % ARCH_PAGE_SIZE + (ARCH_PAGE_SIZE - 1)));
  */
 static int check_free(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 {
@@ -250,9 +250,8 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
     requires reservation->base <= reservation->last;
     assigns memory->failure;
     ensures \result == 0 || \result == -1;
-    ensures \result == 0 ==> \old(reservation->mapping == \null && memory->root != 0 &&
-        reservation->last <= gm_arch_guest_last);
-    ensures \result == 0 ==> \old(\let base = reservation->base; \let last = reservation->last;
+    ensures \result == 0 <==> \old(\let base = reservation->base; \let last = reservation->last;
+        reservation->mapping == \null && memory->root != 0 && last <= gm_arch_guest_last &&
         gm_reservations_free(memory, base - base % ARCH_PAGE_SIZE, base - 1) &&
         gm_reservations_free(memory, last + 1,
             last - last % ARCH_PAGE_SIZE + (ARCH_PAGE_SIZE - 1)));
