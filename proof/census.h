@@ -113,6 +113,7 @@ struct gm_run;
     }
 */
 /*@ ghost int gm_list; */
+/*@ ghost uintptr_t gm_first; // where its frames are to begin */
 
 /*@ ghost int gm_moment; // the last change of the uses of page tables */
 

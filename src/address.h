@@ -99,13 +99,13 @@ static inline uintptr_t gm_block_at(uintptr_t base, size_t index, size_t bits)
 }
 
 //@ assigns \nothing; ensures \result == (a < b ? a : b);
-static inline uintptr_t gm_lower(uintptr_t a, uintptr_t b)
+static inline uintptr_t gm_min(uintptr_t a, uintptr_t b)
 {
     return a < b ? a : b;
 }
 
 //@ assigns \nothing; ensures \result == (a > b ? a : b);
-static inline uintptr_t gm_higher(uintptr_t a, uintptr_t b)
+static inline uintptr_t gm_max(uintptr_t a, uintptr_t b)
 {
     return a > b ? a : b;
 }

@@ -91,6 +91,8 @@ static origin_t origin_of(gm_memory_t *memory, uintptr_t paddr)
 /* Whether memory that the library acquired is a device's; what is not known may be. */
 /*@ requires gm_memory_ok(memory);
     assigns memory->untyped;
+    ensures !\result ==>
+        !memory->untyped.device && memory->untyped.base <= paddr <= memory->untyped.last;
  */
 static bool is_device_memory(gm_memory_t *memory, uintptr_t paddr)
 {
@@ -142,8 +144,9 @@ static int acquire_free(gm_memory_t *memory, const gm_frame_source_t *source,
         return gm_fail(memory, GUESTMEM_NO_FRAME,
                        "the allocator has no free frame; give it more untyped memory");
     }
-    new->device = device_too &&is_device_memory(
-        memory, vka_utspace_paddr(vka, new->frame.cookie, size->type, size->bits));
+    bool device = device_too && is_device_memory(memory, vka_utspace_paddr(vka, new->frame.cookie,
+                                                                           size->type, size->bits));
+    new->device = device;
     return 0;
 }
 
@@ -303,7 +306,7 @@ static int check_given(gm_memory_t *memory, uintptr_t asked, uintptr_t base, siz
 static int acquire_from_caller(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                                uintptr_t first, uintptr_t last, new_frame_t *new)
 {
-    uintptr_t asked = gm_higher(gpa, source->iterator_from);
+    uintptr_t asked = gm_max(gpa, source->iterator_from);
     memory->in_iterator = true;
     vm_frame_t given = source->iterator(asked, source->cookie);
     memory->in_iterator = false;
@@ -408,6 +411,7 @@ static gm_run_t *run_create(gm_memory_t *memory, const gm_frame_source_t *source
         (*run)->size_bits == \old((*run)->size_bits) && (*run)->base == \old((*run)->base) &&
         gm_run_end(*run) == \old(gm_run_end(*run)) &&
         gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
+    ensures \old(gm_list_joined) ==> gm_list_joined;
  */
 static int resize_run(gm_memory_t *memory, gm_run_t **run, size_t capacity)
 {
@@ -431,30 +435,30 @@ int gm_run_fit(gm_memory_t *memory, gm_run_t **run)
 
 /* Whether a frame continues a run. */
 /*@ requires gm_run_ok(run) && \valid_read(&run->caller) && \valid_read(&run->shared);
-    requires \valid_read(&run->device) && \valid_read(&run->cacheable) && \valid_read(new);
+    requires \valid_read(&run->device) && \valid_read(&run->cacheable) && \valid_read(frame);
     assigns \nothing;
-    ensures \result <==> new->base == gm_run_end(run) && new->size_bits == run->size_bits &&
-        new->caller == run->caller && new->shared == run->shared &&
-        new->device == run->device && new->cacheable == run->cacheable;
+    ensures \result <==> frame->base == gm_run_end(run) && frame->size_bits == run->size_bits &&
+        frame->caller == run->caller && frame->shared == run->shared &&
+        frame->device == run->device && frame->cacheable == run->cacheable;
  */
-static bool continues(const gm_run_t *run, const new_frame_t *new)
+static bool continues(const gm_run_t *run, const new_frame_t *frame)
 {
-    return new->base == gm_run_last(run) + 1 &&
-           new->size_bits == run->size_bits &&new->caller == run->caller &&new->shared ==
-               run->shared &&new->device == run->device &&new->cacheable == run->cacheable;
+    return frame->base == gm_run_last(run) + 1 && frame->size_bits == run->size_bits &&
+           frame->caller == run->caller && frame->shared == run->shared &&
+           frame->device == run->device && frame->cacheable == run->cacheable;
 }
 
 /* A caller may hand in frames that continue no run: so its runs grow. */
-/*@ requires gm_arch_ok && \valid_read(source) && \valid_read(new);
-    requires gm_is_frame_bits(new->size_bits);
+/*@ requires gm_arch_ok && \valid_read(source) && \valid_read(frame);
+    requires gm_is_frame_bits(frame->size_bits);
     assigns \nothing;
-    ensures 1 <= \result <= SIZE_MAX / 32 && (new->caller ==> \result <= CALLER_RUN);
+    ensures 1 <= \result <= SIZE_MAX / 32 && (frame->caller ==> \result <= CALLER_RUN);
  */
-static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t *new,
+static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t *frame,
                              uintptr_t expected)
 {
-    size_t frames = frames_expected(source, new, expected);
-    return new->caller &&frames > CALLER_RUN ? CALLER_RUN : frames;
+    size_t frames = frames_expected(source, frame, expected);
+    return frame->caller && frames > CALLER_RUN ? CALLER_RUN : frames;
 }
 
 /* Begin a run for a frame. */
@@ -471,6 +475,8 @@ static size_t first_capacity(const gm_frame_source_t *source, const new_frame_t 
         gm_records - gm_runs(*newest) == \old(gm_records - gm_runs(*newest));
     ensures \result == 0 ==> *newest != \null && (*newest)->count == 0 &&
         (*newest)->capacity > 0 && follows(*newest, new);
+    ensures \result == 0 && \old(gm_list_joined && gm_list_end(*newest) == new->base) ==>
+        gm_list_joined;
  */
 static int begin_run(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
                      uintptr_t expected, gm_run_t **newest)
@@ -499,6 +505,8 @@ static int begin_run(gm_memory_t *memory, const gm_frame_source_t *source, const
     ensures \result == 0 ==> *newest != \null && (*newest)->count < (*newest)->capacity;
     ensures \result == 0 ==> follows(*newest, new);
     ensures \result == 0 && (*newest)->count > 0 ==> gm_run_ok(*newest);
+    ensures \result == 0 && \old(gm_list_joined && gm_list_end(*newest) == new->base) ==>
+        gm_list_joined;
  */
 static int make_room(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
                      uintptr_t expected, gm_run_t **newest)
@@ -541,6 +549,7 @@ static int make_room(gm_memory_t *memory, const gm_frame_source_t *source, const
     ensures gm_run_ok(run) && gm_run_end(run) == \old(gm_run_end(run) + (1 << run->size_bits));
     ensures gm_list_whole(run) && gm_frames(run) == \old(gm_frames(run)) + 1 &&
         gm_runs(run) == \old(gm_runs(run));
+    ensures \old(gm_list_joined) ==> gm_list_joined;
  */
 static void append(gm_run_t *run, const new_frame_t *new)
 {
@@ -568,6 +577,14 @@ static void append(gm_run_t *run, const new_frame_t *new)
     //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_valid(r);
     //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> gm_run_own(r);
     //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> r->older == \at(r->older, Pre);
+    //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> r->older != run;
+    /*@ assert \forall gm_run_t *r; gm_listed(gm_list, r) && r != run ==>
+            gm_run_end(r) == \at(gm_run_end(r), Pre);
+     */
+    /*@ assert \forall gm_run_t *r; gm_listed(gm_list, r) && r->older != \null ==>
+            gm_run_end(r->older) == \at(gm_run_end(r->older), Pre);
+     */
+    //@ assert \forall gm_run_t *r; gm_listed(gm_list, r) ==> r->base == \at(r->base, Pre);
     //@ assert gm_list_ok(run);
 }
 
@@ -587,6 +604,8 @@ static void append(gm_run_t *run, const new_frame_t *new)
         gm_run_end(*newest) == \old(new->base + (1 << new->size_bits)) &&
         gm_frames(*newest) == \old(gm_frames(*newest)) + 1;
     ensures \result == -1 ==> gm_frames(*newest) == \old(gm_frames(*newest));
+    ensures \result == 0 && \old(gm_list_joined && gm_list_end(*newest) == new->base) ==>
+        gm_list_joined;
  */
 static int add_to_runs(gm_memory_t *memory, const gm_frame_source_t *source, const new_frame_t *new,
                        uintptr_t expected, gm_run_t **newest)
@@ -870,6 +889,8 @@ static int acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr
     ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
         (*newest)->size_bits == \old(new->size_bits) && gm_refused == \old(gm_refused) &&
         gm_run_end(*newest) == \old(new->base + (1 << new->size_bits));
+    ensures \result == 0 && \old(gm_list_joined && gm_list_end(*newest) == new->base) ==>
+        gm_list_joined;
  */
 static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
                           const new_frame_t *new, uintptr_t expected, gm_run_t **newest)
@@ -923,6 +944,8 @@ static int add_or_release(gm_memory_t *memory, const gm_frame_source_t *source,
         gm_refused == \old(gm_refused);
     ensures \result == 0 && first == gpa ==>
         gm_run_end(*newest) == gpa + (1 << (*newest)->size_bits);
+    ensures \result == 0 && first == gpa && \old(gm_list_joined && gm_list_end(*newest) == gpa) ==>
+        gm_list_joined;
  */
 static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                       uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest,
@@ -948,6 +971,10 @@ static int acquire_as(gm_memory_t *memory, const gm_frame_source_t *source, uint
     /*@ assert gm_frames(*newest) == \at(gm_frames(*newest), Pre) &&
             gm_runs(*newest) == \at(gm_runs(*newest), Pre);
      */
+    /*@ assert \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+            gm_list_end(run) == \at(gm_list_end(run), Pre);
+     */
+    //@ assert \at(gm_list_joined, Pre) ==> gm_list_joined;
     if (error != 0) {
         return -1;
     }

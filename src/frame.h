@@ -80,8 +80,10 @@ typedef struct gm_run {
         base % (1 << size_bits) == 0 && base + count * (1 << size_bits) <= UINTPTR_MAX;
  */
 
-/*@ // What follows a run's last address.
-    logic integer gm_run_end(gm_run_t *run) = run->base + run->count * (1 << run->size_bits);
+/*@ // What follows the last address of frames, and of a run.
+    logic integer gm_end_of(integer base, integer count, integer size_bits) =
+        base + count * (1 << size_bits);
+    logic integer gm_run_end(gm_run_t *run) = gm_end_of(run->base, run->count, run->size_bits);
 
     // A run has frames, all of a size, that are aligned and end below the top of the addresses.
     predicate gm_run_ok(gm_run_t *run) =
@@ -157,6 +159,11 @@ typedef struct gm_run {
         newest == \null ? 0 : gm_older_frames(gm_list, newest) + newest->count;
     logic integer gm_list_uses(gm_run_t *newest) =
         newest == \null ? 0 : gm_older_uses(gm_list, newest) + gm_run_uses(newest);
+
+    // Where its last frame ends, and that there is no gap and no overlap up to there.
+    logic integer gm_list_end(gm_run_t *newest) = newest == \null ? gm_first : gm_run_end(newest);
+    predicate gm_list_joined = \forall gm_run_t *run; gm_listed(gm_list, run) ==>
+        run->base == gm_list_end(run->older);
  */
 
 /*@ ghost
@@ -200,7 +207,7 @@ static inline uintptr_t gm_run_last(const gm_run_t *run)
     return run->base + ((run->count << run->size_bits) - 1);
 }
 
-/** The first address of a run's frame; of the one behind the last, where that would be. */
+/** The first address of a run's frame; of the one after the last, where that would be. */
 /*@ requires gm_run_ok(run) && index <= run->count;
     assigns \nothing;
     ensures \result == run->base + index * (1 << run->size_bits);
@@ -292,6 +299,8 @@ static inline seL4_CapRights_t gm_run_rights(const gm_run_t *run, size_t index)
         gm_refused == \old(gm_refused);
     ensures \result == 0 && first == gpa ==> // the frame at `gpa` is its last one
         gm_run_end(*newest) == gpa + (1 << (*newest)->size_bits);
+    ensures \result == 0 && first == gpa && \old(gm_list_joined && gm_list_end(*newest) == gpa) ==>
+        gm_list_joined;
  */
 int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintptr_t gpa,
                      uintptr_t first, uintptr_t last, uintptr_t expected, gm_run_t **newest);
@@ -306,6 +315,7 @@ int gm_frame_acquire(gm_memory_t *memory, const gm_frame_source_t *source, uintp
     ensures *run != \null && gm_list_whole(*run) && (*run)->size_bits == \old((*run)->size_bits) &&
         (*run)->count == \old((*run)->count) &&
         gm_runs(*run) == \old(gm_runs(*run)) && gm_frames(*run) == \old(gm_frames(*run));
+    ensures \old(gm_list_joined) ==> gm_list_joined;
  */
 int gm_run_fit(gm_memory_t *memory, gm_run_t **run);
 

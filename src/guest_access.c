@@ -196,8 +196,8 @@ static void remember(gm_memory_t *memory, const vm_memory_reservation_t *reserva
     bool whole = run->num_in_window == run->count;
     uintptr_t base = whole ? run->base : gm_run_gpa(run, index);
     uintptr_t last = whole ? gm_run_last(run) : gm_run_gpa_last(run, index);
-    base = gm_higher(base, reservation->base);
-    last = gm_lower(last, reservation->last);
+    base = gm_max(base, reservation->base);
+    last = gm_min(last, reservation->last);
     gm_mapping_t *mapping = reservation->mapping;
     memory->recent =
         (gm_recent_t){base, last - base + 1, piece->pointer - (gpa - base), piece->temporary.kept,
@@ -299,12 +299,14 @@ static vm_memory_reservation_t *mapped_at(const gm_memory_t *memory, uintptr_t g
     return reservation != NULL && reservation->mapping != NULL ? reservation : NULL;
 }
 
-/* The reservation with memory right behind another, which ends below `last`; or NULL. */
+/* What follows a reservation without a gap, if it has memory and more of `[.., last]` is to come;
+ * else NULL. */
 /*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
     requires gm_reservation_ok(reservation);
     assigns \nothing;
     ensures \result != \null ==> gm_reservation_ok(\result) && gm_mapped_ok(\result) &&
-        \result->base <= reservation->last + 1 <= \result->last && reservation->last < last;
+        \result->base <= reservation->last + 1 <= \result->last && reservation->last < last &&
+        \result->mapping != \null;
  */
 static vm_memory_reservation_t *
 mapped_after(const gm_memory_t *memory, const vm_memory_reservation_t *reservation, uintptr_t last)
@@ -312,7 +314,7 @@ mapped_after(const gm_memory_t *memory, const vm_memory_reservation_t *reservati
     return reservation->last < last ? mapped_at(memory, reservation->last + 1) : NULL;
 }
 
-/* mapped_at() that must be. @return NULL after gm_fail() */
+/* As mapped_at(), where it is an error if there is none. @return NULL after gm_fail() */
 /*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
     assigns memory->failure;
     ensures \result != \null ==> gm_reservation_ok(\result) && gm_mapped_ok(\result) &&
@@ -351,7 +353,7 @@ static int check_access(gm_memory_t *memory, const gm_access_t *access, uintptr_
         if (reservation == NULL) {
             return -1;
         }
-        uintptr_t end = gm_lower(last, reservation->last);
+        uintptr_t end = gm_min(last, reservation->last);
         if (check_frames(memory, access, reservation->mapping->refilled, gpa, end) != 0) {
             return -1;
         }
@@ -376,8 +378,8 @@ static int fill(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, gm_run_t **f
     for (const vm_memory_reservation_t *reservation = mapped_at(memory, gpa); reservation != NULL;
          reservation = mapped_after(memory, reservation, last)) {
         gm_mapping_t *mapping = reservation->mapping;
-        if (mapping->refilled && gm_mapping_fill(memory, mapping, gm_higher(gpa, reservation->base),
-                                                 gm_lower(last, reservation->last), mapping->first,
+        if (mapping->refilled && gm_mapping_fill(memory, mapping, gm_max(gpa, reservation->base),
+                                                 gm_min(last, reservation->last), mapping->first,
                                                  mapping->last, filled) != 0) {
             empty(memory, filled);
             return -1;
@@ -392,8 +394,8 @@ static void note_written(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
     const vm_memory_reservation_t *reservation =
         memory->tracked > 0 ? mapped_at(memory, gpa) : NULL;
     for (; reservation != NULL; reservation = mapped_after(memory, reservation, last)) {
-        gm_mapping_note(reservation->mapping, gm_higher(gpa, reservation->base),
-                        gm_lower(last, reservation->last));
+        gm_mapping_note(reservation->mapping, gm_max(gpa, reservation->base),
+                        gm_min(last, reservation->last));
     }
 }
 
@@ -403,9 +405,8 @@ static void settle_windows(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, b
     for (const vm_memory_reservation_t *reservation = mapped_at(memory, gpa); reservation != NULL;
          reservation = mapped_after(memory, reservation, last)) {
         gm_mapping_t *mapping = reservation->mapping;
-        gm_window_settle(memory, &mapping->window, mapping->first,
-                         gm_higher(gpa, reservation->base), gm_lower(last, reservation->last),
-                         stay);
+        gm_window_settle(memory, &mapping->window, mapping->first, gm_max(gpa, reservation->base),
+                         gm_min(last, reservation->last), stay);
     }
 }
 
@@ -433,8 +434,8 @@ static int map_windows(gm_memory_t *memory, uintptr_t base, uintptr_t last)
         memory->windows == GUESTMEM_WINDOWS_KEPT ? mapped_at(memory, base) : NULL;
     for (; reservation != NULL; reservation = mapped_after(memory, reservation, last)) {
         uintptr_t gpa;
-        if (!map_window(memory, reservation->mapping, gm_higher(base, reservation->base),
-                        gm_lower(last, reservation->last), &gpa) &&
+        if (!map_window(memory, reservation->mapping, gm_max(base, reservation->base),
+                        gm_min(last, reservation->last), &gpa) &&
             outside == NULL) {
             outside = gm_guest_space_find(memory, gpa, &index);
         }
@@ -468,12 +469,12 @@ static int begin_piece(gm_memory_t *memory, uintptr_t gpa, uintptr_t last, piece
     const gm_mapping_t *mapping = reservation->mapping;
     piece->cacheable = run->cacheable;
     piece->last = gm_window_find(memory, &mapping->window, mapping->first, gpa,
-                                 gm_lower(last, reservation->last), &piece->pointer);
+                                 gm_min(last, reservation->last), &piece->pointer);
     if (piece->pointer == NULL) {
         if (gm_temporary_map(memory, run, index, &piece->temporary) != 0) {
             return -1;
         }
-        piece->last = gm_lower(gm_lower(last, reservation->last), gm_run_gpa_last(run, index));
+        piece->last = gm_min(gm_min(last, reservation->last), gm_run_gpa_last(run, index));
         piece->pointer = (char *)piece->temporary.vaddr + (gpa - gm_run_gpa(run, index));
     }
     remember(memory, reservation, run, index, gpa, piece);
@@ -498,7 +499,7 @@ static int clean(gm_memory_t *memory, uintptr_t gpa, uintptr_t last)
         }
         size_t index = gm_run_index(run, gpa);
         uintptr_t base = gm_run_gpa(run, index);
-        uintptr_t end = gm_lower(last, gm_run_gpa_last(run, index));
+        uintptr_t end = gm_min(last, gm_run_gpa_last(run, index));
         //@ assert base <= gpa <= end && end - base < 1 << run->size_bits;
         seL4_Error error =
             run->cacheable ? gm_arch_frame_clean(run->frames[index].cap, gpa - base, end - gpa + 1)
@@ -522,7 +523,7 @@ static int access_pieces(gm_memory_t *memory, uintptr_t *gpa, uintptr_t last,
     for (;;) {
         piece_t piece;
         uintptr_t limit =
-            access->pieces == PIECES_OF_PAGES ? gm_lower(gm_page_last(*gpa), last) : last;
+            access->pieces == PIECES_OF_PAGES ? gm_min(gm_page_last(*gpa), last) : last;
         if (begin_piece(memory, *gpa, limit, &piece) != 0) {
             return -1;
         }
@@ -573,12 +574,11 @@ static int access_range(gm_memory_t *memory, uintptr_t base, uintptr_t last,
 /* Whether a guest's memory is cached; what is not mapped is some memory of the caller's. */
 static bool is_cached(const vm_t *vm, uintptr_t gpa)
 {
-    size_t index;
     const gm_memory_t *memory = vm != NULL ? vm->mem.reservation_cookie : NULL;
     if (memory == NULL || recent_pointer(memory, gpa, 1) != NULL) {
         return true;
     }
-    const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+    const gm_run_t *run = gm_guest_space_run(memory, gpa);
     return run == NULL || run->cacheable;
 }
 
@@ -683,8 +683,7 @@ int gm_access_clean(gm_memory_t *memory, uintptr_t base, uintptr_t last)
 
 /* Moving bytes of RAM. */
 
-#define BOUNCE_BYTES                                                                               \
-    1024 /* moved at a time where a copy overlaps itself, or its source is uncached */
+#define BOUNCE_BYTES 1024 /* moved at a time where a copy overlaps, or its source is uncached */
 
 static int read_piece(gm_memory_t *memory, const gm_access_t *access, const piece_t *piece,
                       uintptr_t gpa, size_t size, size_t offset)
@@ -926,7 +925,8 @@ static char *find_pointer(gm_memory_t *memory, uintptr_t addr, size_t size)
         return NULL;
     }
     if (gm_window_map(memory, window, mapping->first, mapping->last, addr, last) == 0 &&
-        gm_window_find(memory, window, mapping->first, addr, last, &pointer) != last) {
+        (gm_window_find(memory, window, mapping->first, addr, last, &pointer) != last ||
+         pointer == NULL)) {
         gm_fail(memory, GUESTMEM_NO_ADDRESS,
                 "some frames do not suit the window of the RAM, which mixes sizes or attributes");
         pointer = NULL;

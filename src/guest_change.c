@@ -262,8 +262,8 @@ static int report_written(gm_memory_t *memory, const vm_memory_reservation_t *re
     uintptr_t last;
     int result = 0;
     while (result == 0 && gm_tracking_next(memory, mapping, &gpa, &last)) {
-        uintptr_t from = gm_higher(gpa, reservation->base);
-        uintptr_t to = gm_lower(last, reservation->last);
+        uintptr_t from = gm_max(gpa, reservation->base);
+        uintptr_t to = gm_min(last, reservation->last);
         result = callback(memory->vm, from, to - from + 1, cookie);
         gpa = last + 1;
     }

@@ -216,7 +216,7 @@ void vm_get_reservation_memory_region(vm_memory_reservation_t *reservation, uint
         \base_addr(source) != \base_addr(reservation);
     requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
         memory->iospaces == \null;
-    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, memory->error, gm_list,
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, memory->error, gm_list, gm_first,
         reservation->mapping, reservation->saved;
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures gm_map_done{Pre, Post}(\result, reservation);
@@ -398,7 +398,7 @@ void *create_device_reservation_frame(vm_t *vm, uintptr_t addr, seL4_CapRights_t
     requires own: backing == GUESTMEM_FREE_FRAMES;
     assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
     assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
-    assigns gm_list, reservation->mapping, reservation->saved;
+    assigns gm_list, gm_first, reservation->mapping, reservation->saved;
     ensures gm_tables_ok && gm_reserved == 0 && gm_refused >= \old(gm_refused);
     ensures gm_map_done{Pre, Post}(\result, reservation);
     ensures \result == 0 ==>
@@ -462,7 +462,7 @@ int map_ut_alloc_reservation(vm_t *vm, vm_memory_reservation_t *reservation)
     requires own: vm->mem.reservation_cookie->iospaces == \null;
     assigns GM_RUNS, GM_SPACE(vm->mem.reservation_cookie);
     assigns vm->mem.reservation_cookie->untyped, vm->mem.reservation_cookie->error;
-    assigns gm_list, reservation->mapping, reservation->saved;
+    assigns gm_list, gm_first, reservation->mapping, reservation->saved;
     ensures gm_tables_ok && gm_reserved == 0 && gm_refused >= \old(gm_refused);
     ensures gm_map_done{Pre, Post}(\result, reservation);
     ensures \result == 0 ==>

@@ -140,8 +140,8 @@ static void replace(vm_mem_t *mem, size_t from, size_t to, const vm_ram_region_t
     mem->num_ram_regions = (int)(from + count + after);
 }
 
-/* Let an entry be one with the next, if that begins right behind it in the same state.
- * @return whether it is */
+/* Extend an entry by the next, if that begins where it ends and has the same state.
+ * @return whether it did */
 /*@ requires \valid(left) && \valid_read(right) && \separated(left, right);
     requires left->size > 0 && left->start + left->size <= right->start;
     requires right->start + right->size <= UINTPTR_MAX;
@@ -171,8 +171,9 @@ static void merge(vm_mem_t *mem, size_t from, size_t to)
     }
 }
 
-/* What becomes of `[base, last]`, in a state or taken out, and of the entries `[from, to)`, all
- * that have bytes of it. @return how many pieces */
+/* Make the pieces that take the place of the entries `[from, to)`, which are all that have bytes of
+ * `[base, last]`: that range in a state, or without it, and what they have on both sides of it.
+ * @return how many pieces */
 /*@ requires ram_ok(mem) && from <= to <= mem->num_ram_regions && base <= last < UINTPTR_MAX;
     requires \forall integer i; from <= i < to ==>
         base < ram_end(mem, i) && mem->ram_regions[i].start <= last;

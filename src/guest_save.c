@@ -143,8 +143,8 @@ static int save_pages(gm_memory_t *memory, const vm_memory_reservation_t *reserv
 {
     for (const gm_run_t *run = gm_guest_space_next(memory, reservation->base, reservation->last);
          run != NULL; run = gm_guest_space_after(memory, run, reservation->last)) {
-        uintptr_t base = gm_higher(run->base, reservation->base);
-        uintptr_t last = gm_lower(gm_run_last(run), reservation->last);
+        uintptr_t base = gm_max(run->base, reservation->base);
+        uintptr_t last = gm_min(gm_run_last(run), reservation->last);
         if (gm_access_map(memory, base, last) != 0 || gm_access_clean(memory, base, last) != 0 ||
             gm_access_each_page(memory, base, last, save_page, ram) != 0) {
             return -1;
@@ -302,9 +302,9 @@ static bool next_written(const gm_memory_t *memory, const vm_memory_reservation_
 {
     size_t index;
     while (gm_tracking_find(memory, reservation->mapping, gpa, last)) {
-        *base = gm_higher(*gpa, reservation->base);
+        *base = gm_max(*gpa, reservation->base);
         *gpa = *last + 1;
-        *last = gm_lower(*last, reservation->last);
+        *last = gm_min(*last, reservation->last);
         const gm_run_t *run = gm_guest_space_find(memory, *base, &index);
         if (run != NULL &&
             seL4_CapRights_get_capAllowWrite(gm_run_limit(run, index, seL4_AllRights))) {

@@ -291,8 +291,8 @@ int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_
     if (cut_at(memory, first, &cuts->at_first) != 0) {
         return -1;
     }
-    if (cut_at(memory, last + 1, &cuts->behind_last) != 0) {
-        cuts->behind_last = false;
+    if (cut_at(memory, last + 1, &cuts->after_last) != 0) {
+        cuts->after_last = false;
         gm_guest_space_join(memory, cuts);
         return -1;
     }
@@ -301,7 +301,7 @@ int gm_guest_space_cut(gm_memory_t *memory, uintptr_t first, uintptr_t last, gm_
 
 void gm_guest_space_join(gm_memory_t *memory, const gm_cuts_t *cuts)
 {
-    if (cuts->behind_last) {
+    if (cuts->after_last) {
         join_at(memory, cuts->last + 1);
     }
     if (cuts->at_first) {

@@ -117,7 +117,7 @@ typedef struct gm_cuts {
     uintptr_t first;
     uintptr_t last;
     bool at_first;
-    bool behind_last;
+    bool after_last;
 } gm_cuts_t;
 
 /**

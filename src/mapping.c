@@ -24,7 +24,7 @@
     requires *newest == \null && gm_list_whole(*newest);
     requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES;
     assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
-        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list, gm_first;
     ensures \result == 0 || \result == -1;
     ensures gm_list_whole(*newest);
     ensures gm_refused >= \old(gm_refused);
@@ -33,13 +33,16 @@
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
         gm_objects == \old(gm_objects) + gm_frames(*newest);
     ensures \result == 0 ==> *newest != \null && gm_run_ok(*newest) &&
-        gm_refused == \old(gm_refused) && gm_run_end(*newest) == \old(mapping->last) + 1;
+        gm_refused == \old(gm_refused) && gm_list_joined &&
+        gm_first == \old(mapping->first) && gm_run_end(*newest) == \old(mapping->last) + 1;
  */
 static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_run_t **newest)
 {
     uintptr_t gpa = mapping->first;
     uintptr_t last = mapping->last;
+    //@ ghost gm_first = gpa;
     /*@ loop invariant gm_memory_ok(memory) && gpa <= last;
+        loop invariant gm_list_joined && gm_list_end(*newest) == gpa;
         loop invariant mapping->source.backing == GUESTMEM_FREE_FRAMES;
         loop invariant memory->vm == \at(memory->vm, Pre);
         loop invariant gm_list_whole(*newest) && (*newest != \null ==> gm_run_ok(*newest));
@@ -93,9 +96,11 @@ static int acquire_frames(gm_memory_t *memory, const gm_mapping_t *mapping, gm_r
     requires mapping->first <= mapping->last < UINTPTR_MAX;
     requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES;
     assigns GM_RUNS, *newest, memory->heap, memory->counts, memory->failure, memory->untyped,
-        gm_slots, gm_objects, gm_records, gm_refused, gm_list;
+        gm_slots, gm_objects, gm_records, gm_refused, gm_list, gm_first;
     ensures \result == 0 || \result == -1;
     ensures gm_refused >= \old(gm_refused);
+    ensures \result == 0 ==> gm_list_joined && gm_first == \old(mapping->first) &&
+        gm_run_end(*newest) == \old(mapping->last) + 1; // its frames are the mapping's pages
     ensures \result == 0 ==> *newest != \null && gm_list_whole(*newest) && gm_run_ok(*newest) &&
         gm_records == \old(gm_records) + gm_runs(*newest) && gm_refused == \old(gm_refused) &&
         gm_slots == \old(gm_slots) + gm_frames(*newest) &&
@@ -266,7 +271,7 @@ static int map_runs(gm_memory_t *memory, const gm_frame_source_t *source, gm_run
     requires \base_addr(mapping) != \base_addr(memory);
     requires own: mapping->source.backing == GUESTMEM_FREE_FRAMES &&
         mapping->source.use == GM_USE_ANY && memory->iospaces == \null;
-    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, gm_first;
     ensures \result == 0 || \result == -1;
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
@@ -345,9 +350,8 @@ gm_mapping_t *gm_mapping_make(gm_memory_t *memory, const gm_frame_source_t *sour
 static int acquire_missing(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
                            uintptr_t end, uintptr_t first, uintptr_t last, gm_run_t **newest)
 {
-    size_t index;
     for (gpa = gm_page_of(gpa);; first = ++gpa) {
-        const gm_run_t *run = gm_guest_space_find(memory, gpa, &index);
+        const gm_run_t *run = gm_guest_space_run(memory, gpa);
         if (run == NULL) {
             uintptr_t from = first;
             uintptr_t to = last;
@@ -555,9 +559,8 @@ static int acquire_all_broken(gm_memory_t *memory, const gm_mapping_t *mapping, 
 /* Unmap from the window what is in it of a run that was replaced. */
 static void drop_old(gm_memory_t *memory, gm_mapping_t *mapping, gm_run_t *old)
 {
-    size_t index;
     uintptr_t last = gm_run_last(old);
-    gm_run_t *run = gm_guest_space_find(memory, old->base, &index);
+    gm_run_t *run = gm_guest_space_run(memory, old->base);
     gm_range_map_set(&memory->runs, old->base, last, old);
     gm_window_drop(memory, &mapping->window, mapping->first, mapping->last, old->base, last);
     gm_range_map_set(&memory->runs, old->base, last, run);
@@ -578,17 +581,15 @@ int gm_mapping_break(gm_memory_t *memory, gm_mapping_t *mapping)
 {
     gm_run_t *newest = NULL;
     gm_run_t *old = NULL; /* what was broken, the last one first */
-    size_t index;
     if (acquire_all_broken(memory, mapping, &newest) != 0) {
         return -1;
     }
     for (gm_run_t *run = newest; run != NULL; run = run->older) {
-        gm_run_t *large = gm_guest_space_find(memory, run->base, &index);
+        gm_run_t *large = gm_guest_space_run(memory, run->base);
         assert(large != NULL);
         if (gm_guest_space_swap(memory, large, run) != 0) {
             for (; old != NULL; old = old->older) {
-                gm_guest_space_swap_back(memory, old,
-                                         gm_guest_space_find(memory, old->base, &index));
+                gm_guest_space_swap_back(memory, old, gm_guest_space_run(memory, old->base));
             }
             gm_frames_discard(memory, newest);
             return -1;

@@ -19,7 +19,7 @@ typedef struct gm_mapping {
     gm_window_t window;
     uint64_t *written; /* while written pages are tracked, else NULL: a bit for each page */
     bool in_pages;     /* it is tracked in pages */
-    uint64_t *given;   /* behind it: one for the first page of each frame that the guest has got the
+    uint64_t *given;   /* after it: one for the first page of each frame that the guest has got the
                           right to write, as far as it may have it */
 } gm_mapping_t;
 
@@ -35,7 +35,7 @@ typedef struct gm_mapping {
     requires first % ARCH_PAGE_SIZE == 0 && last % ARCH_PAGE_SIZE == ARCH_PAGE_SIZE - 1;
     requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
         memory->iospaces == \null;
-    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, gm_first;
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};

@@ -12,6 +12,9 @@
  *   - each chunk has 1 to GM_RANGE_CHUNK ranges, and slots[i].first == slots[i].chunk->base[0];
  *   - num_ranges is the sum of the counts, and num_chunks <= capacity;
  *   - spare_chunk and spare_slots are NULL, but for between prepare and insert or cancel.
+ *
+ * It is written for its proof (docs/proof.md): each step is a function of its own, so that it has a
+ * contract, and structures are copied member by member.
  */
 
 #include "range_map.h"
@@ -239,7 +242,7 @@ static void copy_ranges(gm_range_chunk_t *target, size_t to, const gm_range_chun
     copy_rests(target->rest, to, source->rest, from, n);
 }
 
-/* Have the slots in another array. */
+/* Move the slots to another array. */
 /*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
     requires gm_range_slots_new(map, slots, capacity);
     requires map->num_chunks <= capacity && 0 < capacity < SIZE_MAX / 64;
@@ -294,7 +297,7 @@ static void put_chunk(gm_range_map_t *map, size_t at, gm_range_chunk_t *chunk, s
      */
 }
 
-/* Have the slots in the spare array, if there is one. @return the spare chunk, now the caller's */
+/* Move the slots to the spare array, if there is one. @return the spare chunk, now the caller's */
 /*@ requires gm_range_map_valid(map) && gm_range_map_apart(map) && gm_range_heap_ok(map);
     requires gm_range_chunk_new(map, map->spare_chunk);
     requires map->spare_slots == \null ==> map->num_chunks < map->capacity;
@@ -615,7 +618,7 @@ static void change_range(const gm_range_slot_t *slot, size_t i, uintptr_t last, 
         chunk->rest[j].last == \old(chunk->rest[j + 1].last) &&
         chunk->rest[j].value == \old(chunk->rest[j + 1].value);
  */
-static void take_range(gm_range_chunk_t *chunk, size_t n, size_t i)
+static void remove_range(gm_range_chunk_t *chunk, size_t n, size_t i)
 {
     /*@ assert \forall integer j, k; i <= j < k < n - 1 ==>
             chunk->rest[j + 1].last < chunk->base[k + 1];
@@ -869,7 +872,8 @@ static void append_chunk(gm_range_map_t *map, uintptr_t base, uintptr_t last, vo
     ensures map->spare_chunk == \null && map->spare_slots == \null;
     ensures map->heap == \old(map->heap) && map->num_chunks == \old(map->num_chunks) + 1;
  */
-static void put_in_full(gm_range_map_t *map, size_t at, uintptr_t base, uintptr_t last, void *value)
+static void split_and_put(gm_range_map_t *map, size_t at, uintptr_t base, uintptr_t last,
+                          void *value)
 {
     //@ ghost gm_range_chunk_t *lower = map->slots[at].chunk;
     //@ ghost gm_range_chunk_t *upper = map->spare_chunk;
@@ -944,7 +948,7 @@ void gm_range_map_insert(gm_range_map_t *map, uintptr_t base, uintptr_t last, vo
         append_chunk(map, base, last, value);
         //@ assert gm_range_counted{Pre, Here}(map);
     } else {
-        put_in_full(map, at, base, last, value);
+        split_and_put(map, at, base, last, value);
         //@ assert gm_range_counted{Pre, Here}(map);
     }
 }
@@ -1005,11 +1009,11 @@ void gm_range_map_set(gm_range_map_t *map, uintptr_t base, uintptr_t last, void 
         slot->chunk->rest[j].last == \old(slot->chunk->rest[j + 1].last) &&
         slot->chunk->rest[j].value == \old(slot->chunk->rest[j + 1].value);
  */
-static void take_from_slot(gm_range_slot_t *slot, size_t i)
+static void remove_from_slot(gm_range_slot_t *slot, size_t i)
 {
     gm_range_chunk_t *chunk = slot->chunk;
     size_t count = slot->count;
-    take_range(chunk, count, i);
+    remove_range(chunk, count, i);
     slot->first = chunk->base[0];
     slot->count = count - 1;
     //@ assert gm_range_sorted(slot->chunk, slot->count);
@@ -1031,7 +1035,7 @@ bool gm_range_map_remove(gm_range_map_t *map, uintptr_t base)
     if (slot->count == 1) {
         remove_chunk(map, at);
     } else {
-        take_from_slot(&map->slots[at], i);
+        remove_from_slot(&map->slots[at], i);
         merge_with_next(map, at);
     }
     if (at > 0) {

@@ -10,7 +10,8 @@
  * An ordered map of disjoint address ranges, each with a value. Pure C11: no seL4 types. Ranges are
  * `(base, last)`, both inclusive. Insertion is in two steps: gm_range_map_prepare() gets the
  * memory, gm_range_map_insert() cannot fail. Removing a range right after that frees all that it
- * took.
+ * took; but if the array of chunks has grown and there is no memory for a smaller one, it stays
+ * until a later removal.
  */
 
 #include <stdbool.h>

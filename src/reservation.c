@@ -292,7 +292,7 @@ static int check_mappable(gm_memory_t *memory, const vm_memory_reservation_t *re
     requires reservation->last <= gm_arch_guest_last;
     requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
         memory->iospaces == \null;
-    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list;
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, gm_first;
     ensures memory->vm == \old(memory->vm) && memory->vm->vka == \old(memory->vm->vka);
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures \result == \null ? gm_nothing_more{Pre, Post} : gm_mapping_more{Pre, Post};

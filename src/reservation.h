@@ -67,12 +67,14 @@ struct vm_memory_reservation {
             gm_reservation_at(memory, c, i)->mapping != \null ==>
             gm_range_last(&memory->reservations, c, i) < base ||
             last < gm_range_base(&memory->reservations, c, i);
- */
-/*@ // The pages of a mapped reservation are those of its mapping.
-    predicate gm_mapped_ok(vm_memory_reservation_t *reservation) = \let mapping =
-   reservation->mapping; mapping != \null ==> \valid(mapping) && mapping->first <= reservation->base
-   && reservation->last <= mapping->last < UINTPTR_MAX && (mapping->written != \null ==>
-   gm_mapping_bits(mapping, mapping->written));
+
+    // The pages of a mapped reservation are those of its mapping.
+    predicate gm_mapped_ok(vm_memory_reservation_t *reservation) =
+        reservation->mapping != \null ==> \valid(reservation->mapping) &&
+            reservation->mapping->first <= reservation->base &&
+            reservation->last <= reservation->mapping->last < UINTPTR_MAX &&
+            (reservation->mapping->written != \null ==>
+                gm_mapping_bits(reservation->mapping, reservation->mapping->written));
 
     predicate gm_reservations_mapped(gm_memory_t *memory) =
         \forall integer c, i; gm_range_is(&memory->reservations, c, i) ==>
@@ -90,7 +92,7 @@ struct vm_memory_reservation {
 /*@ ghost
     /@ requires gm_memory_ok(memory);
        assigns \nothing;
-       ensures gm_reservations_mapped(memory); // nor that its mappings do
+       ensures gm_reservations_mapped(memory); // nor that this holds of each reservation in it
      @/
     void gm_reservations_are_mapped(gm_memory_t *memory);
 */
@@ -175,7 +177,7 @@ gm_frame_source_t gm_reservation_source(const gm_memory_t *memory, guestmem_back
         \base_addr(source) != \base_addr(reservation);
     requires own: source->backing == GUESTMEM_FREE_FRAMES && source->use == GM_USE_ANY &&
         memory->iospaces == \null;
-    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, reservation->mapping,
+    assigns GM_RUNS, GM_SPACE(memory), memory->untyped, gm_list, gm_first, reservation->mapping,
         reservation->saved;
     ensures gm_space_ok(memory) && gm_refused >= \old(gm_refused);
     ensures gm_map_done{Pre, Post}(\result, reservation);
@@ -257,7 +259,7 @@ static inline vm_memory_reservation_t *gm_reservation_next(const gm_memory_t *me
     return reservation;
 }
 
-/** The lowest reservation above another, which is the lowest of all above NULL; or NULL. */
+/** The lowest reservation above another, or the lowest of all for NULL; NULL if there is none. */
 /*@ requires gm_reservations_ok(memory);
     requires reservation == \null || gm_reservation_ok(reservation);
     assigns \nothing;

@@ -106,20 +106,20 @@ static const gm_run_t *map_all(gm_memory_t *memory, const gm_mapping_t *mapping,
     ensures !gm_arch_frame_remaps || memory->remap_refused ==>
         \result == run->base + (index + 1) * (1 << run->size_bits);
  */
-static uintptr_t behind_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
+static uintptr_t after_failure(const gm_memory_t *memory, const gm_run_t *run, size_t index)
 {
     return gm_guest_space_remaps(memory) ? gm_run_gpa(run, index) : gm_run_gpa_last(run, index) + 1;
 }
 
-/* Map the frames of `[gpa, behind)` by the records, which are as they were again. */
-static void map_back(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa,
-                     uintptr_t behind, bool read_only_too)
+/* Map the frames of `[gpa, end)` by the records, which are as they were again. */
+static void map_back(gm_memory_t *memory, const gm_mapping_t *mapping, uintptr_t gpa, uintptr_t end,
+                     bool read_only_too)
 {
     gm_failure_t failure = memory->failure;
     const gm_run_t *run;
     size_t index;
-    while (gpa < behind &&
-           (run = map_all(memory, mapping, gpa, behind - 1, read_only_too, &index)) != NULL) {
+    while (gpa < end &&
+           (run = map_all(memory, mapping, gpa, end - 1, read_only_too, &index)) != NULL) {
         gm_guest_space_withdraw(memory, run, index);
         gpa = gm_run_gpa_last(run, index) + 1;
     }
@@ -144,7 +144,7 @@ int gm_tracking_give_right(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t
     gm_mapping_mark(mapping, mapping->given, base, base, true);
     if (map_by_records(memory, mapping, run, index) != 0) {
         gm_mapping_mark(mapping, mapping->given, base, base, false);
-        map_back(memory, mapping, base, behind_failure(memory, run, index), true);
+        map_back(memory, mapping, base, after_failure(memory, run, index), true);
         return -1;
     }
     gm_mapping_note(mapping, gpa, gpa);
@@ -185,7 +185,7 @@ int gm_tracking_begin(gm_memory_t *memory, gm_mapping_t *mapping, bool pages)
     const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
     if (failed != NULL) {
         forget_written(memory, mapping);
-        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
+        map_back(memory, mapping, mapping->first, after_failure(memory, failed, index), false);
         return -1;
     }
     if (pages && gm_mapping_break(memory, mapping) != 0) {
@@ -209,7 +209,7 @@ int gm_tracking_end(gm_memory_t *memory, gm_mapping_t *mapping)
     const gm_run_t *failed = map_all(memory, mapping, mapping->first, mapping->last, false, &index);
     mapping->written = written;
     if (failed != NULL) {
-        map_back(memory, mapping, mapping->first, behind_failure(memory, failed, index), false);
+        map_back(memory, mapping, mapping->first, after_failure(memory, failed, index), false);
         return -1;
     }
     forget_written(memory, mapping);
@@ -244,7 +244,8 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
     size_t index;
     const gm_run_t *run;
     uintptr_t gpa = mapping->first;
-    while (gm_window_next_pointed(memory, &mapping->window, &gpa, mapping->last)) {
+    while (gpa <= mapping->last &&
+           gm_window_next_pointed(memory, &mapping->window, &gpa, mapping->last)) {
         run = gm_guest_space_find(memory, gpa, &index);
         assert(run != NULL);
         gm_mapping_note(mapping, gpa, gpa);
@@ -256,11 +257,11 @@ int gm_tracking_rearm(gm_memory_t *memory, gm_mapping_t *mapping)
         return 0;
     }
     gm_failure_t failure = memory->failure;
-    uintptr_t behind = behind_failure(memory, run, index);
-    while (behind > mapping->first &&
-           (run = map_given(memory, mapping, behind - 1, true, &index)) != NULL) {
+    uintptr_t end = after_failure(memory, run, index);
+    while (end > mapping->first &&
+           (run = map_given(memory, mapping, end - 1, true, &index)) != NULL) {
         gm_guest_space_withdraw(memory, run, index);
-        behind = gm_run_gpa(run, index);
+        end = gm_run_gpa(run, index);
     }
     memory->failure = failure;
     return -1;
@@ -283,6 +284,7 @@ bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, ui
     if (page > end) {
         return false;
     }
+    /* written without branches, which the provers lose */
     uintptr_t written = gm_block_at(mapping->first, page, ARCH_PAGE_BITS);
     const gm_run_t *run = gm_guest_space_run(memory, written);
     size_t index = run != NULL ? gm_run_index(run, written) : 0;
@@ -329,7 +331,7 @@ int gm_tracking_protect(gm_memory_t *memory, gm_mapping_t *mapping, uintptr_t fi
          run = gm_guest_space_after(memory, run, last)) {
         run->rights = run->had;
     }
-    map_back(memory, mapping, first, behind_failure(memory, failed, index), true);
+    map_back(memory, mapping, first, after_failure(memory, failed, index), true);
     gm_guest_space_join(memory, &cuts);
     return -1;
 }

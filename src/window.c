@@ -622,18 +622,19 @@ int gm_window_map(gm_memory_t *memory, gm_window_t *window, uintptr_t first, uin
 uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, uintptr_t first,
                          uintptr_t gpa, uintptr_t end, char **pointer)
 {
-    uintptr_t behind = gpa;
+    uintptr_t next = gpa;
     const gm_run_t *run = window->base != NULL ? gm_guest_space_run(memory, gpa) : NULL;
-    /*@ loop invariant gpa <= behind;
+    /*@ loop invariant gpa <= next;
         loop invariant run != \null ==> gm_run_ok(run) && gm_run_readable(run) &&
-            run->base <= behind < gm_run_end(run) && behind <= end;
-        loop assigns run, behind;
-        loop variant UINTPTR_MAX - behind;
+            run->base <= next < gm_run_end(run) && next <= end;
+        loop assigns run, next;
+        loop variant UINTPTR_MAX - next;
      */
     while (run != NULL) {
         size_t stop = index_at(run, end) + 1;
-        //@ assert behind < run->base + stop * (1 << run->size_bits);
-        size_t i = run->num_in_window == run->count ? stop : gm_run_index(run, behind);
+        //@ assert next < run->base + run->count * (1 << run->size_bits);
+        //@ assert next < run->base + stop * (1 << run->size_bits);
+        size_t i = run->num_in_window == run->count ? stop : gm_run_index(run, next);
         /*@ loop invariant i <= stop;
             loop assigns i;
             loop variant stop - i;
@@ -641,14 +642,14 @@ uintptr_t gm_window_find(const gm_memory_t *memory, const gm_window_t *window, u
         while (i < stop && gm_run_states(run)[i] != FRAME_OUTSIDE) {
             i++;
         }
-        behind = gm_higher(behind, gm_run_gpa(run, i));
-        if (i < stop || behind > end) {
+        next = gm_max(next, gm_run_gpa(run, i));
+        if (i < stop || next > end) {
             break;
         }
-        run = gm_guest_space_run(memory, behind);
+        run = gm_guest_space_run(memory, next);
     }
-    *pointer = behind > gpa ? address_of(window, first, gpa) : NULL;
-    return behind > gpa ? gm_lower(behind - 1, end) : gpa;
+    *pointer = next > gpa ? address_of(window, first, gpa) : NULL;
+    return next > gpa ? gm_min(next - 1, end) : gpa;
 }
 
 void gm_window_point(gm_memory_t *memory, gm_window_t *window, uintptr_t gpa, uintptr_t end)

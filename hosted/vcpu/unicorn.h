@@ -85,7 +85,7 @@ typedef enum unicorn_step {
 typedef struct unicorn_engine {
     engine_t engine;
     uint64_t instructions;   /* that have run, counted when their block begins */
-    uint64_t block_end;      /* virtual address behind that block */
+    uint64_t block_end;      /* virtual address after that block */
     atomic_ullong attend_at; /* look at all below when so many have run; 0: before the next block */
     uint64_t budget_end;     /* stop when so many have run */
     atomic_bool kicked;

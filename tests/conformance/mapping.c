@@ -39,7 +39,7 @@ static void mapping_twice_fails_and_changes_nothing(suite_t *suite)
     EXPECT_EQUAL(vspace_get_cap(&suite->vm.mem.vm_vspace, (void *)GPA), cap);
 }
 
-static void iterator_is_asked_for_the_first_address_and_behind_each_frame(suite_t *suite)
+static void iterator_is_asked_for_the_first_address_and_after_each_frame(suite_t *suite)
 {
     seL4_CPtr small = new_frame(suite, 12), large = new_frame(suite, 21);
     uintptr_t start = GPA + 2 * MEGABYTE - PAGE;
@@ -276,7 +276,7 @@ static void iterator_may_call_the_library_for_other_vms_only(suite_t *suite)
 
 static const check_t checks[] = {
     CHECK(mapping_twice_fails_and_changes_nothing),
-    CHECK(iterator_is_asked_for_the_first_address_and_behind_each_frame),
+    CHECK(iterator_is_asked_for_the_first_address_and_after_each_frame),
     CHECK(iterators_frame_that_does_not_fit_undoes_the_whole_map),
     CHECK(iterator_may_call_the_library_for_other_vms_only),
     CHECK(kernel_is_not_asked_to_replace_a_mapping),
