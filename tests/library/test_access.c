@@ -6,6 +6,7 @@
 /* Access of the VMM to guest memory, beside what is physically there. */
 
 #include "world.h"
+#include <guestmem/change.h>
 
 #define GPA ((uintptr_t)0x80000000)
 #define RAM (GPA + 16 * PAGE) /* RAM of its own, apart from that at GPA */
@@ -15,6 +16,46 @@ static int count_touch(vm_t *vm, uintptr_t guest_addr, void *vmm_vaddr, size_t s
 {
     ++*(int *)cookie;
     return 0;
+}
+
+/* Pages that a caller hands in, in ascending order. */
+typedef struct handed {
+    vka_object_t objects[8];
+    vm_frame_t pages[8];
+    size_t count;
+} handed_t;
+
+static void make_handed(world_t *w, handed_t *handed, size_t count)
+{
+    handed->count = count;
+    for (size_t i = 0; i < count; i++) {
+        handed->objects[i] = world_frame(w, 12);
+        handed->pages[i] =
+            (vm_frame_t){handed->objects[i].cptr, seL4_AllRights, GPA + i * PAGE, 12};
+    }
+}
+
+static vm_frame_t hand_in(uintptr_t addr, void *cookie)
+{
+    const handed_t *handed = cookie;
+    return handed->pages[(addr - GPA) / PAGE];
+}
+
+/* Register RAM of those from the first on. */
+static void register_handed(world_t *w, handed_t *handed, size_t first, size_t count)
+{
+    assert_int_equal(vm_ram_register_at_custom_iterator(&w->vm, GPA + first * PAGE, count * PAGE,
+                                                        hand_in, handed),
+                     0);
+}
+
+/* End the VM, and free them. */
+static void end_with(world_t *w, handed_t *handed)
+{
+    vm_memory_destroy(&w->vm);
+    for (size_t i = 0; i < handed->count; i++) {
+        vka_free_object(hosted_vka(w->system), &handed->objects[i]);
+    }
 }
 
 /* RAM of two reservations side by side, the second of several frame sizes. */
@@ -241,6 +282,91 @@ static void callbacks_and_pointers_at_their_limits(void **state)
     assert_int_equal(touched, 3);
 }
 
+/* Of one byte as well, whose last address is the first that is not in the window. */
+static void a_pointer_to_what_does_not_suit_the_window_is_refused_for_that(void **state)
+{
+    world_t *w = *state;
+    handed_t handed;
+    char byte;
+    make_handed(w, &handed, 2);
+    handed.pages[0].size_bits |= GUESTMEM_FRAME_UNCACHED;
+    register_handed(w, &handed, 0, 2);
+    assert_non_null(guestmem_pointer(&w->vm, GPA, 8));
+    for (size_t size = 1; size <= PAGE; size *= 8) {
+        assert_int_equal(guestmem_read(&w->vm, 0x1000, &byte, 1), -1); /* for another reason */
+        expect_failure(w, GUESTMEM_NOT_RAM);
+        assert_null(guestmem_pointer(&w->vm, GPA + PAGE, size));
+        assert_non_null(strstr(w->log_line, "do not suit the window"));
+        expect_failure(w, GUESTMEM_NO_ADDRESS);
+    }
+    end_with(w, &handed);
+}
+
+/* Each of two reservations has such a frame: so nothing is written, or at least all up to the end
+ * of the first one. */
+static void
+the_first_frame_that_does_not_suit_its_window_is_tried_before_a_byte_is_written(void **state)
+{
+    world_t *w = *state;
+    handed_t handed;
+    static char bytes[4 * 4096];
+    char first;
+    bool failed = true;
+    make_handed(w, &handed, 4);
+    handed.pages[1].size_bits |= GUESTMEM_FRAME_UNCACHED;
+    handed.pages[3].size_bits |= GUESTMEM_FRAME_UNCACHED;
+    register_handed(w, &handed, 0, 2);
+    register_handed(w, &handed, 2, 2);
+    for (uint64_t k = 1; failed; k++) {
+        memset(bytes, (int)k, sizeof(bytes));
+        hosted_inject_fail_from(w->system, HOSTED_OPERATION_FORWARD, k);
+        failed = guestmem_write(&w->vm, GPA, bytes, sizeof(bytes)) != 0;
+        hosted_inject_stop(w->system);
+        assert_int_equal(guestmem_read(&w->vm, GPA, &first, 1), 0);
+        assert_int_equal(first, (char)guest_bytes(w, GPA + PAGE)[0]);
+    }
+    w->log_lines = 0;
+    end_with(w, &handed);
+}
+
+/* Of frames in one run: neither those before a range nor those after it count. */
+static void the_rights_to_the_frames_of_a_range_decide_and_no_others(void **state)
+{
+    world_t *w = *state;
+    handed_t handed;
+    static char bytes[8 * 4096];
+    const struct {
+        uintptr_t addr;
+        size_t size;
+        bool allowed;
+    } writes[] = {
+        {GPA, 2 * PAGE, true},
+        {GPA + 3 * PAGE, 2 * PAGE, true},
+        {GPA + 3 * PAGE, 1, true},
+        {GPA, 8 * PAGE, false},
+        {GPA, 2 * PAGE + 1, false},
+        {GPA + 2 * PAGE, PAGE, false},
+        {GPA + 3 * PAGE - 1, 2 * PAGE, false},
+    };
+    make_handed(w, &handed, 8);
+    handed.pages[2].rights = seL4_CanRead;
+    register_handed(w, &handed, 0, 8);
+    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+        memset(bytes, writes[i].allowed ? 1 : 2, sizeof(bytes));
+        assert_int_equal(guestmem_write(&w->vm, writes[i].addr, bytes, writes[i].size),
+                         writes[i].allowed ? 0 : -1);
+        if (!writes[i].allowed) {
+            expect_failure(w, GUESTMEM_NO_RIGHT);
+        }
+    }
+    assert_int_equal(guestmem_read(&w->vm, GPA, bytes, sizeof(bytes)), 0);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        size_t page = i / PAGE;
+        assert_int_equal(bytes[i], page < 5 && page != 2);
+    }
+    end_with(w, &handed);
+}
+
 static void a_copy_that_fails_leaves_no_frame_mapped(void **state)
 {
     world_t *w = *state;
@@ -257,14 +383,14 @@ static void a_copy_that_fails_leaves_no_frame_mapped(void **state)
     w->log_lines = 0;
 }
 
-/* Free the RAM behind the first page; cookie: the world. */
+/* Free the RAM after the first page; cookie: the world. */
 static int free_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                        void *cookie)
 {
     return vm_free_reserved_memory(vm, guestmem_find_reservation(vm, GPA + PAGE));
 }
 
-/* Free the RAM behind the first page, and have memory there that comes with the first fault. */
+/* Free the RAM after the first page, and have memory there that comes with the first fault. */
 static int replace_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
                           void *cookie)
 {
@@ -285,6 +411,50 @@ static void a_touch_ends_where_its_callback_has_freed_the_ram(void **state)
         expect_failure(w, GUESTMEM_NOT_MAPPED);
         world_renew(w);
     }
+}
+
+/* Free the RAM after the first page, and reserve that page without memory. */
+static int reserve_second(vm_t *vm, uintptr_t guest_addr, void *vaddr, size_t size, size_t offset,
+                          void *cookie)
+{
+    free_second(vm, guest_addr, vaddr, size, offset, cookie);
+    assert_non_null(vm_reserve_memory_at(vm, GPA + PAGE, PAGE, record_fault, cookie));
+    return 0;
+}
+
+static int add_size(vm_t *vm, uintptr_t addr, size_t size, void *cookie)
+{
+    *(size_t *)cookie += size;
+    return 0;
+}
+
+/* Also where it is so only after the first page, with pages that were written to be noted. */
+static void a_range_is_refused_where_it_is_reserved_without_memory(void **state)
+{
+    world_t *w = *state;
+    hosted_census_t before;
+    int touched = 0;
+    size_t written = 0;
+    register_three(w);
+    vm_memory_reservation_t *ram = guestmem_find_reservation(&w->vm, GPA);
+    assert_int_equal(guestmem_track_written(&w->vm, ram, GUESTMEM_TRACK_FRAMES), 0);
+    assert_int_equal(vm_ram_touch(&w->vm, GPA, 2 * PAGE, reserve_second, w), -1);
+    assert_non_null(strstr(w->log_line, "GPA 0x80001000 is in no mapped reservation"));
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    assert_int_equal(guestmem_written(&w->vm, ram, add_size, &written), 0);
+    assert_int_equal(written, PAGE);
+    hosted_census_take(w->system, &before);
+    assert_int_equal(guestmem_access(&w->vm, GPA, 2 * PAGE, count_touch, &touched), -1);
+    assert_non_null(strstr(w->log_line, "GPA 0x80001000 is in no mapped reservation"));
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    assert_int_equal(guestmem_fill(&w->vm, GPA, 1, 2 * PAGE), -1);
+    expect_failure(w, GUESTMEM_NOT_RAM);
+    assert_int_equal(guestmem_clean(&w->vm, GPA, 2 * PAGE), -1);
+    expect_failure(w, GUESTMEM_NOT_MAPPED);
+    assert_int_equal(touched, 0);
+    expect_census(w, &before);
+    assert_int_equal(guestmem_written(&w->vm, ram, add_size, &written), 0);
+    assert_int_equal(written, PAGE);
 }
 
 static void the_default_fault_callback_names_what_it_can(void **state)
@@ -311,9 +481,13 @@ int main(void)
         world_test(a_pointer_outlives_failed_calls),
         world_test(an_access_does_not_follow_the_last_one_too_far),
         world_test(callbacks_and_pointers_at_their_limits),
+        world_test(a_pointer_to_what_does_not_suit_the_window_is_refused_for_that),
+        world_test(the_first_frame_that_does_not_suit_its_window_is_tried_before_a_byte_is_written),
+        world_test(the_rights_to_the_frames_of_a_range_decide_and_no_others),
         world_test(a_copy_that_fails_leaves_no_frame_mapped),
         world_test(a_callback_may_access_other_memory),
         world_test(a_touch_ends_where_its_callback_has_freed_the_ram),
+        world_test(a_range_is_refused_where_it_is_reserved_without_memory),
         world_test(the_default_fault_callback_names_what_it_can),
     };
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);

@@ -146,6 +146,26 @@ static void what_was_discarded_comes_again_zeroed_for_the_vmm(void **state)
     assert_int_equal(*kept, 0x5a5a5a5a5a5a5a5a);
 }
 
+/* A large frame, where a window was made for the small one that was left. */
+static void what_comes_again_and_does_not_suit_the_window_is_accessed_by_itself(void **state)
+{
+    world_t *w = *state;
+    uint64_t word = 7;
+    register_ram(w, LARGE + PAGE);
+    assert_int_equal(vm_ram_register_at(&w->vm, RAM + 2 * LARGE, PAGE, false), 0);
+    assert_int_equal(word_at(w, RAM + 2 * LARGE), 0); /* has the first addresses for windows */
+    assert_int_equal(discard(w, RAM, LARGE), LARGE);
+    char *end = guestmem_pointer(&w->vm, RAM + LARGE, PAGE);
+    assert_true(end != NULL && (uintptr_t)end % LARGE != 0);
+    assert_int_equal(guestmem_write(&w->vm, RAM + LARGE - 4, &word, 8), 0);
+    assert_int_equal(guest_mapping_at(w, RAM).size_bits, 21);
+    assert_int_equal(word_at(w, RAM + LARGE - 4), 7);
+    assert_ptr_equal(guestmem_pointer(&w->vm, RAM + LARGE, PAGE), end);
+    assert_null(guestmem_pointer(&w->vm, RAM, 8));
+    assert_non_null(strstr(w->log_line, "do not suit the window"));
+    expect_failure(w, GUESTMEM_NO_ADDRESS);
+}
+
 /* Memory that is plugged in behind what is there is one with it, until it is taken out again. */
 static void ram_grows_and_shrinks_at_its_end(void **state)
 {
@@ -794,6 +814,7 @@ int main(void)
         world_test(only_whole_frames_are_given_back),
         world_test(what_was_discarded_comes_again_zeroed_for_the_guest),
         world_test(what_was_discarded_comes_again_zeroed_for_the_vmm),
+        world_test(what_comes_again_and_does_not_suit_the_window_is_accessed_by_itself),
         world_test(ram_grows_and_shrinks_at_its_end),
         world_test(an_access_that_fails_fills_nothing),
         world_test(what_is_left_out_faults_until_it_is_populated),

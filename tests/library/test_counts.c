@@ -202,6 +202,62 @@ static void heap_a_reservation_is_bounded_in_any_order(void **state)
     }
 }
 
+enum {
+    FULL = 512,     /* ranges that fill an array of chunks, and all of its chunks */
+    LARGER = 8 * 24 /* bytes that the next larger array takes more */
+};
+
+/* Memory of a small frame and a large one: two more ranges, of which the second can fail. */
+static vm_memory_reservation_t *reserve_two_sizes(world_t *world)
+{
+    return world_reserve(world, RAM + 32 * MEGABYTE - PAGE, PAGE + 2 * MEGABYTE);
+}
+
+/* Map while all allocations of heap from the k-th on fail. @return whether that failed */
+static bool map_without_heap(world_t *world, vm_memory_reservation_t *reservation, uint64_t k)
+{
+    hosted_inject_fail_from(world->system, HOSTED_OPERATION_HEAP, k);
+    int error = map_frame_alloc_reservation(&world->vm, reservation);
+    hosted_inject_stop(world->system);
+    if (error != 0) {
+        expect_failure(world, GUESTMEM_NO_HEAP);
+    }
+    return error != 0;
+}
+
+/* An array that grew for the map shrinks when there is heap for the smaller one. */
+static void a_map_that_fails_for_want_of_heap_leaves_at_most_one_larger_array(void **state)
+{
+    world_t *world = *state;
+    hosted_census_t without;
+    hosted_census_t before;
+    hosted_census_t now;
+    uint64_t larger = 0; /* the first allocation whose failure leaves one */
+    for (uintptr_t i = 0; i < FULL; i++) {
+        vm_memory_reservation_t *page = world_reserve(world, RAM + 2 * i * PAGE, PAGE);
+        assert_int_equal(map_frame_alloc_reservation(&world->vm, page), 0);
+    }
+    hosted_census_take(world->system, &without);
+    vm_memory_reservation_t *two = reserve_two_sizes(world);
+    hosted_census_take(world->system, &before);
+    for (uint64_t k = 1; map_without_heap(world, two, k); k++) {
+        hosted_census_take(world->system, &now);
+        assert_in_range(now.heap_bytes - before.heap_bytes, 0, LARGER);
+        larger = larger == 0 && now.heap_bytes > before.heap_bytes ? k : larger;
+        now.heap_bytes = before.heap_bytes;
+        expect_same_census(&before, &now);
+    }
+    assert_true(larger > 0);
+    assert_int_equal(vm_free_reserved_memory(&world->vm, two), 0);
+    expect_census(world, &without);
+    /* Nor is it left when all is freed, whether it shrank before or not. */
+    assert_true(map_without_heap(world, reserve_two_sizes(world), larger));
+    hosted_census_take(world->system, &now);
+    assert_int_equal(now.heap_bytes, before.heap_bytes + LARGER);
+    vm_memory_destroy(&world->vm);
+    expect_census(world, &world->before);
+}
+
 static void many_shared_pages_are_the_guests_and_the_vmms(void **state)
 {
     world_t *world = *state;
@@ -228,6 +284,7 @@ int main(void)
         world_test(accesses_after_the_first_do_not_enter_the_kernel),
         large_test(heap_a_frame_is_bounded),
         large_test(heap_a_reservation_is_bounded_in_any_order),
+        world_test(a_map_that_fails_for_want_of_heap_leaves_at_most_one_larger_array),
         large_test(many_shared_pages_are_the_guests_and_the_vmms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
