@@ -3,10 +3,16 @@
 # of the memory code of sel4vm and sel4vmmplatsupport. docs/sel4.md says how to use it.
 set(GUESTMEM_SEL4 TRUE)
 
-if(NOT TARGET sel4vm)
-    message(FATAL_ERROR "guestmem: there is no target sel4vm: import the seL4 libraries "
-                        "(sel4_projects_libs_import_libraries()) before adding guestmem")
-endif()
+function(guestmem_need target import)
+    if(NOT TARGET ${target})
+        message(FATAL_ERROR "guestmem: there is no target ${target}: call ${import}() before "
+                            "adding guestmem")
+    endif()
+endfunction()
+guestmem_need(sel4 sel4_import_libsel4)
+guestmem_need(utils util_libs_import_libraries)
+guestmem_need(sel4vka sel4_libs_import_libraries)
+guestmem_need(sel4vm sel4_projects_libs_import_libraries)
 if(KernelSel4Arch MATCHES "^(aarch64|arm_hyp)$")
     set(GUESTMEM_ARCH arm)
 elseif(KernelSel4Arch STREQUAL "x86_64")
