@@ -11,7 +11,7 @@
  * `(base, last)`, both inclusive. Insertion is in two steps: gm_range_map_prepare() gets the
  * memory, gm_range_map_insert() cannot fail. Removing a range right after that frees all that it
  * took; but if the array of chunks has grown and there is no memory for a smaller one, it stays
- * until a later removal.
+ * until a later removal takes a chunk away.
  */
 
 #include <stdbool.h>
