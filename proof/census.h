@@ -113,7 +113,7 @@ struct gm_run;
     }
 */
 /*@ ghost int gm_list; */
-/*@ ghost uintptr_t gm_first; // where its frames are to begin */
+/*@ ghost uintptr_t gm_first; // the first address of that list's frames */
 
 /*@ ghost int gm_moment; // the last change of the uses of page tables */
 

@@ -160,7 +160,7 @@ typedef struct gm_run {
     logic integer gm_list_uses(gm_run_t *newest) =
         newest == \null ? 0 : gm_older_uses(gm_list, newest) + gm_run_uses(newest);
 
-    // Where its last frame ends, and that there is no gap and no overlap up to there.
+    // What follows its last frame, and that there is no gap and no overlap up to there.
     logic integer gm_list_end(gm_run_t *newest) = newest == \null ? gm_first : gm_run_end(newest);
     predicate gm_list_joined = \forall gm_run_t *run; gm_listed(gm_list, run) ==>
         run->base == gm_list_end(run->older);

@@ -299,7 +299,7 @@ static vm_memory_reservation_t *mapped_at(const gm_memory_t *memory, uintptr_t g
     return reservation != NULL && reservation->mapping != NULL ? reservation : NULL;
 }
 
-/* What follows a reservation without a gap, if it has memory and more of `[.., last]` is to come;
+/* What follows a reservation without a gap, if it has memory and `last` is above that reservation;
  * else NULL. */
 /*@ requires gm_reservations_ok(memory) && gm_reservations_mapped(memory);
     requires gm_reservation_ok(reservation);

@@ -19,8 +19,8 @@ typedef struct gm_mapping {
     gm_window_t window;
     uint64_t *written; /* while written pages are tracked, else NULL: a bit for each page */
     bool in_pages;     /* it is tracked in pages */
-    uint64_t *given;   /* after it: one for the first page of each frame that the guest has got the
-                          right to write, as far as it may have it */
+    uint64_t *given;   /* in the same block: one for the first page of each frame that the guest has
+                          got the   right to write, as far as it may have it */
 } gm_mapping_t;
 
 /*@ // The record of a mapping is there.

@@ -284,7 +284,7 @@ bool gm_tracking_find(const gm_memory_t *memory, const gm_mapping_t *mapping, ui
     if (page > end) {
         return false;
     }
-    /* written without branches, which the provers lose */
+    /* by ?: and not by if, after which the provers do not find the contract's last part */
     uintptr_t written = gm_block_at(mapping->first, page, ARCH_PAGE_BITS);
     const gm_run_t *run = gm_guest_space_run(memory, written);
     size_t index = run != NULL ? gm_run_index(run, written) : 0;

@@ -166,7 +166,7 @@ static void what_comes_again_and_does_not_suit_the_window_is_accessed_by_itself(
     expect_failure(w, GUESTMEM_NO_ADDRESS);
 }
 
-/* Memory that is plugged in behind what is there is one with it, until it is taken out again. */
+/* Memory that is plugged in after what is there is one with it, until it is taken out again. */
 static void ram_grows_and_shrinks_at_its_end(void **state)
 {
     world_t *w = *state;

@@ -204,7 +204,7 @@ static void heap_a_reservation_is_bounded_in_any_order(void **state)
 
 enum {
     FULL = 512,     /* ranges that fill an array of chunks, and all of its chunks */
-    LARGER = 8 * 24 /* bytes that the next larger array takes more */
+    LARGER = 8 * 24 /* bytes that the next larger array takes more: 8 slots */
 };
 
 /* Memory of a small frame and a large one: two more ranges, of which the second can fail. */
